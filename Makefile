@@ -1,0 +1,73 @@
+# minimesh: `make up` starts the labs, `make test` runs everything. See README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LABS ?= configs/gs configs/httpbin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check lint types layers format bench lock clean python-is-new-enough
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /\t/' | expand -t 12
+
+up: $(VENV)/installed ## start the mesh with both labs, in the foreground (Ctrl-C stops it)
+	@$(BIN)/minimesh up $(LABS)
+
+down: $(VENV)/installed ## stop a mesh started with `minimesh up --detach`
+	@$(BIN)/minimesh down
+
+test: lint types layers ## lint, types, layers and every test (under thirty minutes)
+	$(BIN)/pytest
+
+check: lint types layers ## the fast part: everything but the tests marked slow or docker (under two minutes)
+	$(BIN)/pytest -m "not slow and not docker"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+layers: $(VENV)/installed-dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## let ruff format and mend the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev ## measure start-up time and memory
+	$(BIN)/python -m bench
+
+# The locks name every dependency with its hashes, for all supported Pythons and systems at once.
+lock: $(VENV)/installed-dev ## renew the locked dependencies
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		-o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python-is-new-enough:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "minimesh needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo not there)." \
+		     "Name a newer one: make up PYTHON=python3.12" >&2; exit 1; }
+
+$(VENV)/bin/python:
+	@$(MAKE) --no-print-directory python-is-new-enough
+	@echo "minimesh: making the virtual environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "minimesh: installing the locked dependencies (once, about ten seconds) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	@echo "minimesh: installing the tools of development ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.lock
+	@touch $@
