@@ -1,0 +1,1 @@
+"""Measurements, made by `make bench` and never by a timed test."""
