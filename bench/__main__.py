@@ -11,25 +11,25 @@ ROUNDS = 3
 
 def main() -> int:
     """Run every measurement and print a table; the exit code tells whether the budgets held."""
-    print(
-        f"machine: {platform.system()} {platform.machine()}, Python {platform.python_version()}, {ROUNDS} rounds"
-    )
+    print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {ROUNDS} rounds")
     runs = [startup.measure() for _ in range(ROUNDS)]
-    first_200_s = statistics.median(run.first_200_s for run in runs)
-    print(
-        f"minimesh up to first 200   {first_200_s:6.2f} s    (budget {startup.FIRST_200_BUDGET_S:.0f} s, median)"
-    )
-    within = first_200_s < startup.FIRST_200_BUDGET_S
-    if all(run.pss_mb is not None for run in runs):
-        pss_mb = statistics.median(run.pss_mb for run in runs if run.pss_mb is not None)
-        count = runs[-1].processes
-        print(
-            f"all {count} processes together {pss_mb:6.0f} MB   (budget {startup.PSS_BUDGET_MB} MB, PSS, median)"
-        )
-        within = within and pss_mb < startup.PSS_BUDGET_MB
+    start_times_s = [run.first_200_s for run in runs]
+    within = _report("minimesh up to first 200", "s", start_times_s, startup.FIRST_200_BUDGET_S)
+    weights_mb = [run.pss_mb for run in runs if run.pss_mb is not None]
+    if weights_mb:
+        label = f"all {runs[-1].processes} processes together, PSS"
+        within = _report(label, "MB", weights_mb, startup.PSS_BUDGET_MB) and within
     else:
         print("memory: not measured, this system has no /proc/PID/smaps_rollup")
     return 0 if within else 1
+
+
+def _report(label: str, unit: str, values: list[float], budget: float) -> bool:
+    """Print one line and tell whether the median keeps its budget."""
+    median = statistics.median(values)
+    spread = f"{min(values):.2f} to {max(values):.2f}"
+    print(f"{label:<40} {median:8.2f} {unit:<2} ({spread}; budget {budget:g} {unit})")
+    return median < budget
 
 
 if __name__ == "__main__":
