@@ -1,4 +1,4 @@
-"""`docker compose up` for real: images built, containers started, the README's rows tried through the published port."""
+"""`docker compose up` for real: the image built, containers started, the README's rows tried with curl."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from tests.end_to_end.mesh import REPOSITORY, free_port, wait_until
 
 START_LIMIT_S = 90.0
+GS = ("-HHost:gs.xebia.com", "localhost:8080/")
 
 
 def compose_command() -> list[str] | None:
@@ -89,17 +90,13 @@ class ComposeMesh:
         marker = os.urandom(4).hex()
         for _ in range(20):
             self.curl(f"localhost:8080/one?{marker}")
-        lines = wait_until(
-            lambda: (
-                (found := re.findall(rf'"GET /one\?{marker} .*', self.gateway_log()))
-                and len(found) == 20
-                and found
-            ),
-            "twenty access-log lines",
-        )
-        return {
-            match.group(1) for line in lines if (match := re.search(r'"(\d[\d.]*:\d+)" outbound\|8000', line))
-        }
+
+        def lines() -> list[str]:
+            return re.findall(rf'"GET /one\?{marker} .*', self.gateway_log())
+
+        wait_until(lambda: len(lines()) == 20, "twenty access-log lines")
+        hosts = (re.search(r'"(\d[\d.]*:\d+)" outbound\|8000', line) for line in lines())
+        return {host.group(1) for host in hosts if host}
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +115,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeMesh]:
 
 
 def test_gs_answers_v2_and_never_v1(mesh: ComposeMesh) -> None:
-    answers = [mesh.curl("-HHost:gs.xebia.com", "localhost:8080/") for _ in range(20)]
+    answers = [mesh.curl(*GS) for _ in range(20)]
     assert all("V2" in answer and "V1" not in answer for answer in answers)
 
 
@@ -163,5 +160,5 @@ def test_a_saved_file_reaches_the_containers(mesh: ComposeMesh) -> None:
     ]
     text = virtual_service.read_text()
     virtual_service.write_text(re.sub(r"(subset: v1\n\s+weight: )0\b", r"\g<1>50", text))
-    wait_until(lambda: "V1" in mesh.curl("-HHost:gs.xebia.com", "localhost:8080/"), "the first V1")
+    wait_until(lambda: "V1" in mesh.curl(*GS), "the first V1")
     virtual_service.write_text(text)

@@ -1,4 +1,4 @@
-"""Every row of the README's table of what comes back, tried with the real curl on a mesh that `minimesh up` started."""
+"""Every row of the README's table, tried with the real curl on a mesh that `minimesh up` started."""
 
 from __future__ import annotations
 
