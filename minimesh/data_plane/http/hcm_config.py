@@ -1,0 +1,106 @@
+"""What the configuration of an HTTP connection manager says, ready for use. Defaults are Envoy's.
+
+Frozen and made when configuration arrives; a new configuration is a new object, which new connections get.
+Routes come through `route_config`, whose table is read once for each request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.http.interfaces import Filter
+from minimesh.data_plane.routing.route_table import RouteConfigHolder
+from minimesh.data_plane.telemetry.access_log import AccessLog
+from minimesh.data_plane.telemetry.stats import StatsStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ServerHeader(Enum):
+    """`server_header_transformation`."""
+
+    OVERWRITE = "OVERWRITE"
+    APPEND_IF_ABSENT = "APPEND_IF_ABSENT"
+    PASS_THROUGH = "PASS_THROUGH"  # noqa: S105 - Envoy's word, no password
+
+
+class EscapedSlashes(Enum):
+    """`path_with_escaped_slashes_action`: what happens to %2f and %5c in a path."""
+
+    KEEP_UNCHANGED = "KEEP_UNCHANGED"
+    REJECT_REQUEST = "REJECT_REQUEST"
+    UNESCAPE_AND_REDIRECT = "UNESCAPE_AND_REDIRECT"
+    UNESCAPE_AND_FORWARD = "UNESCAPE_AND_FORWARD"
+
+
+class ForwardClientCert(Enum):
+    """`forward_client_cert_details`: what happens to x-forwarded-client-cert."""
+
+    SANITIZE = "SANITIZE"
+    FORWARD_ONLY = "FORWARD_ONLY"
+    APPEND_FORWARD = "APPEND_FORWARD"
+    SANITIZE_SET = "SANITIZE_SET"
+    ALWAYS_FORWARD_ONLY = "ALWAYS_FORWARD_ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConnectionManagerConfig:
+    """One HTTP connection manager. Times in seconds, 0 switching a timeout off."""
+
+    stat_prefix: str
+    route_config: RouteConfigHolder
+    stats: StatsStore = field(default_factory=StatsStore)
+    server_name: str = "envoy"
+    server_header: ServerHeader = ServerHeader.OVERWRITE
+    via: str = ""
+    # --- whom to believe ---
+    use_remote_address: bool = False
+    xff_num_trusted_hops: int = 0
+    skip_xff_append: bool = False
+    generate_request_id: bool = True
+    preserve_external_request_id: bool = False
+    always_set_request_id_in_response: bool = False
+    forward_client_cert: ForwardClientCert = ForwardClientCert.SANITIZE
+    scheme_to_overwrite: str = ""
+    # --- paths and hosts ---
+    normalize_path: bool = False
+    merge_slashes: bool = False
+    escaped_slashes: EscapedSlashes = EscapedSlashes.KEEP_UNCHANGED
+    strip_matching_host_port: bool = False
+    strip_any_host_port: bool = False
+    strip_trailing_host_dot: bool = False
+    # --- HTTP/1 ---
+    accept_http_10: bool = False
+    default_host_for_http_10: str = ""
+    allow_absolute_url: bool = True
+    proxy_100_continue: bool = False
+    stream_error_on_invalid_http_message: bool = False
+    preserve_header_case: bool = False
+    max_request_headers_bytes: int = 60 * 1024
+    max_headers_count: int = 100
+    max_requests_per_connection: int = 0
+    upgrade_types: frozenset[str] = frozenset()
+    """Lower case, as `websocket`."""
+    # --- time ---
+    idle_timeout_s: float = 3600.0
+    """A connection without a stream is closed after this."""
+    stream_idle_timeout_s: float = 300.0
+    request_timeout_s: float = 0.0
+    """From the first byte of a request to its last."""
+    request_headers_timeout_s: float = 0.0
+    max_connection_duration_s: float = 0.0
+    max_stream_duration_s: float = 0.0
+    drain_timeout_s: float = 5.0
+    delayed_close_timeout_s: float = 1.0
+    # --- what happens on the way ---
+    filters: tuple[Filter, ...] = ()
+    """In front of the router, in order; the router itself is not among them."""
+    access_logs: tuple[AccessLog, ...] = ()
+    suppress_envoy_headers: bool = False
+    """The router's option: no x-envoy-* headers of ours are added."""
+    local_reply_format: Mapping[str, str] | None = None
+    buffer_limit_bytes: int = 1024 * 1024
+    """The listener's `per_connection_buffer_limit_bytes`: bodies kept for a retry, and unsent bytes."""

@@ -1,0 +1,73 @@
+"""The nouns of the HTTP side, and what they ask of each other.
+
+* downstream connection (`downstream`): owns the client's transport, speaks its protocol's codec, runs streams.
+* stream (`stream`): one request and its response, from head to log line. Does not know the protocol.
+* filter (`filters/`): looks at a stream on its way to the router; may answer, change, delay.
+* router (`router`): picks cluster and host, tries and retries, watches the route's timeouts.
+* upstream connection (`upstream`): owns a transport to a host, carries one exchange at a time.
+
+Requests go down this list, responses up. Everything is called synchronously; an expected fault is a value
+(`ResetReason`), never an exception.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.messages import ResponseHead
+    from minimesh.data_plane.http.stream import Stream
+
+
+class FilterStatus(Enum):
+    """What happens after a filter has seen a request."""
+
+    CONTINUE = "continue"
+    #: The filter has answered (`stream.send_local_reply`) or will call `stream.continue_request()` later.
+    STOP = "stop"
+
+
+class Filter(Protocol):
+    """One HTTP filter, made when configuration arrives and shared by all streams: it keeps no stream's state."""
+
+    name: str
+    """The name under which routes configure it (`typed_per_filter_config`)."""
+
+    def on_request(self, stream: Stream) -> FilterStatus:
+        """Called with a complete head and a chosen route, before the router."""
+
+    def on_response(self, stream: Stream, response: ResponseHead) -> None:
+        """Called with every response head, local replies included, last filter first."""
+
+
+class ResetReason(Enum):
+    """How an exchange with an upstream ended when it did not end well: Envoy's text, response flag, status."""
+
+    OVERFLOW = ("overflow", "UO", 503)
+    REMOTE_CONNECTION_FAILURE = ("remote connection failure", "UF", 503)
+    CONNECTION_TIMEOUT = ("connection timeout", "UF", 503)
+    CONNECTION_TERMINATION = ("connection termination", "UC", 503)
+    PROTOCOL_ERROR = ("protocol error", "UPE", 502)
+
+    def __init__(self, text: str, flag: str, status: int) -> None:
+        self.text = text
+        self.flag = flag
+        self.status = status
+
+
+class ResponseReceiver(Protocol):
+    """Whoever started an exchange on an upstream connection."""
+
+    def on_continue(self) -> None:
+        """The upstream sent 100 Continue."""
+
+    def on_response_head(self, response: ResponseHead, end_stream: bool) -> None: ...
+
+    def on_response_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
+        """The exchange is over before its end; the connection is closed."""
+
+    def on_upstream_writable(self, writable: bool) -> None:
+        """The upstream's socket takes no more bytes, or takes them again."""

@@ -1,0 +1,55 @@
+"""What is known of an accepted connection before any byte of it was read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class ConnectionInfo:
+    """Facts of one accepted connection, handed to the protocol of its filter chain. Addresses are "ip:port"."""
+
+    __slots__ = (
+        "connection_id",
+        "destination_port",
+        "direct_remote_address",
+        "filter_chain_name",
+        "local_address",
+        "remote_address",
+        "requested_server_name",
+    )
+
+    def __init__(
+        self, connection_id: int, local_address: str, remote_address: str, destination_port: int
+    ) -> None:
+        self.connection_id = connection_id
+        self.local_address = local_address
+        self.remote_address = remote_address
+        #: As seen on the socket, whatever headers or proxy protocol say.
+        self.direct_remote_address = remote_address
+        #: The port that the caller meant: the original destination where the connection was redirected.
+        self.destination_port = destination_port
+        self.filter_chain_name = ""
+        self.requested_server_name: str | None = None
+
+
+def address_text(address: Any) -> str:
+    """`("127.0.0.1", 80)` -> `127.0.0.1:80`; IPv6 in brackets; a Unix socket's path as it is."""
+    if not isinstance(address, tuple):
+        return str(address or "")
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reset(transport: asyncio.BaseTransport) -> None:
+    """Close a connection at once with a TCP reset, as Envoy does where there is nothing to say."""
+    import socket
+    import struct
+
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    else:
+        transport.close()

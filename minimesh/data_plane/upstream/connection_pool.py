@@ -1,0 +1,224 @@
+"""The connections to one host: idle ones on a stack, dials under way, requests that wait for either.
+
+`acquire` hands out an idle connection at once. Otherwise the request waits its turn, a task dials, and the
+requester is called back; a full queue refuses it. Nothing here is made per request unless it has to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from enum import Enum
+from typing import Any, Protocol
+
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
+from minimesh.data_plane.upstream.cluster_stats import ClusterStats
+from minimesh.data_plane.upstream.host import Host
+
+
+class PoolFailure(Enum):
+    """Why no connection could be had; the value is Envoy's text for it."""
+
+    OVERFLOW = "overflow"
+    CONNECT_FAILURE = "remote connection failure"
+    CONNECT_TIMEOUT = "connection timeout"
+
+
+class PooledConnection(Protocol):
+    """What a pool asks of a connection that `connect` made."""
+
+    pool: ConnectionPool | None
+    closed: bool
+    requests_started: int
+    idle_since: float
+
+    def close(self) -> None: ...
+
+
+class Requester(Protocol):
+    """Somebody who wants a connection."""
+
+    def on_pool_ready(self, connection: Any, host: Host) -> None: ...
+
+    def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
+        """`transport_reason` is Envoy's text for a failed dial ("delayed connect error: ..."), or empty."""
+
+
+class ClusterResources:
+    """What all pools of one cluster share: settings, counters, and how much of each limit is used."""
+
+    __slots__ = ("connections", "pending", "requests", "retries", "settings", "stats")
+
+    def __init__(self, settings: ClusterSettings, stats: ClusterStats) -> None:
+        self.settings = settings
+        self.stats = stats
+        self.connections = 0
+        self.pending = 0
+        self.requests = 0
+        self.retries = 0
+
+
+class ConnectionPool:
+    """See the module. A connection is idle, or lent to one requester, or gone."""
+
+    __slots__ = ("_dials", "_tasks", "connections", "draining", "host", "idle", "resources", "waiting")
+
+    def __init__(self, host: Host, resources: ClusterResources) -> None:
+        self.host = host
+        self.resources = resources
+        #: Most recently used last.
+        self.idle: list[Any] = []
+        self.waiting: deque[Requester] = deque()
+        #: Every open connection.
+        self.connections: set[Any] = set()
+        self.draining = False
+        self._dials = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def acquire(self, requester: Requester) -> Any:
+        """An idle connection; or None, and the requester is called back (perhaps before this returns)."""
+        resources = self.resources
+        idle = self.idle
+        limits = resources.settings.circuit_breakers
+        while idle:
+            if resources.requests >= limits.max_requests:
+                self._refuse(requester)
+                return None
+            connection = idle.pop()
+            if not connection.closed:
+                return connection
+        if resources.pending >= limits.max_pending_requests:
+            self._refuse(requester)
+            return None
+        self._wait(requester)
+        return None
+
+    def release(self, connection: Any, now: float) -> None:
+        """Take back a connection whose exchange is complete; `now` is the loop's time."""
+        settings = self.resources.settings
+        worn_out = 0 < settings.max_requests_per_connection <= connection.requests_started
+        if worn_out or self.draining:
+            connection.close()
+            return
+        if self.waiting:
+            self._serve_next(connection)
+            return
+        connection.idle_since = now
+        self.idle.append(connection)
+
+    def cancel(self, requester: Requester) -> None:
+        """The requester no longer waits. A dial made for it goes on: the next one is glad of it."""
+        try:
+            self.waiting.remove(requester)
+        except ValueError:
+            return
+        self._one_less_waiting()
+
+    def forget(self, connection: Any) -> None:
+        """The connection is closed: called once by the connection itself."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.host.active_connections -= 1
+            resources = self.resources
+            resources.connections -= 1
+            resources.stats.cx_active.dec()
+            resources.stats.cx_destroy.inc()
+            if connection in self.idle:
+                self.idle.remove(connection)
+        if self.waiting:
+            self._dial_if_allowed()
+
+    def close_idle(self, older_than: float = float("inf")) -> None:
+        """Close connections idle since before `older_than` (the loop's time): the idle timeout, or all."""
+        for connection in [each for each in self.idle if each.idle_since < older_than]:
+            connection.close()
+
+    def drain(self) -> None:
+        """The host is gone: idle connections close now, lent ones when their exchange ends."""
+        self.draining = True
+        self.close_idle()
+
+    # --- waiting and dialling ---
+
+    def _refuse(self, requester: Requester) -> None:
+        self.resources.stats.rq_pending_overflow.inc()
+        requester.on_pool_failure(PoolFailure.OVERFLOW, "", self.host)
+
+    def _wait(self, requester: Requester) -> None:
+        resources = self.resources
+        resources.pending += 1
+        resources.stats.rq_pending_total.inc()
+        resources.stats.rq_pending_active.inc()
+        self.waiting.append(requester)
+        self._dial_if_allowed()
+
+    def _one_less_waiting(self) -> None:
+        self.resources.pending -= 1
+        self.resources.stats.rq_pending_active.dec()
+
+    def _dial_if_allowed(self) -> None:
+        """One dial per waiting request, within max_connections; a host without any may always have one."""
+        resources = self.resources
+        if self._dials >= len(self.waiting):
+            return
+        if resources.connections >= resources.settings.circuit_breakers.max_connections and (
+            self.connections or self._dials
+        ):
+            resources.stats.cx_overflow.inc()
+            return
+        self._dials += 1
+        resources.connections += 1
+        task = asyncio.get_running_loop().create_task(self._dial())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _dial(self) -> None:
+        resources = self.resources
+        settings = resources.settings
+        self.host.connections_total += 1
+        resources.stats.cx_total.inc()
+        assert settings.connect is not None, "a cluster without a connect function has no pools"
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                connection = await settings.connect(self.host, settings)
+        except TimeoutError:
+            resources.stats.connect_timeout.inc()
+            self._dial_failed(PoolFailure.CONNECT_TIMEOUT, "")
+        except OSError as error:
+            self._dial_failed(PoolFailure.CONNECT_FAILURE, _transport_reason(error))
+        else:
+            self._dial_succeeded(connection)
+
+    def _dial_failed(self, failure: PoolFailure, transport_reason: str) -> None:
+        """Everybody who waits is told: a host that cannot be reached must not collect requests."""
+        self._dials -= 1
+        self.resources.connections -= 1
+        self.resources.stats.connect_fail.inc()
+        self.host.connect_failures += 1
+        waiting, self.waiting = self.waiting, deque()
+        for requester in waiting:
+            self._one_less_waiting()
+            requester.on_pool_failure(failure, transport_reason, self.host)
+
+    def _dial_succeeded(self, connection: PooledConnection) -> None:
+        self._dials -= 1
+        connection.pool = self
+        self.connections.add(connection)
+        self.host.active_connections += 1
+        self.resources.stats.cx_active.inc()
+        if connection.closed:  # closed between the handshake and now
+            self.forget(connection)
+            return
+        self.release(connection, asyncio.get_running_loop().time())
+
+    def _serve_next(self, connection: Any) -> None:
+        requester = self.waiting.popleft()
+        self._one_less_waiting()
+        requester.on_pool_ready(connection, self.host)
+
+
+def _transport_reason(error: OSError) -> str:
+    """Envoy's words for a failed dial, spaces as underscores."""
+    text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    return f"delayed_connect_error:_{text}".replace(" ", "_")
