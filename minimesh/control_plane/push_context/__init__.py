@@ -1,0 +1,124 @@
+"""One immutable, indexed view of everything that translation reads: the PushContext.
+
+It is built once for each change of configuration and never touched again, so that proxies may be translated in
+any order with the same answer. It holds no protobuf and knows no proxy: callers pass a proxy's namespace and
+labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
+from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
+from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
+from minimesh.control_plane.push_context.mesh_config import MeshConfig
+from minimesh.control_plane.push_context.sidecar_scope import SidecarScope, default_scope, scope_of_sidecar
+from minimesh.control_plane.push_context.telemetry import Telemetry
+from minimesh.control_plane.push_context.virtual_services import (
+    VirtualServiceConfig,
+    creation_order,
+    resolve_virtual_services,
+)
+from minimesh.control_plane.service_registry import RegisteredWorkload, Service, ServiceRegistry
+
+if TYPE_CHECKING:
+    from minimesh.config.resources import Resource
+    from minimesh.config.store import Snapshot
+
+__all__ = ["MeshConfig", "PushContext"]
+
+
+class PushContext:
+    """The mesh as of one snapshot. Every look-up answers from an index made when it was built."""
+
+    def __init__(self, registry: ServiceRegistry, resources: Iterable[Resource], mesh: MeshConfig) -> None:
+        by_kind: dict[str, list[Resource]] = {}
+        for resource in resources:
+            by_kind.setdefault(resource.kind, []).append(resource)
+        self.mesh = mesh
+        self.registry = registry
+        self.destination_rules = DestinationRules(by_kind.get("DestinationRule", ()), mesh)
+        self.telemetry = Telemetry(by_kind.get("Telemetry", ()), mesh)
+        self.virtual_services = resolve_virtual_services(by_kind.get("VirtualService", ()), mesh)
+        self._gateways = sorted(by_kind.get("Gateway", ()), key=creation_order)
+        self._sidecars = sorted(by_kind.get("Sidecar", ()), key=creation_order)
+        self._mesh_rules = tuple(v for v in self.virtual_services if MESH_GATEWAY in v.gateways)
+        self._default_scopes: dict[str, SidecarScope] = {}
+
+    @classmethod
+    def build(
+        cls,
+        snapshot: Snapshot,
+        registered: Sequence[RegisteredWorkload] = (),
+        mesh: MeshConfig | None = None,
+    ) -> PushContext:
+        """Index a snapshot of the store, with the proxies that registered themselves as workloads."""
+        settings = mesh or MeshConfig()
+        registry = ServiceRegistry.from_snapshot(snapshot, registered, settings.domain_suffix)
+        kinds = ("DestinationRule", "Telemetry", "VirtualService", "Gateway", "Sidecar")
+        resources = [resource for kind in kinds for resource in snapshot.by_kind(kind)]
+        return cls(registry, resources, settings)
+
+    def gateway_rules(self, namespace: str, gateway: str) -> list[VirtualServiceConfig]:
+        """VirtualServices bound to `namespace/name` and visible from a proxy's namespace.
+
+        Those private to the namespace come first, then those exported to it by name, then the public ones.
+        """
+        bound = [v for v in self.virtual_services if gateway in v.gateways and v.visible_from(namespace)]
+        return sorted(bound, key=lambda v: ("*" in v.export_to, "." not in v.export_to))
+
+    def merged_gateway(
+        self, namespace: str, labels: Mapping[str, str], named_ports: Mapping[str, int]
+    ) -> MergedGateway:
+        """The Gateways that select a proxy, with their ports turned into the proxy's own."""
+        targets = self.registry.targets(namespace, labels, named_ports)
+
+        def target_ports(port: int) -> Iterable[int]:
+            return dict.fromkeys(t.target_port for t in targets if t.port.port == port) or (port,)
+
+        return merge_gateways((g for g in self._gateways if selects(g, labels)), target_ports)
+
+    def sidecar_scope(self, namespace: str, labels: Mapping[str, str]) -> SidecarScope:
+        """What a proxy may call. A Sidecar that selects it wins over its namespace's, then the root's."""
+        everything = self._default_scope(namespace)
+        resource = self._sidecar_for(namespace, labels)
+        return everything if resource is None else scope_of_sidecar(resource, everything)
+
+    def destination_rule(
+        self, hostname: str, namespace: str, labels: Mapping[str, str]
+    ) -> DestinationRuleConfig | None:
+        """The DestinationRule that a proxy of this namespace applies to a host."""
+        service = self.registry.service(hostname, namespace)
+        owner = service.namespace if service is not None else ""
+        return self.destination_rules.find(hostname, owner, namespace, labels)
+
+    def service_for(self, hostname: str, rule_namespace: str, namespace: str) -> Service | None:
+        """The service a rule means: of the rule's namespace if the proxy may see it, else any it may see."""
+        found = self.registry.services_named(hostname)
+        visible = [service for service in found if service.visible_from(namespace)]
+        for wanted in (rule_namespace, namespace):
+            for service in visible:
+                if service.namespace == wanted:
+                    return service
+        return visible[0] if visible else None
+
+    def _default_scope(self, namespace: str) -> SidecarScope:
+        scope = self._default_scopes.get(namespace)
+        if scope is None:
+            scope = default_scope(namespace, self.registry.services, self._mesh_rules, self.mesh)
+            self._default_scopes[namespace] = scope
+        return scope
+
+    def _sidecar_for(self, namespace: str, labels: Mapping[str, str]) -> Resource | None:
+        own = [s for s in self._sidecars if s.namespace == namespace]
+        for resource in own:
+            selector = getattr(resource.spec, "workload_selector", None)
+            if selector is not None and all(labels.get(k) == v for k, v in selector.labels.items()):
+                return resource
+        root = [s for s in self._sidecars if s.namespace == self.mesh.root_namespace]
+        for resource in (*own, *root):
+            if getattr(resource.spec, "workload_selector", None) is None:
+                return resource
+        return None

@@ -1,0 +1,67 @@
+"""Settings of the whole mesh, with istiod's defaults. Times in seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AccessLogEncoding(StrEnum):
+    """How a line of the access log is written."""
+
+    TEXT = "TEXT"
+    JSON = "JSON"
+
+
+class OutboundTrafficPolicy(StrEnum):
+    """What a sidecar does with calls to hosts nobody declared."""
+
+    ALLOW_ANY = "ALLOW_ANY"
+    REGISTRY_ONLY = "REGISTRY_ONLY"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRetryPolicy:
+    """Retries of a route that declares none; 0 attempts switches them off."""
+
+    attempts: int = 2
+    retry_on: str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogProvider:
+    """A named access log that Telemetry may choose; without a format of its own it takes the mesh's."""
+
+    name: str
+    path: str = "/dev/stdout"
+    text_format: str = ""
+    json_format: Mapping[str, str] = field(default_factory=dict)
+    omit_empty_values: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """Istio's MeshConfig as far as it is acted on, plus two settings of our own at the end."""
+
+    root_namespace: str = "istio-system"
+    domain_suffix: str = "cluster.local"
+    access_log_file: str = ""
+    access_log_format: str = ""
+    """Text format; empty for Istio's own. With JSON encoding `access_log_json_format` counts instead."""
+    access_log_json_format: Mapping[str, str] = field(default_factory=dict)
+    access_log_encoding: AccessLogEncoding = AccessLogEncoding.TEXT
+    access_log_providers: tuple[AccessLogProvider, ...] = ()
+    default_access_log_providers: tuple[str, ...] = ()
+    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy.ALLOW_ANY
+    default_http_retry_policy: DefaultRetryPolicy = field(default_factory=DefaultRetryPolicy)
+    connect_timeout_s: float = 10.0
+    proxy_listen_port: int = 15001
+    proxy_inbound_listen_port: int = 15006
+    proxy_http_port: int = 15080
+    append_x_forwarded_host: bool = False
+    inbound_source_address: str = "127.0.0.6" if sys.platform.startswith("linux") else ""
+    """Address a sidecar calls its own application from; empty where loopback has a single address."""
+    upstream_http2: bool = False
+    """Whether clusters of http2 and grpc ports ask for HTTP/2. Off while the data plane speaks HTTP/1.1 only."""

@@ -1,0 +1,148 @@
+"""What one sidecar knows of the mesh: the services and VirtualServices it may call, per egress listener.
+
+Without a Sidecar resource there is one listener that imports everything visible. A Sidecar's `egress` narrows
+that, and may tie a list of hosts to one port or socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps, specificity
+from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
+from minimesh.control_plane.service_registry import Protocol, parse_protocol
+
+if TYPE_CHECKING:
+    from minimesh.config.resources import Resource
+    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
+    from minimesh.control_plane.service_registry import Service
+
+
+@dataclass(frozen=True, slots=True)
+class EgressListener:
+    """A way out. `port` None is the catch-all; port 0 with a `bind` is a Unix socket."""
+
+    port: int | None
+    bind: str
+    protocol: Protocol
+    services: tuple[Service, ...]
+    virtual_services: tuple[VirtualServiceConfig, ...]
+
+    def wildcard_owner(self, hostname: str) -> VirtualServiceConfig | None:
+        """The VirtualService whose wildcard host fits a service best; the older one among equals."""
+        best: tuple[tuple[bool, int], VirtualServiceConfig] | None = None
+        for virtual_service in self.virtual_services:
+            for host in virtual_service.hosts:
+                if not (is_wildcard(host) and is_subset(hostname, host)):
+                    continue
+                if best is None or specificity(host) > best[0]:
+                    best = (specificity(host), virtual_service)
+        return best[1] if best else None
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarScope:
+    """All ways out of one sidecar, and what happens to calls that no listener declares."""
+
+    egress: tuple[EgressListener, ...]
+    outbound_traffic_policy: OutboundTrafficPolicy
+    resource: Resource | None = None
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Every service of every listener, each once, in registry order of the first listener naming it."""
+        found = {(s.hostname, s.namespace): s for listener in self.egress for s in listener.services}
+        return tuple(found.values())
+
+    @property
+    def allows_any(self) -> bool:
+        return self.outbound_traffic_policy is OutboundTrafficPolicy.ALLOW_ANY
+
+    def listener_for(self, port: int, route_name: str) -> EgressListener | None:
+        """The listener a route configuration belongs to: by port, or by socket name when the port is 0."""
+        if port == 0:
+            return self._listener_for_socket(route_name)
+        for listener in self.egress:
+            if listener.port is None or listener.port == port:
+                return listener
+        return None
+
+    def _listener_for_socket(self, route_name: str) -> EgressListener | None:
+        for listener in self.egress:
+            if listener.bind and listener.bind == route_name:
+                return listener
+        return next((listener for listener in self.egress if listener.port is None), None)
+
+
+def default_scope(
+    namespace: str,
+    services: Sequence[Service],
+    virtual_services: Sequence[VirtualServiceConfig],
+    mesh: MeshConfig,
+) -> SidecarScope:
+    """The scope without a Sidecar resource: everything that is exported to the namespace."""
+    catch_all = EgressListener(
+        None,
+        "",
+        Protocol.UNSUPPORTED,
+        tuple(s for s in unique_by_hostname(services, namespace) if s.visible_from(namespace)),
+        tuple(v for v in virtual_services if v.visible_from(namespace)),
+    )
+    return SidecarScope((catch_all,), mesh.outbound_traffic_policy)
+
+
+def scope_of_sidecar(resource: Resource, everything: SidecarScope) -> SidecarScope:
+    """Narrow the default scope of a namespace to what its Sidecar resource imports."""
+    spec: Any = resource.spec
+    visible = everything.egress[0]
+    egress = tuple(_egress_listener(written, resource.namespace, visible) for written in spec.egress)
+    policy = everything.outbound_traffic_policy
+    if spec.outbound_traffic_policy is not None:
+        policy = OutboundTrafficPolicy(str(spec.outbound_traffic_policy.mode or policy))
+    return SidecarScope(egress or everything.egress, policy, resource)
+
+
+def unique_by_hostname(services: Sequence[Service], namespace: str) -> list[Service]:
+    """One service for each name: the one of the caller's namespace, else the first that it may see."""
+    chosen: dict[str, Service] = {}
+    for service in services:
+        known = chosen.get(service.hostname)
+        if known is None or (not known.visible_from(namespace) and service.visible_from(namespace)):
+            chosen[service.hostname] = service
+        elif service.namespace == namespace and known.namespace != namespace:
+            chosen[service.hostname] = service
+    return list(chosen.values())
+
+
+def _egress_listener(written: Any, namespace: str, visible: EgressListener) -> EgressListener:
+    imports = [_import(host, namespace) for host in written.hosts]
+    port = written.port.number if written.port is not None else None
+    services = [s for s in visible.services if _imports_service(imports, s)]
+    if port:
+        services = [s for s in services if s.port(port) is not None]
+    return EgressListener(
+        port=port,
+        bind=written.bind,
+        protocol=parse_protocol(written.port.protocol) if written.port else Protocol.UNSUPPORTED,
+        services=tuple(services),
+        virtual_services=tuple(v for v in visible.virtual_services if _imports_rule(imports, v)),
+    )
+
+
+def _import(written: str, namespace: str) -> tuple[str, str]:
+    """`ns/host` -> (ns, host); `.` is the Sidecar's own namespace."""
+    owner, _, host = written.lower().partition("/")
+    return (namespace if owner == "." else owner, host)
+
+
+def _imports_service(imports: Sequence[tuple[str, str]], service: Service) -> bool:
+    return any(ns in ("*", service.namespace) and is_subset(service.hostname, host) for ns, host in imports)
+
+
+def _imports_rule(imports: Sequence[tuple[str, str]], rule: VirtualServiceConfig) -> bool:
+    return any(
+        ns in ("*", rule.namespace) and any(overlaps(h, host) for h in rule.hosts) for ns, host in imports
+    )
