@@ -8,25 +8,25 @@ limit".
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from minimesh.data_plane.routing.authority import without_port
 from minimesh.data_plane.routing.header_mutation import NO_MUTATION, HeaderMutation
+from minimesh.data_plane.routing.matchers import HasHeaderValues
 from minimesh.data_plane.routing.request import RequestHead
+from minimesh.data_plane.routing.rewrite import HostRewrite, PathRewrite
 
 DEFAULT_ROUTE_TIMEOUT_S = 15.0
-PathRewrite = Callable[[str], str]
-"""Takes the request target with its query, gives the new one."""
-HostRewrite = Callable[[RequestHead], str | None]
-"""Takes the request head, gives the new host; None leaves it as it is."""
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class ClusterHandle:
     """The place where a route finds its live cluster, without looking up a name.
 
-    Made once for each name; whoever applies configuration assigns `cluster`, and None means that no cluster of
-    that name exists now. `Any` because the cluster's own package lies above this one.
+    Made once for each name; whoever applies configuration assigns `cluster`; None means that no cluster of that
+    name exists now. `Any` because the cluster's own package lies above this one.
     """
 
     __slots__ = ("cluster", "name")
@@ -42,11 +42,7 @@ class ClusterHandle:
 class HeaderPredicate(Protocol):
     """A condition on headers (see `matchers.HeaderMatcher`); works on responses as well as on requests."""
 
-    def matches(self, head: HasHeaderValues) -> bool: ...
-
-
-class HasHeaderValues(Protocol):
-    def header_values(self, name: str) -> Sequence[str]: ...
+    def matches(self, head: HasHeaderValues, random_value: int = 0) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +246,39 @@ class RedirectAction:
     port: int = 0
     """0: none is added."""
     path: str = ""
+    """A whole new path; with a query string of its own, the request's is dropped and this one stays."""
     path_rewrite: PathRewrite | None = None
+    """Used when `path` is empty."""
     strip_query: bool = False
 
     def location(self, head: RequestHead) -> str:
         """The `location` header for this request."""
-        raise NotImplementedError
+        scheme = self.scheme or head.scheme
+        port = f":{self.port}" if self.port else ""
+        return f"{scheme}://{self.host or self._request_host(head, scheme)}{port}{self._path(head.path)}"
+
+    def _request_host(self, head: RequestHead, scheme: str) -> str:
+        """The request's host; its port goes when another is set, or when it was the old scheme's default."""
+        authority = head.authority
+        host = without_port(authority)
+        if host == authority or self.port:
+            return host
+        forwarded = head.header_values("x-forwarded-proto")
+        protocol = forwarded[0] if forwarded else head.scheme
+        if scheme != protocol and authority[len(host) :] == _DEFAULT_PORTS.get(protocol):
+            return host
+        return authority
+
+    def _path(self, target: str) -> str:
+        path = self.path
+        if path and "?" in path:
+            return path
+        if path:
+            _, mark, query = target.partition("?")
+            target = path + mark + query
+        elif self.path_rewrite is not None:
+            target = self.path_rewrite(target)
+        return target.partition("?")[0] if self.strip_query else target
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class MutationStep:
 
 @dataclass(frozen=True, slots=True)
 class HeaderMutation:
-    """All steps of one direction, in the order in which they are applied. False when there is nothing to do."""
+    """All steps of one direction, in the order in which they are applied; false when there are none."""
 
     steps: tuple[MutationStep, ...] = ()
 

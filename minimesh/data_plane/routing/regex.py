@@ -7,7 +7,8 @@ configuration could then stop the proxy with one request. So:
 * With the `google-re2` package installed, that library is used: the same engine as Envoy's. It is imported
   when the first pattern is compiled, since most configurations have none (3 MB a process).
 * Without it, `regex_fallback` translates the pattern for `re`, and refuses what RE2 would refuse, what it
-  cannot translate, and what could backtrack badly. A text of more than 4,096 characters matches nothing there.
+  cannot translate, and what could backtrack badly. A text of more than 4,096 characters matches
+  nothing there.
 
 Patterns are UTF-8, texts are heads as read from the wire (Latin-1 characters that stand for bytes).
 """
@@ -23,6 +24,7 @@ from minimesh.data_plane.routing import regex_fallback
 
 class RegexError(ValueError):
     """A pattern or a substitution that is not valid here; the text says why."""
+
 
 class Regex:
     """A compiled pattern: matches whole texts, and replaces."""
