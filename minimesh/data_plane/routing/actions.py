@@ -25,8 +25,8 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 class ClusterHandle:
     """The place where a route finds its live cluster, without looking up a name.
 
-    Made once for each name; whoever applies configuration assigns `cluster`; None means that no cluster of that
-    name exists now. `Any` because the cluster's own package lies above this one.
+    Made once for each name; whoever applies configuration assigns `cluster`; None means that no such cluster
+    exists now. `Any` because the cluster's own package lies above this one.
     """
 
     __slots__ = ("cluster", "name")

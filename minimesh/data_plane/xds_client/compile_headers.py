@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.routing.header_mutation import AppendAction, HeaderToAdd, MutationStep
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
-from minimesh.data_plane.xds_client.route_environment import wire_text
+from minimesh.data_plane.xds_client.route_environment import by_number, wire_text
 
 if TYPE_CHECKING:
     from minimesh.data_plane.routing.header_mutation import CompileFormat
@@ -37,7 +37,7 @@ def _compile_additions(
 def _compile_addition(option: Any, path: str, compile_format: CompileFormat | None) -> HeaderToAdd:
     refuse_unsupported(option, path, _HEADER_VALUE_OPTION)
     name = _modifiable(option.header.key, join(path, "header.key"), "modified")
-    action = AppendAction(option.append_action)
+    action = by_number(tuple(AppendAction), option.append_action, join(path, "append_action"))
     if option.HasField("append") and not option.append.value:
         action = AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
     raw = option.header.raw_value

@@ -24,7 +24,7 @@ from minimesh.data_plane.routing.matchers import (
     string_test,
 )
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
-from minimesh.data_plane.xds_client.route_environment import compile_regex, wire_text
+from minimesh.data_plane.xds_client.route_environment import by_number, compile_regex, wire_text
 
 _ROUTE_MATCH = frozenset(
     {
@@ -63,8 +63,7 @@ _OBSOLETE_STRING_MATCHES = {
     "contains_match": StringKind.CONTAINS,
 }
 _STRING_MATCHER = frozenset({"exact", "prefix", "suffix", "safe_regex", "contains", "ignore_case"})
-DENOMINATORS = (100, 10_000, 1_000_000)
-"""Of FractionalPercent, by the number of the enum's value."""
+_DENOMINATORS = (100, 10_000, 1_000_000)
 
 
 def compile_route_match(message: Any, path: str) -> RouteMatch:
@@ -90,7 +89,8 @@ def _path_match(message: Any, path: str) -> PathMatch:
 def _conditions(message: Any, path: str) -> list[Condition]:
     conditions: list[Condition] = []
     if message.HasField("runtime_fraction"):
-        conditions.append(_runtime_fraction(message.runtime_fraction))
+        where = join(path, "runtime_fraction.default_value")
+        conditions.append(RuntimeFraction(*compile_fraction(message.runtime_fraction.default_value, where)))
     if message.HasField("grpc"):
         conditions.append(GrpcMatcher())
     conditions += compile_header_matchers(message.headers, join(path, "headers"))
@@ -103,9 +103,9 @@ def _conditions(message: Any, path: str) -> list[Condition]:
     return conditions
 
 
-def _runtime_fraction(message: Any) -> RuntimeFraction:
-    value = message.default_value
-    return RuntimeFraction(value.numerator, DENOMINATORS[value.denominator])
+def compile_fraction(message: Any, path: str) -> tuple[int, int]:
+    """A FractionalPercent as (numerator, denominator)."""
+    return message.numerator, by_number(_DENOMINATORS, message.denominator, join(path, "denominator"))
 
 
 def _tls_context(message: Any) -> TlsContextMatcher:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.header_mutation import CompileFormat
 from minimesh.data_plane.routing.regex import Regex, RegexError, Substitution
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,21 @@ def seconds(duration: Any) -> float:
     return float(duration.seconds + duration.nanos / 1e9)
 
 
-def optional_seconds(message: Any, field: str) -> float | None:
-    """A Duration field in seconds, None when it is not set."""
-    return seconds(getattr(message, field)) if message.HasField(field) else None
+def optional_seconds(message: Any, field: str, path: str) -> float | None:
+    """A Duration field of the message at `path` in seconds, None when it is not set."""
+    if not message.HasField(field):
+        return None
+    value_s = seconds(getattr(message, field))
+    if value_s < 0:
+        raise CompileError(join(path, field), "must not be negative")
+    return value_s
+
+
+def by_number(options: Sequence[T], number: int, path: str) -> T:
+    """What an enum's value stands for; a number that this version does not know is refused."""
+    if not 0 <= number < len(options):
+        raise CompileError(path, f"unknown value {number}")
+    return options[number]
 
 
 def compile_regex(message: Any, path: str) -> Regex:
