@@ -1,0 +1,43 @@
+"""Answers that the proxy makes itself, word for word as Envoy's."""
+
+from __future__ import annotations
+
+from minimesh.data_plane.http.header_block import Field
+from minimesh.data_plane.http.http1 import REASONS
+from minimesh.data_plane.http.interfaces import ResetReason
+from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
+
+NO_HEALTHY_UPSTREAM = b"no healthy upstream"
+REQUEST_TIMEOUT = b"upstream request timeout"
+OVERLOADED: Field = ("x-envoy-overloaded", "true")
+
+
+def local_response(status: int, body: bytes, first: tuple[Field, ...] = ()) -> ResponseHead:
+    """The head of a reply made here; `first` are headers before content-length. Date and server come later.
+
+    Without a body, `content-length: 0` is the codec's to add, behind date and server.
+    """
+    fields = first
+    if body:
+        fields = (*first, ("content-length", str(len(body))), ("content-type", "text/plain"))
+    return ResponseHead(status, ResponseFields(fields), len(body), local=True)
+
+
+def reset_body(reason: ResetReason, retried: bool, transport_reason: str = "") -> bytes:
+    """The text for an upstream that failed before it answered."""
+    words = "retried and the latest reset reason" if retried else "reset reason"
+    return f"upstream connect error or disconnect/reset before headers. {words}: {reason.text}".encode()
+
+
+def reset_details(reason: ResetReason, transport_reason: str, before_response: bool = True) -> str:
+    """RESPONSE_CODE_DETAILS of such a failure."""
+    when = "before" if before_response else "after"
+    what = reason.text.replace(" ", "_")
+    if transport_reason:
+        what = f"{what}|{transport_reason}"
+    return f"upstream_reset_{when}_response_started{{{what}}}"
+
+
+def refusal_body(status: int) -> bytes:
+    """What a codec's refusal says: the reason phrase."""
+    return REASONS.get(status, "Unknown").encode()
