@@ -1,4 +1,4 @@
-"""`up`, `down`, Ctrl-C, and every refusal: one line with a reason and a remedy, a non-zero exit, nothing left running."""
+"""`up`, `down`, Ctrl-C, and every refusal: a line with reason and remedy, non-zero, nothing left running."""
 
 from __future__ import annotations
 
