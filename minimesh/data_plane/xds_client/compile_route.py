@@ -112,8 +112,8 @@ def compile_route_configuration(
     """The table for one RouteConfiguration, or CompileError with the text for a NACK.
 
     `clusters` gives the handle for a name, making it when there is none yet. `find_cluster` must not make
-    any: it serves `cluster_header` and the check whether all clusters exist. That check is made when the message's
-    `validate_clusters` says so or, where it is silent, the argument of that name (Envoy: true for a
+    any: it serves `cluster_header` and the check whether all clusters exist. That check is made when the
+    message's `validate_clusters` says so or, where it is silent, the argument of that name (Envoy: true for a
     configuration inside a static listener, false over RDS). For the other hooks see `RouteEnvironment`.
     """
     if message.HasField("validate_clusters"):
