@@ -1,8 +1,8 @@
 """Counters, gauges and histograms under Envoy's names, and the text that the admin API shows of them.
 
 An object is looked up by name when configuration arrives and kept; a request only calls `inc` or `record` on
-it, or adds to `.value`. Nothing here is locked: a proxy has one thread. Prometheus labels are taken out of the
-names when they are shown, as Envoy's tag extractors do, so the hot path knows only plain names.
+it, or adds to `.value`. Nothing here is locked: a proxy has one thread. Prometheus labels are taken out of
+the names when they are shown, as Envoy's tag extractors do, so the hot path knows only plain names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 #: Envoy's default histogram bounds; the unit is that of the histogram (milliseconds for times).
 BUCKET_BOUNDS = (
-    0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000,
+    0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000,
+    3600000,
 )  # fmt: skip
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 
@@ -156,7 +157,7 @@ class StatsStore:
         """Forget every metric whose name starts with `prefix` (a cluster or listener that is gone)."""
         for table in (self.counters, self.gauges, self.histograms):
             for name in [name for name in table if name.startswith(prefix)]:
-                del table[name]  # type: ignore[attr-defined]
+                del table[name]
 
     def reset_counters(self) -> None:
         """Set every counter to zero (POST /reset_counters)."""
@@ -164,7 +165,7 @@ class StatsStore:
             counter.value = 0
 
     def before_read(self, refresh: Callable[[], None]) -> None:
-        """Call `refresh` before the values are shown: for gauges that are cheaper to work out than to keep."""
+        """Call `refresh` before values are shown: for gauges that are cheaper to work out than to keep."""
         self._before_read.append(refresh)
 
     def refresh(self) -> None:

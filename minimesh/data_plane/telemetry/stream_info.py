@@ -3,8 +3,9 @@
 One object is made per stream and filled in by whoever learns a fact; the compiled access-log formats read its
 attributes by name. It owns no behaviour beyond the durations derived from its marks, and knows no protobuf.
 
-Moments are `float` seconds of the event loop's clock (`loop.time()`, monotonic), or None when the moment never
-came; only `start_time` is wall-clock time. A fact that is None is printed as `-` (and null in a JSON log).
+Moments are `float` seconds of the event loop's clock (`loop.time()`, monotonic), or None when the moment
+never came; only `start_time` is wall-clock time. A fact that is None is printed as `-` (and null in a JSON
+log).
 """
 
 from __future__ import annotations

@@ -1,0 +1,65 @@
+"""Access-log filters: which streams are worth a line. Each is a function of a StreamInfo, made at
+configuration time.
+"""
+
+from __future__ import annotations
+
+import operator
+import random
+from collections.abc import Callable, Sequence
+
+from minimesh.data_plane.telemetry.access_log import LogFilter
+from minimesh.data_plane.telemetry.stream_info import StreamInfo
+
+#: Envoy's ComparisonFilter operators.
+COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "EQ": operator.eq,
+    "GE": operator.ge,
+    "LE": operator.le,
+    "NE": operator.ne,
+}
+
+
+def status_code(comparison: str, value: int) -> LogFilter:
+    compare = COMPARISONS[comparison]
+    return lambda info: compare(info.response_code, value)
+
+
+def duration(comparison: str, value_ms: int) -> LogFilter:
+    """A stream that has not ended has no duration and is not logged."""
+    compare = COMPARISONS[comparison]
+    return lambda info: (took_ms := info.duration_ms) is not None and compare(took_ms, value_ms)
+
+
+def response_flags(flags: Sequence[str]) -> LogFilter:
+    """Streams with one of these flags; with no flags given, streams with any flag."""
+    wanted = frozenset(flags)
+
+    def accepts(info: StreamInfo) -> bool:
+        if not info.response_flags:
+            return False
+        return not wanted or not wanted.isdisjoint(info.response_flags.split(","))
+
+    return accepts
+
+
+def not_health_check() -> LogFilter:
+    return lambda info: not info.health_check
+
+
+def header(matches: Callable[[Sequence[str]], bool], name: str) -> LogFilter:
+    """Streams whose request header `name` has values that `matches` accepts (an empty sequence: absent)."""
+    return lambda info: matches(info.request.header_values(name) if info.request is not None else ())
+
+
+def runtime_fraction(numerator: int, denominator: int) -> LogFilter:
+    """A share of all streams. There is no runtime here, so the configured default always holds."""
+    return lambda info: random.randrange(denominator) < numerator
+
+
+def all_of(filters: Sequence[LogFilter]) -> LogFilter:
+    return lambda info: all(accepts(info) for accepts in filters)
+
+
+def any_of(filters: Sequence[LogFilter]) -> LogFilter:
+    return lambda info: any(accepts(info) for accepts in filters)
