@@ -1,8 +1,8 @@
 """What can be called in the mesh, and where it runs.
 
-Owns: Services (from Kubernetes Services and ServiceEntries), Workloads (ready Pods and proxies that registered
-themselves), and which workloads stand behind which service port. It knows nothing of routing, of proxies'
-configuration or of protobuf: translation asks it for services and endpoints.
+Owns: Services (from Kubernetes Services and ServiceEntries), Workloads (ready Pods and proxies that
+registered themselves), and which workloads stand behind which service port. It knows nothing of routing, of
+proxies' configuration or of protobuf: translation asks it for services and endpoints.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLUSTER_IP_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
 
 class Protocol(StrEnum):
-    """What a service port speaks; UNSUPPORTED means undeclared, so found out by looking at the first bytes."""
+    """What a service port speaks; UNSUPPORTED means undeclared, to be found out from the first bytes."""
 
     HTTP = "HTTP"
     HTTP2 = "HTTP2"
@@ -130,7 +130,7 @@ class Workload:
         return self.port_map.get(port, port)
 
     def resolve(self, port: ServicePort) -> int | None:
-        """The container port behind a service port; None when it is named and this workload lacks the name."""
+        """The container port behind a service port; None when its name is unknown to this workload."""
         if isinstance(port.target_port, str):
             return self.named_ports.get(port.target_port)
         return port.target_port or port.port
@@ -264,7 +264,7 @@ def parse_protocol(name: str) -> Protocol:
 
 
 def infer_protocol(port: int, name: str, transport: str, app_protocol: str) -> Protocol:
-    """What a Kubernetes service port speaks: appProtocol, else the name's first word, else the port number."""
+    """What a Kubernetes service port speaks: by appProtocol, the name's first word, or the number."""
     if transport.upper() == "UDP":
         return Protocol.UDP
     if app_protocol:

@@ -14,10 +14,12 @@ from envoy.admin.v3 import listeners_pb2 as listeners_pb2
 from envoy.admin.v3 import server_info_pb2 as server_info_pb2
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_pb2
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_pb2
+from envoy.config.cluster.v3 import circuit_breaker_pb2 as circuit_breaker_pb2
 from envoy.config.cluster.v3 import cluster_pb2 as cluster_pb2
 from envoy.config.core.v3 import address_pb2 as address_pb2
 from envoy.config.core.v3 import base_pb2 as base_pb2
 from envoy.config.core.v3 import config_source_pb2 as config_source_pb2
+from envoy.config.core.v3 import health_check_pb2 as health_check_pb2
 from envoy.config.core.v3 import protocol_pb2 as protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2 as endpoint_components_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2 as endpoint_pb2
@@ -25,12 +27,12 @@ from envoy.config.listener.v3 import listener_components_pb2 as listener_compone
 from envoy.config.listener.v3 import listener_pb2 as listener_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_components_pb2
 from envoy.config.route.v3 import route_pb2 as route_pb2
-from envoy.extensions.access_loggers.file.v3 import file_pb2 as file_access_log_pb2
-from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as stream_access_log_pb2
-from envoy.extensions.filters.common.fault.v3 import fault_pb2 as common_fault_pb2
+from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_access_log_pb2
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream_access_log_pb2
+from envoy.extensions.filters.common.fault.v3 import fault_pb2 as _common_fault_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2 as cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
-from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as grpc_stats_pb2
+from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2 as router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2 as http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2 as original_dst_pb2
@@ -60,3 +62,9 @@ from google.protobuf import wrappers_pb2 as wrappers_pb2
 from google.protobuf.message import DecodeError as DecodeError
 from google.protobuf.message import Message as Message
 from google.rpc import status_pb2 as status_pb2
+
+# Modules whose own name is too general are known here by a clearer one.
+file_access_log_pb2 = _file_access_log_pb2
+stream_access_log_pb2 = _stream_access_log_pb2
+common_fault_pb2 = _common_fault_pb2
+grpc_stats_pb2 = _grpc_stats_pb2

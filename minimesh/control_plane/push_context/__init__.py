@@ -1,8 +1,8 @@
 """One immutable, indexed view of everything that translation reads: the PushContext.
 
-It is built once for each change of configuration and never touched again, so that proxies may be translated in
-any order with the same answer. It holds no protobuf and knows no proxy: callers pass a proxy's namespace and
-labels.
+It is built once for each change of configuration and never touched again, so that proxies may be translated
+in any order with the same answer. It holds no protobuf and knows no proxy: callers pass a proxy's namespace
+and labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which DestinationRule a proxy applies to a host: merged, most specific host first, by namespace.
 
 Look-up order is Istio's: the client's namespace, then the service's, then the root namespace; within each the
-exact host wins over the longest wildcard. Rules of one namespace for one host are merged: the oldest gives the
-traffic policy, all give subsets.
+exact host wins over the longest wildcard. Rules of one namespace for one host are merged: the oldest gives
+the traffic policy, all give subsets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Gateways that select one proxy, merged: which ports it listens on, and whose servers share a port.
 
-Several Gateways may name the same port. Plain HTTP servers then share one listener and one route configuration;
-anything else on a port already taken by another protocol is left out, the first one keeping it.
+Several Gateways may name the same port. Plain HTTP servers then share one listener and one route
+configuration; anything else on a port already taken by another protocol is left out, the first keeping it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Host names as Istio's resources write them: wildcards, short names, and what two of them share.
 
-A host is a DNS name, or `*.suffix` (or `*suffix`) for every name that ends so, or `*`. Everything here works on
-lower-case text.
+A host is a DNS name, or `*.suffix` (or `*suffix`) for every name that ends so, or `*`. Everything here works
+on lower-case text.
 """
 
 from __future__ import annotations

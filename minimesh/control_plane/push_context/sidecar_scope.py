@@ -110,11 +110,13 @@ def unique_by_hostname(services: Sequence[Service], namespace: str) -> list[Serv
     chosen: dict[str, Service] = {}
     for service in services:
         known = chosen.get(service.hostname)
-        if known is None or (not known.visible_from(namespace) and service.visible_from(namespace)):
-            chosen[service.hostname] = service
-        elif service.namespace == namespace and known.namespace != namespace:
+        if known is None or _rank(service, namespace) > _rank(known, namespace):
             chosen[service.hostname] = service
     return list(chosen.values())
+
+
+def _rank(service: Service, namespace: str) -> tuple[bool, bool]:
+    return (service.namespace == namespace, service.visible_from(namespace))
 
 
 def _egress_listener(written: Any, namespace: str, visible: EgressListener) -> EgressListener:

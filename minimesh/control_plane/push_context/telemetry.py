@@ -1,4 +1,4 @@
-"""Whether a proxy writes an access log, and which: the Telemetry resources of its workload, namespace and mesh.
+"""Whether a proxy writes an access log, and which: what the Telemetry resources that concern it say.
 
 A resource of the workload overrides one of its namespace, which overrides one of the root namespace. Without
 any, MeshConfig's own access log setting decides.

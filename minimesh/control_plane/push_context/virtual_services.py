@@ -25,7 +25,7 @@ ROUTE_SEMANTICS_ANNOTATION = "internal.istio.io/route-semantics"
 
 @dataclass(frozen=True, slots=True)
 class HttpRule:
-    """One entry of `spec.http`, resolved, with the place it was written: a delegate's rule has another file."""
+    """One entry of `spec.http`, resolved, with the place it was written (a delegate has its own file)."""
 
     route: Any
     resource: Resource
@@ -55,12 +55,12 @@ class VirtualServiceConfig:
     @property
     def gateway_semantics(self) -> bool:
         """Whether it was made from the Gateway API, whose prefixes end at path segments."""
-        return self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "gateway"
+        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "gateway")
 
     @property
     def ingress_semantics(self) -> bool:
         """Whether it was made from a Kubernetes Ingress."""
-        return self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "ingress"
+        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "ingress")
 
     def visible_from(self, namespace: str) -> bool:
         return is_exported(self.export_to, self.namespace, namespace)

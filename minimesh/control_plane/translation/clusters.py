@@ -1,0 +1,183 @@
+"""Clusters (CDS): outbound ones for every service port and subset, inbound ones for the proxy's own ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.translation.endpoints import build_load_assignment
+from minimesh.control_plane.translation.protobuf_values import address, ads, config_path, duration
+from minimesh.control_plane.translation.traffic_policies import (
+    TrafficPolicy,
+    apply_connection_pool,
+    apply_policy,
+    policy_for_port,
+    policy_for_subset,
+)
+from minimesh.xds import messages as m
+from minimesh.xds import resource_names
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
+    from minimesh.control_plane.service_registry import Service, ServicePort, ServiceTarget
+    from minimesh.control_plane.translation.proxy import Proxy
+
+
+def build_clusters(proxy: Proxy, push: PushContext) -> list[Any]:
+    """All clusters of a proxy by name. Of two with one name the first (older service) stays."""
+    found: dict[str, Any] = {}
+    for cluster in (*_outbound(proxy, push), *_inbound(proxy, push), *_fixed(proxy, push)):
+        found.setdefault(cluster.name, cluster)
+    return [found[name] for name in sorted(found)]
+
+
+def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:
+    """The clusters whose endpoints come by EDS."""
+    return [cluster.name for cluster in clusters if cluster.type == cluster.EDS]
+
+
+def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    for service in push.sidecar_scope(proxy.namespace, proxy.labels).services:
+        if service.resolution is Resolution.ALIAS:
+            continue
+        rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
+        for port in service.ports:
+            if port.protocol is not Protocol.UDP:
+                yield from _service_port_clusters(proxy, push, service, port, rule)
+
+
+def _service_port_clusters(
+    proxy: Proxy,
+    push: PushContext,
+    service: Service,
+    port: ServicePort,
+    rule: DestinationRuleConfig | None,
+) -> Iterator[Any]:
+    """The cluster of a service port, then one for each subset of its DestinationRule."""
+    policy = policy_for_port(rule.traffic_policy, port.port) if rule is not None else TrafficPolicy()
+    yield _outbound_cluster(proxy, push, service, port, rule, policy, None)
+    for subset in rule.subsets if rule is not None else ():
+        own = policy_for_subset(policy, subset.traffic_policy, port.port)
+        yield _outbound_cluster(proxy, push, service, port, rule, own, subset)
+
+
+def _outbound_cluster(
+    proxy: Proxy,
+    push: PushContext,
+    service: Service,
+    port: ServicePort,
+    rule: DestinationRuleConfig | None,
+    policy: TrafficPolicy,
+    subset: Any | None,
+) -> Any:
+    subset_name = subset.name if subset is not None else ""
+    name = resource_names.outbound(port.port, service.hostname, subset_name)
+    cluster = _cluster(name, push)
+    _set_discovery(cluster, service)
+    if cluster.type == cluster.STRICT_DNS:
+        labels = subset.labels if subset is not None else {}
+        cluster.load_assignment.CopyFrom(build_load_assignment(name, push, service, port, labels))
+        cluster.dns_lookup_family = cluster.V4_ONLY
+        cluster.respect_dns_ttl = True
+    apply_policy(cluster, policy, http2=push.mesh.upstream_http2 and port.protocol.is_http2)
+    if cluster.type == cluster.EDS:
+        cluster.eds_cluster_config.service_name = name
+        cluster.eds_cluster_config.eds_config.CopyFrom(ads())
+    istio: dict[str, Any] = {"services": _service_metadata([service]), "default_original_port": port.port}
+    if rule is not None:
+        istio["config"] = config_path(rule.resource)
+    if subset_name:
+        istio["subset"] = subset_name
+    if service.external:
+        istio["external"] = True
+    cluster.metadata.filter_metadata["istio"].update(istio)
+    return cluster
+
+
+def _set_discovery(cluster: Any, service: Service) -> None:
+    """A headless service's endpoints come by EDS like any other's.
+
+    istiod lets sidecars go to the original destination instead. Without redirection in the network the
+    original destination of a call is the proxy itself, so that this would be a loop.
+    """
+    if service.resolution is Resolution.DNS:
+        cluster.type = cluster.STRICT_DNS
+    elif service.resolution is Resolution.PASSTHROUGH and not service.kubernetes:
+        cluster.type = cluster.ORIGINAL_DST
+    else:
+        cluster.type = cluster.EDS
+
+
+def _cluster(name: str, push: PushContext) -> Any:
+    cluster = m.cluster_pb2.Cluster(name=name, connect_timeout=duration(push.mesh.connect_timeout_s))
+    cluster.common_lb_config.SetInParent()
+    return cluster
+
+
+def _service_metadata(services: Sequence[Service]) -> list[dict[str, str]]:
+    return [{"host": s.hostname, "name": s.name, "namespace": s.namespace} for s in services]
+
+
+def _inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """`inbound|5000||` for each container port behind a service port."""
+    if proxy.type != "sidecar":
+        return
+    by_port: dict[int, list[ServiceTarget]] = {}
+    for target in push.registry.targets(proxy.namespace, proxy.labels, proxy.named_ports):
+        by_port.setdefault(target.target_port, []).append(target)
+    for port, targets in sorted(by_port.items()):
+        yield _inbound_cluster(proxy, push, port, targets)
+
+
+def _inbound_cluster(proxy: Proxy, push: PushContext, port: int, targets: Sequence[ServiceTarget]) -> Any:
+    """The application itself: at the address only its sidecar uses, at the port it really listens on."""
+    cluster = _cluster(resource_names.inbound(port), push)
+    cluster.type = cluster.STATIC
+    assignment = cluster.load_assignment
+    assignment.cluster_name = cluster.name
+    endpoint = assignment.endpoints.add().lb_endpoints.add().endpoint
+    endpoint.address.CopyFrom(address(proxy.app_address, proxy.port_map.get(port, port)))
+    service = targets[0].service
+    rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
+    policy = policy_for_port(rule.traffic_policy, targets[0].port.port) if rule is not None else None
+    apply_connection_pool(
+        cluster,
+        policy.connection_pool if policy is not None else None,
+        http2=push.mesh.upstream_http2 and targets[0].port.protocol.is_http2,
+    )
+    services = {t.service.hostname: t.service for t in targets}
+    cluster.metadata.filter_metadata["istio"].update({"services": _service_metadata([*services.values()])})
+    _bind_to_inbound_source(cluster, push)
+    return cluster
+
+
+def _bind_to_inbound_source(cluster: Any, push: PushContext) -> None:
+    """Calls to the own application come from 127.0.0.6, by which redirection in the network knows them."""
+    if push.mesh.inbound_source_address:
+        cluster.upstream_bind_config.source_address.address = push.mesh.inbound_source_address
+        cluster.upstream_bind_config.source_address.port_value = 0
+
+
+def _fixed(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """The clusters that do not depend on configuration: nowhere, and wherever the client wanted to go."""
+    black_hole = _cluster(resource_names.BLACK_HOLE_CLUSTER, push)
+    black_hole.type = black_hole.STATIC
+    black_hole.ClearField("common_lb_config")
+    yield black_hole
+    if proxy.type != "sidecar":
+        return
+    yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, push)
+    inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, push)
+    _bind_to_inbound_source(inbound, push)
+    yield inbound
+
+
+def _passthrough(name: str, push: PushContext) -> Any:
+    cluster = _cluster(name, push)
+    cluster.ClearField("common_lb_config")
+    cluster.type = cluster.ORIGINAL_DST
+    cluster.lb_policy = cluster.CLUSTER_PROVIDED
+    apply_connection_pool(cluster, None)
+    return cluster

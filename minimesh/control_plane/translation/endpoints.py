@@ -1,0 +1,82 @@
+"""Load assignments (EDS): the addresses behind each outbound cluster, by locality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.translation.protobuf_values import address, uint32
+from minimesh.xds import messages as m
+from minimesh.xds import resource_names
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.service_registry import Endpoint, Service, ServicePort
+    from minimesh.control_plane.translation.proxy import Proxy
+
+
+def build_endpoints(proxy: Proxy, push: PushContext, names: Iterable[str]) -> list[Any]:
+    """One ClusterLoadAssignment for each cluster name, sorted; empty for a cluster without endpoints.
+
+    A proxy that asks gets an answer even for a service that is gone: it would else wait for it.
+    """
+    return [_assignment(proxy, push, name) for name in sorted(set(names))]
+
+
+def build_load_assignment(
+    name: str, push: PushContext, service: Service, port: ServicePort, labels: Mapping[str, str]
+) -> Any:
+    """The endpoints of a service port whose labels include `labels`, grouped by locality."""
+    message = m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    groups: dict[str, list[Endpoint]] = {}
+    for endpoint in push.registry.endpoints(service, port):
+        if all(endpoint.labels.get(key) == value for key, value in labels.items()):
+            groups.setdefault(endpoint.locality, []).append(endpoint)
+    for locality, endpoints in sorted(groups.items()):
+        message.endpoints.append(_locality(locality, endpoints))
+    return message
+
+
+def _assignment(proxy: Proxy, push: PushContext, name: str) -> Any:
+    empty = m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    cluster = resource_names.parse_cluster_name(name)
+    if cluster is None:
+        return empty
+    service = push.service_for(cluster.hostname, proxy.namespace, proxy.namespace)
+    port = service.port(cluster.port) if service is not None else None
+    if service is None or port is None:
+        return empty
+    labels: Mapping[str, str] = {}
+    if cluster.subset:
+        rule = push.destination_rule(cluster.hostname, proxy.namespace, proxy.labels)
+        subset = rule.subset(cluster.subset) if rule is not None else None
+        if subset is None:
+            return empty
+        labels = subset.labels
+    return build_load_assignment(name, push, service, port, labels)
+
+
+def _locality(locality: str, endpoints: Iterable[Endpoint]) -> Any:
+    """One locality. It weighs as much as its endpoints together; an undeclared weight counts 1."""
+    lb_endpoints = [_lb_endpoint(endpoint) for endpoint in endpoints]
+    region, zone, sub_zone = (*locality.split("/"), "", "")[:3]
+    return m.endpoint_components_pb2.LocalityLbEndpoints(
+        locality=m.base_pb2.Locality(region=region, zone=zone, sub_zone=sub_zone),
+        lb_endpoints=lb_endpoints,
+        load_balancing_weight=uint32(sum(e.load_balancing_weight.value for e in lb_endpoints)),
+    )
+
+
+def _lb_endpoint(endpoint: Endpoint) -> Any:
+    message = m.endpoint_components_pb2.LbEndpoint(
+        health_status=m.health_check_pb2.HealthStatus.HEALTHY,
+        load_balancing_weight=uint32(endpoint.weight or 1),
+    )
+    message.endpoint.address.CopyFrom(address(endpoint.address, endpoint.port))
+    if endpoint.workload:
+        # Istio's telemetry reads `workload;namespace;canonical name;canonical revision;cluster` here.
+        canonical = endpoint.labels.get("app", "")
+        revision = endpoint.labels.get("version", "")
+        parts = (endpoint.workload, endpoint.namespace, canonical, revision, "Kubernetes")
+        message.metadata.filter_metadata["istio"].update({"workload": ";".join(parts)})
+    return message

@@ -1,0 +1,81 @@
+"""Listeners of a gateway: one for each of its own ports that some Gateway opens.
+
+A port that no Gateway names has no listener, so that connections to it are refused. Servers that end TLS or
+pass it through are left out until the data plane speaks TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.hostnames import intersection
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from minimesh.control_plane.translation.access_logs import build_listener_access_logs
+from minimesh.control_plane.translation.network_filters import FilterBuilder
+from minimesh.control_plane.translation.protobuf_values import address, origin_metadata
+from minimesh.xds import messages as m
+from minimesh.xds import resource_names
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.push_context.gateways import GatewayServer, ServerPort
+    from minimesh.control_plane.translation.proxy import Proxy
+
+_FIRST_UNPRIVILEGED_PORT = 1024
+
+
+def build_gateway_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """A listener for each port with plain HTTP or TCP servers."""
+    merged = push.merged_gateway(proxy.namespace, proxy.labels, proxy.named_ports)
+    for port, servers in merged.plain_servers.items():
+        if proxy.unprivileged and port.port < _FIRST_UNPRIVILEGED_PORT:
+            continue
+        chain = _filter_chain(proxy, push, port, servers)
+        if chain is not None:
+            yield _listener(proxy, push, port, chain)
+
+
+def _filter_chain(
+    proxy: Proxy, push: PushContext, port: ServerPort, servers: Sequence[GatewayServer]
+) -> Any | None:
+    filters = FilterBuilder(proxy, push)
+    if servers[0].protocol.is_http:
+        route_name = resource_names.gateway_http_route_name(port.port)
+        stat_prefix = f"outbound_{resource_names.listener_name(port.bind, port.port)}"
+        return m.listener_components_pb2.FilterChain(filters=[filters.gateway_http(stat_prefix, route_name)])
+    return _tcp_chain(filters, servers[0])
+
+
+def _tcp_chain(filters: FilterBuilder, server: GatewayServer) -> Any | None:
+    """The first TCP rule of a bound VirtualService that matches; without one the port stays closed."""
+    for rule in filters.push.gateway_rules(filters.proxy.namespace, server.gateway):
+        if not intersection(server.hosts_for(rule.namespace), rule.hosts):
+            continue
+        for tcp in rule.tcp:
+            if not tcp.route or not any(_matches(match, server) for match in tcp.match or (None,)):
+                continue
+            name = f"{rule.name}.{rule.namespace}"
+            return m.listener_components_pb2.FilterChain(
+                filters=[filters.tcp_routes(tcp.route, rule.namespace, server.port, name)],
+                metadata=origin_metadata(rule.resource),
+            )
+    return None
+
+
+def _matches(match: Any | None, server: GatewayServer) -> bool:
+    if match is None:
+        return True
+    if match.port and match.port != server.port:
+        return False
+    return not match.gateways or server.gateway in match.gateways
+
+
+def _listener(proxy: Proxy, push: PushContext, port: ServerPort, chain: Any) -> Any:
+    return m.listener_pb2.Listener(
+        name=resource_names.listener_name(port.bind, port.port),
+        address=address(port.bind, port.port),
+        traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
+        filter_chains=[chain],
+        access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
+    )

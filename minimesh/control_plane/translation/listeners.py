@@ -1,0 +1,40 @@
+"""Listeners (LDS) of a proxy, and which route configurations they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.translation.gateway_listeners import build_gateway_listeners
+from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
+from minimesh.control_plane.translation.sidecar_inbound_listeners import build_virtual_inbound
+from minimesh.control_plane.translation.sidecar_outbound_listeners import build_outbound_listeners
+from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.translation.proxy import Proxy
+
+
+def build_listeners(proxy: Proxy, push: PushContext) -> list[Any]:
+    """All listeners of a proxy, by name."""
+    if proxy.type == "router":
+        listeners = [*build_gateway_listeners(proxy, push)]
+    else:
+        listeners = [*build_outbound_listeners(proxy, push), build_virtual_inbound(proxy, push)]
+    return sorted(listeners, key=lambda listener: str(listener.name))
+
+
+def route_names(listeners: Iterable[Any]) -> list[str]:
+    """The route configurations that listeners fetch by RDS, sorted."""
+    found = set()
+    for listener in listeners:
+        for chain in (*listener.filter_chains, listener.default_filter_chain):
+            for network_filter in chain.filters:
+                if network_filter.name != HTTP_CONNECTION_MANAGER:
+                    continue
+                manager = m.http_connection_manager_pb2.HttpConnectionManager()
+                network_filter.typed_config.Unpack(manager)
+                if manager.HasField("rds"):
+                    found.add(str(manager.rds.route_config_name))
+    return sorted(found)

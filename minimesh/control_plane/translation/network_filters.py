@@ -1,0 +1,133 @@
+"""The network filters that end a filter chain: HTTP connection managers and TCP proxies, shaped as istiod's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from minimesh.control_plane.translation.access_logs import build_access_logs
+from minimesh.control_plane.translation.http_filters import CORS_FILTER, FAULT_FILTER
+from minimesh.control_plane.translation.http_routes import destination_cluster
+from minimesh.control_plane.translation.protobuf_values import ads, any_of, boolean, duration, uint32
+from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.translation.proxy import Proxy
+
+SERVER_NAME = "istio-envoy"
+HTTP_CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBuilder:
+    """Builds filters for one proxy and one push."""
+
+    proxy: Proxy
+    push: PushContext
+
+    def gateway_http(self, stat_prefix: str, route_name: str) -> Any:
+        """Requests from outside: the peer's address is the client's, certificate headers are not believed."""
+        manager = self._manager(stat_prefix, TrafficMode.CLIENT)
+        _use_rds(manager, route_name)
+        manager.server_name = SERVER_NAME
+        manager.use_remote_address.value = True
+        manager.forward_client_cert_details = manager.SANITIZE_SET
+        _forward_certificate_details(manager, cert=True)
+        manager.http_protocol_options.SetInParent()
+        return _http_filter(manager)
+
+    def outbound_http(self, stat_prefix: str, route_name: str) -> Any:
+        """Requests of the own application. istiod leaves the server name to Envoy here."""
+        manager = self._manager(stat_prefix, TrafficMode.CLIENT)
+        _use_rds(manager, route_name)
+        manager.use_remote_address.value = False
+        return _http_filter(manager)
+
+    def inbound_http(self, stat_prefix: str, route_config: Any) -> Any:
+        """Requests for the own application, with the routes inside: they never change on their own."""
+        manager = self._manager(stat_prefix, TrafficMode.SERVER)
+        manager.route_config.CopyFrom(route_config)
+        manager.server_name = SERVER_NAME
+        manager.use_remote_address.value = False
+        manager.forward_client_cert_details = manager.APPEND_FORWARD
+        _forward_certificate_details(manager, cert=False)
+        return _http_filter(manager)
+
+    def tcp(self, cluster: str, mode: TrafficMode, *, logged: bool = True, stat_prefix: str = "") -> Any:
+        """Bytes to one cluster."""
+        message = m.tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster)
+        if logged:
+            message.access_log.extend(build_access_logs(self.proxy, self.push, mode))
+        return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
+
+    def tcp_routes(self, routes: Sequence[Any], rule_namespace: str, listen_port: int, name: str) -> Any:
+        """Bytes to the destinations of a VirtualService's TCP or TLS rule, by weight."""
+
+        def cluster_of(route: Any) -> str:
+            host = route.destination.host
+            service = self.push.service_for(host, rule_namespace, self.proxy.namespace)
+            return destination_cluster(route.destination, service, listen_port)
+
+        if len(routes) == 1:
+            return self.tcp(cluster_of(routes[0]), TrafficMode.CLIENT)
+        message = m.tcp_proxy_pb2.TcpProxy(stat_prefix=name)
+        for route in routes:
+            if route.weight:
+                message.weighted_clusters.clusters.add(name=cluster_of(route), weight=route.weight)
+        message.access_log.extend(build_access_logs(self.proxy, self.push, TrafficMode.CLIENT))
+        return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
+
+    def _manager(self, stat_prefix: str, mode: TrafficMode) -> Any:
+        """What all three managers have in common."""
+        manager = m.http_connection_manager_pb2.HttpConnectionManager(
+            stat_prefix=stat_prefix,
+            normalize_path=boolean(True),
+            stream_idle_timeout=duration(0),
+            proxy_100_continue=True,
+        )
+        manager.path_with_escaped_slashes_action = manager.KEEP_UNCHANGED
+        manager.upgrade_configs.add(upgrade_type="websocket")
+        manager.access_log.extend(build_access_logs(self.proxy, self.push, mode))
+        for name, config in _http_filters():
+            manager.http_filters.add(name=name, typed_config=any_of(config))
+        return manager
+
+
+def destination_port_match(port: int) -> Any:
+    """Matches connections whose original destination was this port."""
+    return m.listener_components_pb2.FilterChainMatch(destination_port=uint32(port))
+
+
+def _http_filters() -> list[tuple[str, Any]]:
+    """istiod's filters without those that speak of certificates, metadata between proxies and tracing."""
+    return [
+        (
+            "envoy.filters.http.grpc_stats",
+            m.grpc_stats_pb2.FilterConfig(emit_filter_state=True, stats_for_all_methods=boolean(False)),
+        ),
+        (FAULT_FILTER, m.fault_pb2.HTTPFault()),
+        (CORS_FILTER, m.cors_pb2.Cors()),
+        ("envoy.filters.http.router", m.router_pb2.Router()),
+    ]
+
+
+def _use_rds(manager: Any, route_name: str) -> None:
+    manager.rds.route_config_name = route_name
+    manager.rds.config_source.CopyFrom(ads())
+
+
+def _forward_certificate_details(manager: Any, *, cert: bool) -> None:
+    details = manager.set_current_client_cert_details
+    details.subject.value = True
+    details.cert = cert
+    details.dns = True
+    details.uri = True
+
+
+def _http_filter(manager: Any) -> Any:
+    return m.listener_components_pb2.Filter(name=HTTP_CONNECTION_MANAGER, typed_config=any_of(manager))

@@ -1,0 +1,105 @@
+"""The proxy that asks for configuration, read from the node it introduces itself with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from minimesh.control_plane.service_registry import RegisteredWorkload, parse_port_map
+from minimesh.xds import messages as m
+
+ProxyType = Literal["sidecar", "router"]
+
+
+class InvalidNodeError(ValueError):
+    """A node id that is not `type~ip~name.namespace~dnsDomain`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One connected proxy. `port_map` turns container ports into the ports its application listens on."""
+
+    type: ProxyType
+    id: str
+    ip: str
+    namespace: str
+    labels: Mapping[str, str]
+    dns_domain: str
+    name: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    named_ports: Mapping[str, int] = field(default_factory=dict)
+    port_map: Mapping[int, int] = field(default_factory=dict)
+    app_address: str = "127.0.0.1"
+    service_account: str = "default"
+
+    @classmethod
+    def from_node(cls, node: Any) -> Proxy:
+        """Read `node` (envoy.config.core.v3.Node); raises InvalidNodeError for an id that is not Istio's."""
+        parts = node.id.split("~")
+        if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
+            raise InvalidNodeError(f"node id {node.id!r} is not type~ip~name.namespace~dnsDomain")
+        kind, ip, full_name, dns_domain = parts
+        name, _, namespace = full_name.rpartition(".")
+        metadata = m.json_format.MessageToDict(node.metadata)
+        return cls(
+            type="router" if kind == "router" else "sidecar",
+            id=node.id,
+            ip=ip,
+            namespace=str(metadata.get("NAMESPACE") or namespace),
+            labels={str(k): str(v) for k, v in dict(metadata.get("LABELS") or {}).items()},
+            dns_domain=dns_domain,
+            name=str(metadata.get("NAME") or name),
+            metadata=metadata,
+            named_ports=_named_ports(metadata.get("POD_PORTS")),
+            port_map=_port_map(metadata.get("PORT_MAP")),
+            app_address=str(metadata.get("APP_ADDRESS") or "127.0.0.1"),
+            service_account=str(metadata.get("SERVICE_ACCOUNT") or "default"),
+        )
+
+    @property
+    def unprivileged(self) -> bool:
+        """Whether it said that it may not bind ports below 1024."""
+        return _is_true(self.metadata.get("UNPRIVILEGED_POD"))
+
+    @property
+    def auto_registers(self) -> bool:
+        return _is_true(self.metadata.get("MINIMESH_AUTO_REGISTER"))
+
+    def registration(self) -> RegisteredWorkload | None:
+        """The workload this proxy announces; None unless it asked to be registered."""
+        if not self.auto_registers:
+            return None
+        return RegisteredWorkload(
+            self.name,
+            self.namespace,
+            self.ip,
+            self.labels,
+            self.named_ports,
+            self.port_map,
+            self.service_account,
+        )
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+def _named_ports(value: Any) -> dict[str, int]:
+    """POD_PORTS: Istio's list of `{name, containerPort}`, as JSON text or already decoded."""
+    try:
+        ports = json.loads(value) if isinstance(value, str) and value else value or []
+    except ValueError:
+        return {}
+    pairs = [p for p in ports if isinstance(p, dict)] if isinstance(ports, list) else []
+    return {
+        str(p["name"]): int(p["containerPort"]) for p in pairs if p.get("name") and p.get("containerPort")
+    }
+
+
+def _port_map(value: Any) -> dict[int, int]:
+    """PORT_MAP: `80=20080` or `{"80": 20080}`."""
+    if isinstance(value, Mapping):
+        return {int(declared): int(real) for declared, real in value.items()}
+    return parse_port_map(str(value)) if value else {}

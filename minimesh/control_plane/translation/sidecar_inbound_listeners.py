@@ -1,0 +1,108 @@
+"""The listener for calls to a sidecar's own application: `virtualInbound`, a filter chain for each port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from minimesh.control_plane.service_registry import Protocol
+from minimesh.control_plane.translation.access_logs import build_listener_access_logs
+from minimesh.control_plane.translation.http_routes import default_inbound_route, trace_operation
+from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
+from minimesh.control_plane.translation.protobuf_values import address, any_of, boolean, duration
+from minimesh.xds import messages as m
+from minimesh.xds import resource_names
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.service_registry import ServiceTarget
+    from minimesh.control_plane.translation.proxy import Proxy
+
+PLAIN_HTTP_PROTOCOLS = ("http/1.1", "h2c")
+"""What the HTTP inspector calls unencrypted HTTP when it sees it."""
+
+
+def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
+    """The listener at port 15006 with the proxy's own services, and chains that let other ports through."""
+    chains = [*_passthrough_chains(proxy, push)]
+    for target in _own_targets(proxy, push):
+        chains.extend(_target_chains(proxy, push, target))
+    listener = m.listener_pb2.Listener(
+        name=resource_names.VIRTUAL_INBOUND_LISTENER,
+        address=address(WILDCARD_ADDRESS, push.mesh.proxy_inbound_listen_port),
+        traffic_direction=m.base_pb2.TrafficDirection.INBOUND,
+        filter_chains=chains,
+        continue_on_listener_filters_timeout=True,
+        listener_filters_timeout=duration(0),
+        access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
+    )
+    add_listener_filter(listener, "envoy.filters.listener.original_dst", m.original_dst_pb2.OriginalDst())
+    if any(chain.filter_chain_match.application_protocols for chain in chains):
+        add_listener_filter(
+            listener, "envoy.filters.listener.http_inspector", m.http_inspector_pb2.HttpInspector()
+        )
+    return listener
+
+
+def add_listener_filter(listener: Any, name: str, config: Any) -> None:
+    listener.listener_filters.add(name=name, typed_config=any_of(config))
+
+
+def _own_targets(proxy: Proxy, push: PushContext) -> list[ServiceTarget]:
+    """One service for each container port: the oldest, whose protocol then counts."""
+    found: dict[int, ServiceTarget] = {}
+    for target in push.registry.targets(proxy.namespace, proxy.labels, proxy.named_ports):
+        found.setdefault(target.target_port, target)
+    return [found[port] for port in sorted(found)]
+
+
+def _target_chains(proxy: Proxy, push: PushContext, target: ServiceTarget) -> Iterator[Any]:
+    filters = FilterBuilder(proxy, push)
+    port = target.target_port
+    name = resource_names.listener_name(WILDCARD_ADDRESS, port)
+    cluster = resource_names.inbound(port)
+    if target.port.protocol.is_http_or_sniffed:
+        operation = trace_operation(target.service.hostname, target.port.port)
+        route_config = _inbound_route_config(cluster, target.port.port, operation)
+        chain = _chain(name, filters.inbound_http(f"inbound_{name}", route_config), port)
+        if target.port.protocol is Protocol.UNSUPPORTED:
+            chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
+        yield chain
+    if not target.port.protocol.is_http:
+        yield _chain(name, filters.tcp(cluster, TrafficMode.SERVER), port)
+
+
+def _passthrough_chains(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """Ports of no service go through as they are; the listener's own port goes nowhere, lest it loop."""
+    filters = FilterBuilder(proxy, push)
+    black_hole = resource_names.BLACK_HOLE_CLUSTER
+    yield _chain(
+        "virtualInbound-blackhole",
+        filters.tcp(black_hole, TrafficMode.SERVER, logged=False),
+        push.mesh.proxy_inbound_listen_port,
+    )
+    cluster = resource_names.INBOUND_PASSTHROUGH_CLUSTER
+    route_config = _inbound_route_config(cluster, 0, ":0/*")
+    http = _chain("virtualInbound-catchall-http", filters.inbound_http(cluster, route_config))
+    http.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
+    yield http
+    yield _chain(resource_names.VIRTUAL_INBOUND_LISTENER, filters.tcp(cluster, TrafficMode.SERVER))
+
+
+def _chain(name: str, network_filter: Any, port: int | None = None) -> Any:
+    chain = m.listener_components_pb2.FilterChain(name=name, filters=[network_filter])
+    if port is not None:
+        chain.filter_chain_match.CopyFrom(destination_port_match(port))
+    return chain
+
+
+def _inbound_route_config(cluster: str, port: int, operation: str) -> Any:
+    """One virtual host for every name: whoever got here means this application."""
+    virtual_host = m.route_components_pb2.VirtualHost(
+        name=f"inbound|http|{port}", domains=["*"], routes=[default_inbound_route(cluster, operation)]
+    )
+    return m.route_pb2.RouteConfiguration(
+        name=cluster, virtual_hosts=[virtual_host], validate_clusters=boolean(False)
+    )

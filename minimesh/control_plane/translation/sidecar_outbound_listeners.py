@@ -1,0 +1,214 @@
+"""Listeners for the calls of a sidecar's own application.
+
+Calls arrive at `virtualOutbound`, which hands each connection to the listener of its original destination:
+`0.0.0.0_8000` for HTTP services of that port, `10.96.1.2_3306` for a TCP service. A client that is configured
+to use a proxy calls the HTTP proxy listener instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
+from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.translation.access_logs import build_listener_access_logs
+from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
+from minimesh.control_plane.translation.protobuf_values import address, boolean, duration, origin_metadata
+from minimesh.control_plane.translation.sidecar_inbound_listeners import (
+    PLAIN_HTTP_PROTOCOLS,
+    add_listener_filter,
+)
+from minimesh.xds import messages as m
+from minimesh.xds import resource_names
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.push_context.sidecar_scope import EgressListener, SidecarScope
+    from minimesh.control_plane.service_registry import Service, ServicePort
+    from minimesh.control_plane.translation.proxy import Proxy
+
+LOCALHOST = "127.0.0.1"
+
+
+def build_outbound_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """All outbound listeners of a sidecar. One name, one listener: the older service's wins."""
+    scope = push.sidecar_scope(proxy.namespace, proxy.labels)
+    found: dict[str, Any] = {}
+    for egress in scope.egress:
+        for listener in _egress_listeners(proxy, push, scope, egress):
+            found.setdefault(listener.name, listener)
+    yield from found.values()
+    yield _virtual_outbound(proxy, push, scope)
+    if push.mesh.proxy_http_port:
+        yield _http_proxy(proxy, push)
+
+
+def _egress_listeners(
+    proxy: Proxy, push: PushContext, scope: SidecarScope, egress: EgressListener
+) -> Iterator[Any]:
+    if egress.port is not None and egress.port != 0 and egress.protocol.is_http:
+        bind = egress.bind or WILDCARD_ADDRESS
+        yield _http_listener(proxy, push, scope, bind, egress.port, str(egress.port))
+        return
+    for service in egress.services:
+        if service.resolution is Resolution.ALIAS:
+            continue
+        for port in service.ports:
+            if egress.port in (None, port.port) and port.protocol is not Protocol.UDP:
+                yield from _service_listeners(proxy, push, scope, egress, service, port)
+
+
+def _service_listeners(
+    proxy: Proxy,
+    push: PushContext,
+    scope: SidecarScope,
+    egress: EgressListener,
+    service: Service,
+    port: ServicePort,
+) -> Iterator[Any]:
+    if port.protocol.is_http:
+        yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
+        return
+    addresses = service.addresses
+    if not addresses and port.protocol is Protocol.UNSUPPORTED:
+        yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
+        return
+    if not addresses:
+        # A headless TCP service is called by the addresses of its pods.
+        addresses = tuple(e.address for e in push.registry.endpoints(service, port) if e.port == port.port)
+    for bind in addresses:
+        yield _address_listener(proxy, push, egress, service, port, bind)
+
+
+def _http_listener(
+    proxy: Proxy, push: PushContext, scope: SidecarScope, bind: str, port: int, route_name: str
+) -> Any:
+    """HTTP of all services of a port; what is no HTTP goes to where it was going."""
+    filters = FilterBuilder(proxy, push)
+    name = resource_names.listener_name(bind, port)
+    chain = m.listener_components_pb2.FilterChain(
+        filters=[filters.outbound_http(f"outbound_{name}", route_name)]
+    )
+    chain.filter_chain_match.transport_protocol = "raw_buffer"
+    chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
+    listener = _captured_listener(proxy, push, bind, port)
+    listener.filter_chains.append(chain)
+    listener.default_filter_chain.name = "PassthroughFilterChain"
+    listener.default_filter_chain.filters.append(filters.tcp(_stranger_cluster(scope), TrafficMode.CLIENT))
+    _add_inspectors(listener)
+    return listener
+
+
+def _address_listener(
+    proxy: Proxy,
+    push: PushContext,
+    egress: EgressListener,
+    service: Service,
+    port: ServicePort,
+    bind: str,
+) -> Any:
+    """One service at its own address: TCP, or with an undeclared protocol whichever it turns out to be."""
+    filters = FilterBuilder(proxy, push)
+    listener = _captured_listener(proxy, push, bind, port.port)
+    if port.protocol is Protocol.UNSUPPORTED:
+        route_name = f"{service.hostname}:{port.port}"
+        http = listener.filter_chains.add(
+            filters=[filters.outbound_http(f"outbound_{listener.name}", route_name)]
+        )
+        http.filter_chain_match.transport_protocol = "raw_buffer"
+        http.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
+        _add_inspectors(listener)
+    listener.filter_chains.append(_tcp_chain(filters, egress, service, port))
+    return listener
+
+
+def _tcp_chain(filters: FilterBuilder, egress: EgressListener, service: Service, port: ServicePort) -> Any:
+    """A TCP rule of a VirtualService for the service, else straight to it."""
+    for rule in egress.virtual_services:
+        if service.hostname not in rule.hosts:
+            continue
+        for tcp in rule.tcp:
+            if tcp.route and any(_matches(match, port.port) for match in tcp.match or (None,)):
+                name = f"{rule.name}.{rule.namespace}"
+                return m.listener_components_pb2.FilterChain(
+                    filters=[filters.tcp_routes(tcp.route, rule.namespace, port.port, name)],
+                    metadata=origin_metadata(rule.resource),
+                )
+    cluster = resource_names.outbound(port.port, service.hostname)
+    return m.listener_components_pb2.FilterChain(filters=[filters.tcp(cluster, TrafficMode.CLIENT)])
+
+
+def _matches(match: Any | None, port: int) -> bool:
+    if match is None:
+        return True
+    if match.gateways and MESH_GATEWAY not in match.gateways:
+        return False
+    return not match.port or bool(match.port == port)
+
+
+def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) -> Any:
+    """A listener that binds nothing: connections come to it from `virtualOutbound`."""
+    return m.listener_pb2.Listener(
+        name=resource_names.listener_name(bind, port),
+        address=address(bind, port),
+        bind_to_port=boolean(False),
+        traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
+        continue_on_listener_filters_timeout=True,
+        listener_filters_timeout=duration(0),
+        access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
+    )
+
+
+def _add_inspectors(listener: Any) -> None:
+    add_listener_filter(listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector())
+    add_listener_filter(
+        listener, "envoy.filters.listener.http_inspector", m.http_inspector_pb2.HttpInspector()
+    )
+
+
+def _stranger_cluster(scope: SidecarScope) -> str:
+    return resource_names.PASSTHROUGH_CLUSTER if scope.allows_any else resource_names.BLACK_HOLE_CLUSTER
+
+
+def _virtual_outbound(proxy: Proxy, push: PushContext, scope: SidecarScope) -> Any:
+    """Where captured connections arrive. One that was meant for this very port goes nowhere, lest it loop."""
+    filters = FilterBuilder(proxy, push)
+    port = push.mesh.proxy_listen_port
+    black_hole = m.listener_components_pb2.FilterChain(
+        name="virtualOutbound-blackhole",
+        filter_chain_match=destination_port_match(port),
+        filters=[filters.tcp(resource_names.BLACK_HOLE_CLUSTER, TrafficMode.CLIENT, logged=False)],
+    )
+    catch_all = m.listener_components_pb2.FilterChain(
+        name="virtualOutbound-catchall-tcp",
+        filters=[filters.tcp(_stranger_cluster(scope), TrafficMode.CLIENT)],
+    )
+    return m.listener_pb2.Listener(
+        name=resource_names.VIRTUAL_OUTBOUND_LISTENER,
+        address=address(WILDCARD_ADDRESS, port),
+        use_original_dst=boolean(True),
+        traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
+        filter_chains=[black_hole, catch_all],
+        access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
+    )
+
+
+def _http_proxy(proxy: Proxy, push: PushContext) -> Any:
+    """The listener for clients that were told to use a proxy (`http_proxy=http://127.0.0.1:15080`)."""
+    port = push.mesh.proxy_http_port
+    name = resource_names.listener_name(LOCALHOST, port)
+    chain = m.listener_components_pb2.FilterChain(
+        filters=[
+            FilterBuilder(proxy, push).outbound_http(f"outbound_{name}", resource_names.HTTP_PROXY_ROUTE)
+        ]
+    )
+    return m.listener_pb2.Listener(
+        name=name,
+        address=address(LOCALHOST, port),
+        traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
+        filter_chains=[chain],
+        access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
+    )

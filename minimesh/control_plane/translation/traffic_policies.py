@@ -1,0 +1,196 @@
+"""A DestinationRule's traffic policy on a cluster: pools, circuit breakers, outliers, load balancing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minimesh.control_plane.translation.protobuf_values import any_of, duration, uint32
+from minimesh.xds import messages as m
+
+UNLIMITED = 4294967295
+"""Istio lifts Envoy's limits of 1024 connections and 3 retries, too tight while pods come and go."""
+
+HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPolicy:
+    """The settings that apply to one cluster, after port and subset have had their say. Each may be None."""
+
+    connection_pool: Any = None
+    outlier_detection: Any = None
+    load_balancer: Any = None
+
+
+def policy_for_port(policy: Any | None, port: int) -> TrafficPolicy:
+    """A rule's policy for one port: a port-level entry replaces the rule's settings as a whole."""
+    if policy is None:
+        return TrafficPolicy()
+    for setting in policy.port_level_settings:
+        if setting.port is not None and setting.port.number == port:
+            return _settings(setting)
+    return _settings(policy)
+
+
+def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int) -> TrafficPolicy:
+    """A subset's policy over the rule's: what the subset sets wins, field by field."""
+    if subset_policy is None:
+        return base
+    own = policy_for_port(subset_policy, port)
+    return TrafficPolicy(
+        own.connection_pool if own.connection_pool is not None else base.connection_pool,
+        own.outlier_detection if own.outlier_detection is not None else base.outlier_detection,
+        own.load_balancer if own.load_balancer is not None else base.load_balancer,
+    )
+
+
+def apply_policy(cluster: Any, policy: TrafficPolicy, *, http2: bool = False) -> None:
+    """Write an outbound policy into a Cluster whose type is already set."""
+    apply_connection_pool(cluster, policy.connection_pool, http2=http2)
+    _apply_outlier_detection(cluster, policy.outlier_detection)
+    _apply_load_balancer(cluster, policy.load_balancer)
+
+
+def apply_connection_pool(cluster: Any, pool: Any | None, *, http2: bool = False) -> None:
+    """Circuit breakers, timeouts and HTTP options; without settings, Istio's defaults."""
+    http = pool.http if pool is not None else None
+    tcp = pool.tcp if pool is not None else None
+    cluster.circuit_breakers.thresholds.append(_thresholds(http, tcp))
+    if tcp is not None:
+        if tcp.connect_timeout is not None:
+            cluster.connect_timeout.CopyFrom(duration(tcp.connect_timeout))
+        if tcp.tcp_keepalive is not None:
+            _apply_keepalive(cluster, tcp.tcp_keepalive)
+    options = _http_options(http, tcp, http2)
+    if options is not None:
+        cluster.typed_extension_protocol_options[HTTP_PROTOCOL_OPTIONS].CopyFrom(any_of(options))
+
+
+def _settings(policy: Any) -> TrafficPolicy:
+    return TrafficPolicy(policy.connection_pool, policy.outlier_detection, policy.load_balancer)
+
+
+def _thresholds(http: Any | None, tcp: Any | None) -> Any:
+    return m.circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_connections=_limit(tcp, "max_connections"),
+        max_pending_requests=_limit(http, "http1_max_pending_requests"),
+        max_requests=_limit(http, "http2_max_requests"),
+        max_retries=_limit(http, "max_retries"),
+        track_remaining=True,
+    )
+
+
+def _limit(settings: Any | None, name: str) -> Any:
+    """A limit as written; 0 and nothing both mean none."""
+    return uint32((getattr(settings, name) if settings is not None else 0) or UNLIMITED)
+
+
+def _apply_keepalive(cluster: Any, keepalive: Any) -> None:
+    message = cluster.upstream_connection_options.tcp_keepalive
+    message.SetInParent()
+    if keepalive.probes:
+        message.keepalive_probes.CopyFrom(uint32(keepalive.probes))
+    if keepalive.time is not None:
+        message.keepalive_time.CopyFrom(uint32(int(keepalive.time.total_seconds())))
+    if keepalive.interval is not None:
+        message.keepalive_interval.CopyFrom(uint32(int(keepalive.interval.total_seconds())))
+
+
+def _http_options(http: Any | None, tcp: Any | None, http2: bool) -> Any | None:
+    """HttpProtocolOptions; None when there is nothing to say beyond Envoy's defaults."""
+    message = m.http_protocol_options_pb2.HttpProtocolOptions()
+    common = message.common_http_protocol_options
+    idle_timeout = http.idle_timeout if http is not None else None
+    if idle_timeout is None and tcp is not None:
+        idle_timeout = tcp.idle_timeout
+    if idle_timeout is not None:
+        common.idle_timeout.CopyFrom(duration(idle_timeout))
+    if http is not None and http.max_requests_per_connection:
+        common.max_requests_per_connection.CopyFrom(uint32(http.max_requests_per_connection))
+    if tcp is not None and tcp.max_connection_duration is not None:
+        common.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
+    if http2:
+        message.explicit_http_config.http2_protocol_options.SetInParent()
+    elif message.HasField("common_http_protocol_options"):
+        message.explicit_http_config.http_protocol_options.SetInParent()
+    else:
+        return None
+    return message
+
+
+def _apply_outlier_detection(cluster: Any, outlier: Any | None) -> None:
+    if outlier is None:
+        return
+    message = cluster.outlier_detection
+    message.enforcing_success_rate.CopyFrom(uint32(0))
+    for written, field, enforcing in (
+        (outlier.consecutive_5xx_errors, "consecutive_5xx", "enforcing_consecutive_5xx"),
+        (
+            outlier.consecutive_gateway_errors,
+            "consecutive_gateway_failure",
+            "enforcing_consecutive_gateway_failure",
+        ),
+    ):
+        if written is not None:
+            getattr(message, field).CopyFrom(uint32(written))
+            getattr(message, enforcing).CopyFrom(uint32(100 if written else 0))
+    if outlier.interval is not None:
+        message.interval.CopyFrom(duration(outlier.interval))
+    if outlier.base_ejection_time is not None:
+        message.base_ejection_time.CopyFrom(duration(outlier.base_ejection_time))
+    if outlier.max_ejection_percent:
+        message.max_ejection_percent.CopyFrom(uint32(outlier.max_ejection_percent))
+    if outlier.split_external_local_origin_errors:
+        message.split_external_local_origin_errors = True
+        if outlier.consecutive_local_origin_failures:
+            failures = outlier.consecutive_local_origin_failures
+            message.consecutive_local_origin_failure.CopyFrom(uint32(failures))
+            message.enforcing_consecutive_local_origin_failure.CopyFrom(uint32(100))
+            message.enforcing_local_origin_success_rate.CopyFrom(uint32(0))
+    # Istio switches panic mode off unless a share of healthy hosts is asked for.
+    cluster.common_lb_config.healthy_panic_threshold.value = outlier.min_health_percent
+
+
+def _apply_load_balancer(cluster: Any, balancer: Any | None) -> None:
+    if cluster.type == cluster.ORIGINAL_DST:
+        cluster.lb_policy = cluster.CLUSTER_PROVIDED
+        return
+    simple = str(balancer.simple or "") if balancer is not None else ""
+    if simple == "PASSTHROUGH":
+        cluster.type = cluster.ORIGINAL_DST
+        cluster.lb_policy = cluster.CLUSTER_PROVIDED
+        cluster.ClearField("load_assignment")
+    elif simple == "RANDOM":
+        cluster.lb_policy = cluster.RANDOM
+    elif simple == "ROUND_ROBIN":
+        cluster.lb_policy = cluster.ROUND_ROBIN
+    else:
+        # LEAST_CONN is the old name; undeclared means the same.
+        cluster.lb_policy = cluster.LEAST_REQUEST
+    if balancer is not None:
+        _apply_warmup(cluster, balancer)
+        if balancer.consistent_hash is not None:
+            _apply_consistent_hash(cluster, balancer.consistent_hash)
+
+
+def _apply_warmup(cluster: Any, balancer: Any) -> None:
+    warmup = balancer.warmup_duration_secs
+    if warmup is None:
+        return
+    if cluster.lb_policy == cluster.ROUND_ROBIN:
+        cluster.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(warmup))
+    elif cluster.lb_policy == cluster.LEAST_REQUEST:
+        cluster.least_request_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(warmup))
+
+
+def _apply_consistent_hash(cluster: Any, consistent_hash: Any) -> None:
+    maglev, ring = consistent_hash.maglev, consistent_hash.ring_hash
+    if maglev is not None:
+        cluster.lb_policy = cluster.MAGLEV
+        if maglev.table_size:
+            cluster.maglev_lb_config.table_size.value = maglev.table_size
+        return
+    cluster.lb_policy = cluster.RING_HASH
+    size = ring.minimum_ring_size if ring is not None else consistent_hash.minimum_ring_size
+    cluster.ring_hash_lb_config.minimum_ring_size.value = size or 1024
