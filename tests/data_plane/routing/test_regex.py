@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,12 +12,12 @@ from minimesh.data_plane.routing.regex import Regex, RegexError, Substitution
 
 
 @pytest.fixture(params=["google-re2", "fallback"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "fallback":
         monkeypatch.setattr(regex, "_re2", lambda: None)
     elif importlib.util.find_spec("re2") is None:
         pytest.skip("google-re2 is not installed")
-    yield request.param
+    return str(request.param)
 
 
 @pytest.fixture

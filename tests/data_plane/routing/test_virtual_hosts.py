@@ -1,4 +1,4 @@
-"""Which virtual host: exact, longest `*.suffix`, longest `prefix.*`, `*`, in this order, whatever the case."""
+"""Which virtual host: exact, longest `*.suffix`, longest `prefix.*`, `*`, in this order, in any case."""
 
 from __future__ import annotations
 
