@@ -16,8 +16,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.http.messages import ResponseHead
     from minimesh.data_plane.http.stream import Stream
+    from minimesh.data_plane.network.connection import ConnectionInfo
+    from minimesh.data_plane.network.timers import TimerWheel
 
 
 class FilterStatus(Enum):
@@ -29,7 +32,7 @@ class FilterStatus(Enum):
 
 
 class Filter(Protocol):
-    """One HTTP filter, made when configuration arrives and shared by all streams: it keeps no stream's state."""
+    """One HTTP filter, made when configuration arrives and shared by all streams: no stream's state in it."""
 
     name: str
     """The name under which routes configure it (`typed_per_filter_config`)."""
@@ -42,7 +45,7 @@ class Filter(Protocol):
 
 
 class ResetReason(Enum):
-    """How an exchange with an upstream ended when it did not end well: Envoy's text, response flag, status."""
+    """How an exchange with an upstream failed: Envoy's text, response flag, status."""
 
     OVERFLOW = ("overflow", "UO", 503)
     REMOTE_CONNECTION_FAILURE = ("remote connection failure", "UF", 503)
@@ -62,7 +65,8 @@ class ResponseReceiver(Protocol):
     def on_continue(self) -> None:
         """The upstream sent 100 Continue."""
 
-    def on_response_head(self, response: ResponseHead, end_stream: bool) -> None: ...
+    def on_response_head(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        """A final response head, with the part of the body that came along with it."""
 
     def on_response_data(self, data: bytes, end_stream: bool) -> None: ...
 
@@ -71,3 +75,38 @@ class ResponseReceiver(Protocol):
 
     def on_upstream_writable(self, writable: bool) -> None:
         """The upstream's socket takes no more bytes, or takes them again."""
+
+
+class DownstreamConnection(Protocol):
+    """What a stream asks of the connection it came in by, whatever its protocol."""
+
+    manager: ConnectionManager
+    info: ConnectionInfo
+    timers: TimerWheel
+
+    def send_continue(self) -> None:
+        """100 Continue."""
+
+    def send_head(self, stream: Stream, response: ResponseHead, data: bytes, end_stream: bool) -> None: ...
+
+    def send_data(self, stream: Stream, data: bytes, end_stream: bool) -> None: ...
+
+    def reset_stream(self, stream: Stream) -> None:
+        """Break off a response that cannot be completed."""
+
+    def pause_request(self, paused: bool) -> None:
+        """Stop reading the request's body, or go on."""
+
+    def stream_finished(self, stream: Stream) -> None:
+        """The stream is over and logged."""
+
+
+class Upstream(Protocol):
+    """What a stream asks of its router."""
+
+    def on_request_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def on_downstream_writable(self, writable: bool) -> None: ...
+
+    def cancel(self) -> None:
+        """The stream is over: give up whatever is under way."""

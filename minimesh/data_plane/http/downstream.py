@@ -1,0 +1,412 @@
+"""A client's HTTP/1 connection: bytes to streams, responses to bytes.
+
+One stream at a time: a client that sends its next request early (pipelining) finds it read when the response
+before it is complete.
+
+        READING --head--> SERVING --response and request complete--> READING
+           `--refused--> LINGERING <--last response-- '   (a while for the client to close first, then closed)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.http.header_block import CODEC_ERROR, HeaderBlock, Refusal
+from minimesh.data_plane.http.hcm_config import ServerHeader
+from minimesh.data_plane.http.http1 import (
+    LAST_CHUNK,
+    BodyReader,
+    RequestLine,
+    RequestReader,
+    chunk,
+    request_body,
+    status_line,
+)
+from minimesh.data_plane.http.local_reply import local_response, refusal_body
+from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
+from minimesh.data_plane.http.request_headers import is_upgrade, prepare
+from minimesh.data_plane.http.stream import Stream
+from minimesh.data_plane.network.connection import reset
+from minimesh.data_plane.telemetry.stream_info import StreamInfo
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.connection_manager import ConnectionManager
+    from minimesh.data_plane.network.connection import ConnectionInfo
+    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.timers import Deadline
+
+_PIPELINED_LIMIT_BYTES = 64 * 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Http1ServerConnection(asyncio.Protocol):
+    """See the module."""
+
+    __slots__ = (
+        "_body", "_buffer", "_chunk_response", "_close_after", "_deadline", "_draining", "_is_head",
+        "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
+        "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel", "_version",
+        "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
+    )  # fmt: skip
+
+    def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
+        config = manager.config
+        # --- for the connection's life ---
+        self.manager = manager
+        self.info = info
+        self.timers = scope.timers
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self.requests = 0
+        self.idle_since = self.loop.time()
+        self._scope = scope
+        self._transport: asyncio.Transport
+        self._reader = RequestReader(
+            config.max_request_headers_bytes, config.max_headers_count, config.accept_http_10
+        )
+        self._server = "" if config.server_header is ServerHeader.PASS_THROUGH else config.server_name
+        self._buffer = b""
+        self._prepared_for: HeaderBlock | None = None
+        self._prepared: PreparedHeaders
+        self._deadline: Deadline | None = None
+        self._draining = False
+        self._lingering = False
+        self._reading = False
+        self._paused_for = 0
+        # --- for one request ---
+        self._stream: Stream | None = None
+        self._body: BodyReader | None = None
+        self._request_deadline: Deadline | None = None
+        self._started_at = 0.0
+        self._version = "HTTP/1.1"
+        self._is_head = False
+        self._keep_alive = True
+        self._close_after = False
+        self._chunk_response = False
+        self._tunnel = False
+
+    # --- told by the transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        stats = self.manager.stats
+        stats.cx_total.inc()
+        stats.cx_active.inc()
+        self._watch_idleness()
+
+    def data_received(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is None:
+            if self._lingering:
+                return
+            if self._buffer:
+                self._buffer += data
+            else:
+                self._buffer = data
+                self._begin_request_clock()
+            self._read_requests()
+        elif self._tunnel:
+            stream.on_request_data(data, False)
+        elif self._body is not None:
+            self._feed_body(stream, data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > _PIPELINED_LIMIT_BYTES:
+                self._pause(_PIPELINE, True)
+
+    def eof_received(self) -> bool:
+        """A client that closes its sending half is taken to be gone, as by Envoy."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        for deadline in (self._deadline, self._request_deadline):
+            if deadline is not None:
+                deadline.cancel()
+        stats = self.manager.stats
+        stats.cx_active.dec()
+        stats.cx_destroy.inc()
+        if self._stream is not None:
+            stats.rq_rx_reset.inc()
+            self._stream.on_disconnect()
+        self._scope.connection_closed(self)
+
+    def pause_writing(self) -> None:
+        if self._stream is not None:
+            self._stream.on_downstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._stream is not None:
+            self._stream.on_downstream_writable(True)
+
+    # --- asked by the listener ---
+
+    def drain(self) -> None:
+        """The next response is the last; a connection without one under way closes when it has been idle."""
+        self._draining = True
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is under way (then its response is the last)."""
+        self._draining = True
+        if self._stream is None and not self._buffer and not self.closed:
+            self._transport.close()
+
+    def close_now(self) -> None:
+        if not self.closed:
+            self._transport.abort()
+
+    # --- asked by the stream ---
+
+    def send_continue(self) -> None:
+        self._transport.write(_CONTINUE)
+
+    def send_head(self, stream: Stream, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        """Head and first bytes of the body in one write."""
+        manager = self.manager
+        status = response.status
+        tunnel = status == 101
+        if not tunnel and (self._body is not None or self._tunnel or self._draining):
+            self._keep_alive = False
+        text = response.header_text(
+            self._server, manager.date(), manager.config.server_header is ServerHeader.OVERWRITE
+        )
+        if not self._keep_alive:
+            text += "connection: close\r\n"
+        elif self._version == "HTTP/1.0":
+            text += "connection: keep-alive\r\n"
+        self._chunk_response = False
+        if response.content_length < 0 and not tunnel:
+            text += self._framing(status, end_stream and not data)
+        wire = f"{status_line(self._version, status)}{text}\r\n".encode("latin-1")
+        if self._is_head:
+            data, self._chunk_response = b"", False
+        if data:
+            wire += chunk(data) if self._chunk_response else data
+        if end_stream and self._chunk_response:
+            wire += LAST_CHUNK
+        self._transport.write(wire)
+
+    def _framing(self, status: int, empty: bool) -> str:
+        """The header that says how a response ends whose length is not known from its head."""
+        if status == 204 or status < 200:
+            return ""
+        if empty and not self._is_head:
+            return "" if status == 304 else "content-length: 0\r\n"
+        if self._version == "HTTP/1.0":
+            self._keep_alive = False
+            return ""
+        if status == 304:
+            return ""
+        self._chunk_response = True
+        return "transfer-encoding: chunked\r\n"
+
+    def send_data(self, stream: Stream, data: bytes, end_stream: bool) -> None:
+        if self._is_head:
+            return
+        if self._chunk_response:
+            data = chunk(data) if data else b""
+            if end_stream:
+                data += LAST_CHUNK
+        if data:
+            self._transport.write(data)
+
+    def reset_stream(self, stream: Stream) -> None:
+        """The response cannot be completed: what was written goes out, then the connection closes."""
+        self._keep_alive = False
+
+    def pause_request(self, paused: bool) -> None:
+        self._pause(_UPSTREAM, paused)
+
+    def stream_finished(self, stream: Stream) -> None:
+        """The response is out. Read the next request, or close."""
+        self._stream = None
+        incomplete = self._body is not None or self._tunnel
+        self._body = None
+        if self._request_deadline is not None:
+            self._request_deadline.cancel()
+            self._request_deadline = None
+        if self.closed:
+            return
+        if not self._keep_alive or incomplete:
+            self._buffer = b""
+            if stream.replied_locally and stream.response_complete:
+                self._linger()
+            else:
+                self._transport.close()
+            return
+        self.idle_since = self.loop.time()
+        if self._paused_for:
+            self._paused_for = 0
+            self._transport.resume_reading()
+        if self._buffer and not self._reading:
+            self._begin_request_clock()
+            self._read_requests()
+
+    # --- requests ---
+
+    def _read_requests(self) -> None:
+        """Read heads for as long as there are any and nothing is under way."""
+        self._reading = True
+        while self._stream is None and self._buffer and not self._lingering and not self.closed:
+            data = self._buffer
+            if data[0] in b"\r\n":
+                data = self._buffer = data.lstrip(b"\r\n")
+                continue
+            read = self._reader.read(data)
+            if read is None:
+                break
+            if isinstance(read, Refusal):
+                self._refuse(read)
+                break
+            line, block, length = read
+            self._begin_stream(line, block, data[length:] if length < len(data) else b"")
+        self._reading = False
+
+    def _begin_stream(self, line: RequestLine, block: HeaderBlock, rest: bytes) -> None:
+        self.requests += 1
+        self._version = line.version
+        self._is_head = line.method == "HEAD"
+        self._keep_alive = self._wants_keep_alive(line, block)
+        self._tunnel = is_upgrade(block) or line.method == "CONNECT"
+        body = None if self._tunnel else request_body(block)
+        if block is not self._prepared_for:
+            self._prepared = prepare(block, self.manager.config, self.info.direct_remote_address, line.scheme)
+            self._prepared_for = block
+        stream = self._stream = Stream(self, self._stream_info(line.version), block)
+        self._body = body
+        if body is None:
+            self._buffer = b"" if self._tunnel else rest
+            self._request_received()
+            stream.on_request(line, self._prepared, b"", not self._tunnel)
+            if self._tunnel and rest and self._stream is stream:
+                stream.on_request_data(rest, False)
+            return
+        self._buffer = b""
+        payload = body.feed(rest) if rest else b""
+        if body.done:
+            self._body = None
+            self._buffer = body.rest
+            self._request_received()
+        stream.on_request(line, self._prepared, payload, body.done)
+        if body.failed and self._stream is stream:
+            self._refuse_body(stream)
+
+    def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock) -> bool:
+        limit = self.manager.config.max_requests_per_connection
+        if 0 < limit <= self.requests or self._draining:
+            return False
+        if line.version == "HTTP/1.0":
+            return block.connection_says("keep-alive")
+        return "connection" not in block.kept or not block.connection_says("close")
+
+    def _feed_body(self, stream: Stream, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        payload = body.feed(data)
+        if body.failed:
+            self._refuse_body(stream)
+        elif body.done:
+            self._body = None
+            self._buffer = body.rest
+            self._request_received()
+            stream.on_request_data(payload, True)
+        elif payload:
+            stream.on_request_data(payload, False)
+
+    def _refuse_body(self, stream: Stream) -> None:
+        stream.on_codec_error(CODEC_ERROR)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """A head that is none: answered and logged without a word of what it may have said."""
+        self.manager.stats.cx_protocol_error.inc()
+        self._version = "HTTP/1.1"
+        self._keep_alive = False
+        self._is_head = False
+        self._buffer = b""
+        stream = self._stream = Stream(self, self._stream_info("HTTP/1.1"), None)
+        stream.info.add_flag("DPE")
+        stream.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
+
+    def _stream_info(self, version: str) -> StreamInfo:
+        info = StreamInfo(time.time() - (self.loop.time() - self._started_at), self._started_at)
+        connection = self.info
+        info.protocol = version
+        info.downstream_local_address = connection.local_address
+        info.downstream_direct_local_address = connection.local_address
+        info.downstream_remote_address = connection.remote_address
+        info.downstream_direct_remote_address = connection.direct_remote_address
+        info.requested_server_name = connection.requested_server_name
+        info.connection_id = connection.connection_id
+        info.filter_chain_name = connection.filter_chain_name
+        return info
+
+    # --- time ---
+
+    def _begin_request_clock(self) -> None:
+        self._started_at = self.loop.time()
+        config = self.manager.config
+        limit_s = config.request_headers_timeout_s or config.request_timeout_s
+        if limit_s:
+            self._request_deadline = self.timers.call_after(limit_s, self._request_too_slow)
+
+    def _request_received(self) -> None:
+        if self._request_deadline is not None:
+            self._request_deadline.cancel()
+            self._request_deadline = None
+
+    def _request_too_slow(self) -> None:
+        self._request_deadline = None
+        if self._stream is not None:
+            self._stream.on_request_timeout()
+        elif not self.closed:
+            self._refuse(Refusal(408, "request_header_timeout"))
+
+    def _watch_idleness(self) -> None:
+        """One deadline for the connection, moved on when it finds that something happened meanwhile."""
+        limit_s = self.manager.config.idle_timeout_s
+        if limit_s <= 0 or self.closed:
+            return
+        idle_s = self.loop.time() - self.idle_since if self._stream is None else 0.0
+        if idle_s >= limit_s:
+            self.manager.stats.cx_idle_timeout.inc()
+            self._transport.close()
+            return
+        self._deadline = self.timers.call_after(limit_s - idle_s, self._watch_idleness)
+
+    def _linger(self) -> None:
+        """Give the client a moment to read the answer and close first: closing now could reset it away."""
+        self._lingering = True
+        if self._paused_for:
+            self._paused_for = 0
+            self._transport.resume_reading()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        limit_s = self.manager.config.delayed_close_timeout_s
+        if limit_s <= 0:
+            self._transport.close()
+        else:
+            self._deadline = self.timers.call_after(limit_s, self._linger_no_more)
+
+    def _linger_no_more(self) -> None:
+        if not self.closed:
+            self.manager.stats.cx_delayed_close_timeout.inc()
+            self._transport.close()
+
+    def _pause(self, reason: int, paused: bool) -> None:
+        """Reading stops while anybody wants it stopped."""
+        before = self._paused_for
+        self._paused_for = before | reason if paused else before & ~reason
+        if self.closed or bool(before) == bool(self._paused_for):
+            return
+        if self._paused_for:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+
+_UPSTREAM, _PIPELINE = 1, 2

@@ -1,0 +1,486 @@
+"""The last filter: from a request with a route to an exchange with a host, and again when that fails.
+
+        start -> CHOOSING -> WAITING for a connection -> SENT -> response: up to the stream
+                    ^------- backing off <----- failed, and the retry policy says so
+
+One router serves one request. It is the `Requester` of pools and the `ResponseReceiver` of connections.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.http.interfaces import ResetReason
+from minimesh.data_plane.http.local_reply import (
+    NO_HEALTHY_UPSTREAM,
+    OVERLOADED,
+    REQUEST_TIMEOUT,
+    local_response,
+    reset_body,
+    reset_details,
+)
+from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
+from minimesh.data_plane.http.retry import Retry, RetryState
+from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
+from minimesh.data_plane.upstream.connection_pool import PoolFailure
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.messages import RequestHead
+    from minimesh.data_plane.http.stream import Stream
+    from minimesh.data_plane.http.upstream import Http1ClientConnection
+    from minimesh.data_plane.network.timers import Deadline
+    from minimesh.data_plane.routing.route_table import Route
+    from minimesh.data_plane.upstream.cluster import Cluster
+    from minimesh.data_plane.upstream.host import Host
+
+_RESET_OF_FAILURE = {
+    PoolFailure.OVERFLOW: ResetReason.OVERFLOW,
+    PoolFailure.CONNECT_FAILURE: ResetReason.REMOTE_CONNECTION_FAILURE,
+    PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
+}
+
+
+class Router:
+    """See the module."""
+
+    __slots__ = (
+        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_paused_downstream",
+        "_replay_limit_bytes", "_request_complete_at", "_response_started", "_retries", "_retry_counted",
+        "_timeout_s", "_tried", "_try_deadline", "action", "attempt", "connection", "host", "loop", "route",
+        "stream", "waiting_on",
+    )  # fmt: skip
+
+    def __init__(self, stream: Stream, route: Route, action: RouteAction) -> None:
+        self.stream = stream
+        self.route = route
+        self.action = action
+        self.loop = stream.connection.loop
+        self.attempt = 1
+        self.host: Host | None = None
+        self.connection: Http1ClientConnection | None = None
+        #: The host in whose pool the request waits for a connection.
+        self.waiting_on: Host | None = None
+        policy = action.retry_policy
+        self._retries = None if policy is None else RetryState(policy, stream.manager.random)
+        limit = route.retry_buffer_limit_bytes
+        self._replay_limit_bytes = stream.manager.config.buffer_limit_bytes if limit is None else limit
+        timeout_s = action.timeout_s
+        self._timeout_s = DEFAULT_ROUTE_TIMEOUT_S if timeout_s is None else timeout_s
+        self._cluster: Cluster
+        #: The body so far: kept until a connection is there, and longer while a retry may need it.
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._end_stream = False
+        self._request_complete_at: float | None = None
+        self._response_started = False
+        self._done = False
+        self._active = False
+        self._retry_counted = False
+        self._paused_downstream = False
+        self._tried: list[Host] = []
+        self._deadline: Deadline | None = None
+        self._try_deadline: Deadline | None = None
+
+    # --- the request ---
+
+    def start(self, data: bytes, end_stream: bool) -> None:
+        """Send the request on its way, or answer that it cannot be."""
+        stream = self.stream
+        choice = stream.choice
+        assert choice is not None
+        cluster = choice.handle.cluster
+        if cluster is None:
+            stream.info.add_flag("NC")
+            stream.send_local_reply(self.action.cluster_not_found_status, b"", "cluster_not_found")
+            return
+        self._cluster = cluster
+        cluster.stats.rq_total.inc()
+        head = stream.head
+        assert head is not None
+        self._finish_headers(head)
+        if data:
+            self._hold(data)
+        self._note_end(end_stream)
+        self._try()
+
+    def on_request_data(self, data: bytes, end_stream: bool) -> None:
+        """More of the request's body."""
+        if self._done:
+            return
+        connection = self.connection
+        if connection is None or self._retries is not None:
+            self._hold(data)
+        self._note_end(end_stream)
+        if connection is not None:
+            connection.send_data(data, end_stream)
+            if end_stream:
+                self._begin_try_timeout()
+
+    def on_downstream_writable(self, writable: bool) -> None:
+        """The client's socket is full, or has room again."""
+        if self.connection is not None:
+            self.connection.pause_reading(not writable)
+
+    def cancel(self) -> None:
+        """The stream is over: nothing is heard of this request any more."""
+        self._done = True
+        self._held = []
+        for deadline in (self._deadline, self._try_deadline):
+            if deadline is not None:
+                deadline.cancel()
+        self._count_retry(False)
+        self._give_up_exchange()
+
+    def _finish_headers(self, head: RequestHead) -> None:
+        """What the router adds to a request, in Envoy's order, and the route's own changes."""
+        stream, action = self.stream, self.action
+        config, choice, host = stream.manager.config, stream.choice, stream.virtual_host
+        assert choice is not None
+        assert host is not None
+        if not config.suppress_envoy_headers:
+            expected_s = self._per_try_timeout_s() or self._timeout_s
+            if expected_s:
+                head.set_header("x-envoy-expected-rq-timeout-ms", str(int(expected_s * 1000)))
+        if host.include_request_attempt_count:
+            head.set_header("x-envoy-attempt-count", "1")
+        if action.path_rewrite is not None:
+            original = head.path
+            rewritten = action.path_rewrite(original)
+            if not config.suppress_envoy_headers:
+                head.set_header("x-envoy-original-path", original)
+                stream.info.original_path = original
+            head.path = rewritten
+        if choice.request_headers:
+            choice.request_headers.apply(head, stream.info)
+        self._rewrite_host(head)
+        info = stream.info
+        info.path, info.authority = head.path, head.authority
+        if head.fields is not None:
+            self._refresh_logged_headers(head)
+
+    def _rewrite_host(self, head: RequestHead) -> None:
+        choice, action = self.stream.choice, self.action
+        assert choice is not None
+        new = choice.host_rewrite or action.rewrite_host(head)
+        if new is None or new == "":
+            return
+        original = head.authority
+        if action.append_x_forwarded_host and original != new:
+            known = head.header_values("x-forwarded-host")
+            head.set_header("x-forwarded-host", ",".join((*known, original)))
+        if not self.stream.manager.config.suppress_envoy_headers:
+            head.set_header("x-envoy-original-host", original)
+        head.authority = new
+
+    def _refresh_logged_headers(self, head: RequestHead) -> None:
+        info = self.stream.info
+        for attribute, name in (
+            ("user_agent", "user-agent"),
+            ("x_forwarded_for", "x-forwarded-for"),
+            ("request_id", "x-request-id"),
+        ):
+            values = head.header_values(name)
+            setattr(info, attribute, values[0] if values else None)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a piece of the body. Too much to keep: no retry any more, or the client has to wait."""
+        self._held_bytes += len(data)
+        if self._held_bytes > self._replay_limit_bytes:
+            self._retries = None
+            if self.connection is not None:
+                self._held = []
+                return
+            if not self._paused_downstream:
+                self._paused_downstream = True
+                self.stream.connection.pause_request(True)
+        self._held.append(data)
+
+    def _note_end(self, end_stream: bool) -> None:
+        self._end_stream = end_stream
+        if end_stream and self._request_complete_at is None:
+            self._request_complete_at = self.loop.time()
+            if self._timeout_s:
+                timers = self.stream.connection.timers
+                self._deadline = timers.call_after(self._timeout_s, self._on_timeout)
+
+    # --- one try ---
+
+    def _try(self) -> None:
+        cluster, choice = self._cluster, self.stream.choice
+        assert choice is not None
+        policy = self.action.retry_policy
+        if self._tried and policy is not None and policy.previous_hosts:
+            host = cluster.choose_untried_host(
+                self._tried, policy.host_selection_retry_max_attempts, choice.metadata_match
+            )
+        else:
+            host = cluster.choose_host(choice.metadata_match)
+        if host is None:
+            self.stream.info.add_flag("UH")
+            self.stream.send_local_reply(503, NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
+            return
+        self.host = self.waiting_on = host
+        connection = cluster.pool_of(host).acquire(self)
+        if connection is not None:
+            self.on_pool_ready(connection, host)
+
+    def on_pool_ready(self, connection: Http1ClientConnection, host: Host) -> None:
+        """A connection for this request."""
+        self.waiting_on = None
+        self.connection = connection
+        info, stream = self.stream.info, self.stream
+        info.upstream_host = host.name
+        info.upstream_local_address = connection.local_address
+        info.upstream_connection_id = connection.connection_id
+        info.upstream_request_attempt_count = self.attempt
+        info.upstream_transport_failure_reason = None
+        if host.metadata:
+            info.upstream_host_metadata = dict(host.metadata)
+        if self.action.auto_host_rewrite and host.spec.hostname and stream.head is not None:
+            stream.head.authority = info.authority = host.spec.hostname
+        self._count_active(host)
+        now = self.loop.time()
+        if info.first_upstream_tx_at is None:
+            info.first_upstream_tx_at = now
+        held = self._held
+        data = held[0] if len(held) == 1 else b"".join(held)
+        if self._retries is None:
+            self._held = []
+        assert stream.head is not None
+        connection.start(self, stream.head, data, self._end_stream, bool(stream.upgrade))
+        if self._paused_downstream:
+            self._paused_downstream = False
+            stream.connection.pause_request(False)
+        if self._end_stream:
+            self._begin_try_timeout()
+
+    def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
+        """No connection to this host could be had."""
+        self.waiting_on = None
+        info = self.stream.info
+        if failure is not PoolFailure.OVERFLOW:
+            info.upstream_host = host.name
+            info.upstream_request_attempt_count = self.attempt
+            info.upstream_transport_failure_reason = transport_reason or None
+        self._failed(_RESET_OF_FAILURE[failure], transport_reason, request_sent=False)
+
+    def _count_active(self, host: Host) -> None:
+        self._active = True
+        host.active_requests += 1
+        host.requests_total += 1
+        resources = self._cluster.resources
+        resources.requests += 1
+        resources.stats.rq_active.inc()
+
+    def _end_exchange(self) -> None:
+        """The exchange is over, however: the counts of what is under way go down."""
+        self.connection = None
+        if self._active:
+            self._active = False
+            assert self.host is not None
+            self.host.active_requests -= 1
+            resources = self._cluster.resources
+            resources.requests -= 1
+            resources.stats.rq_active.dec()
+        if self._try_deadline is not None:
+            self._try_deadline.cancel()
+            self._try_deadline = None
+
+    def _give_up_exchange(self) -> None:
+        connection, waiting_on = self.connection, self.waiting_on
+        if waiting_on is not None:
+            self.waiting_on = None
+            self._cluster.pool_of(waiting_on).cancel(self)
+        self._end_exchange()
+        if connection is not None:
+            self._cluster.stats.rq_tx_reset.inc()
+            connection.abandon()
+
+    # --- the response ---
+
+    def on_continue(self) -> None:
+        if self.stream.manager.config.proxy_100_continue and not self._response_started:
+            self.stream.connection.send_continue()
+
+    def on_response_head(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        """An answer. Perhaps not the one to pass on."""
+        stream, info = self.stream, self.stream.info
+        now = self.loop.time()
+        if end_stream:
+            self._end_exchange()
+        if response.status != 101:
+            self._cluster.stats.count_response(response.status)
+        host = self.host
+        assert host is not None
+        if response.status >= 500:
+            host.requests_error += 1
+        else:
+            host.requests_success += 1
+        if self._retries is not None and self._retry_after_response(response):
+            return
+        self._response_started = True
+        self._held = []
+        if info.first_upstream_rx_at is None or self.attempt > 1:
+            info.first_upstream_rx_at = now
+        info.response_code_details = "via_upstream"
+        if stream.upgrade:
+            self._answer_upgrade(response, data, end_stream)
+            return
+        complete_at = self._request_complete_at
+        if complete_at is not None and not stream.manager.config.suppress_envoy_headers:
+            elapsed_ms = int((now - complete_at) * 1000)
+            info.upstream_service_time_ms = elapsed_ms
+            response.set_header("x-envoy-upstream-service-time", str(elapsed_ms))
+        self._pass_on(response, data, end_stream)
+
+    def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        choice, host = self.stream.choice, self.stream.virtual_host
+        if host is not None and host.include_attempt_count_in_response:
+            response.set_header("x-envoy-attempt-count", str(self.attempt))
+        if choice is not None and choice.response_headers:
+            choice.response_headers.apply(response, self.stream.info)
+        self.stream.send_response(response, data, end_stream)
+
+    def _answer_upgrade(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        """101 opens the tunnel. Anything else in the 200s would confuse a client that expects it."""
+        if not 200 <= response.status < 300:
+            self.stream.info.first_upstream_rx_at = None
+            self._pass_on(response, data, end_stream)
+            return
+        info = self.stream.info
+        info.first_upstream_rx_at = None
+        info.response_code_details = "websocket_handshake_unsuccessful"
+        server = tuple(field for field in response.shared.fields if field[0] == "server")
+        self.stream.replied_locally = True
+        self.stream.send_response(ResponseHead(response.status, ResponseFields(server), -1), b"", True)
+
+    def on_response_data(self, data: bytes, end_stream: bool) -> None:
+        if end_stream:
+            self._end_exchange()
+        if not self._done:
+            self.stream.send_data(data, end_stream)
+
+    def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
+        """The upstream is gone before the end."""
+        self._end_exchange()
+        self._cluster.stats.rq_rx_reset.inc()
+        if self._done:
+            return
+        if self._response_started:
+            self.stream.on_upstream_reset(reason, transport_reason)
+        else:
+            self._failed(reason, transport_reason, request_sent=True)
+
+    def on_upstream_writable(self, writable: bool) -> None:
+        self.stream.connection.pause_request(not writable)
+
+    # --- failure, time, trying again ---
+
+    def _failed(self, reason: ResetReason, transport_reason: str, *, request_sent: bool) -> None:
+        """No response will come of this try."""
+        stats = self._cluster.stats
+        self._count_retry(False)
+        if self.host is not None:
+            self.host.requests_error += 1
+        if self._retries is not None:
+            decision = self._retries.after_reset(reason, request_sent)
+            if self._act_on(decision):
+                return
+        info = self.stream.info
+        info.add_flag(reason.flag)
+        stats.count_response(reason.status)
+        first = (OVERLOADED,) if reason is ResetReason.OVERFLOW else ()
+        body = reset_body(reason, self.attempt > 1, transport_reason)
+        self.stream.send_local_reply(reason.status, body, reset_details(reason, transport_reason), first)
+
+    def _retry_after_response(self, response: ResponseHead) -> bool:
+        assert self._retries is not None
+        self._count_retry(False)
+        decision = self._retries.after_response(response)
+        if not self._act_on(decision):
+            if self.attempt > 1 and decision is Retry.NO:
+                self._cluster.stats.rq_retry_success.inc()
+            return False
+        self._give_up_exchange()
+        return True
+
+    def _act_on(self, decision: Retry) -> bool:
+        """Go on with another try; False when there is to be none."""
+        if decision is Retry.NO:
+            return False
+        info, resources = self.stream.info, self._cluster.resources
+        if decision is Retry.EXHAUSTED:
+            info.add_flag("URX")
+            resources.stats.rq_retry_limit_exceeded.inc()
+            return False
+        if resources.retries >= resources.settings.circuit_breakers.max_retries:
+            info.add_flag("UO")
+            resources.stats.rq_retry_overflow.inc()
+            return False
+        self._count_retry(True)
+        resources.stats.rq_retry.inc()
+        if self.host is not None:
+            self._tried.append(self.host)
+        self.attempt += 1
+        assert self._retries is not None
+        timers = self.stream.connection.timers
+        self._try_deadline = timers.call_after(self._retries.next_wait_s(), self._try_again)
+        return True
+
+    def _try_again(self) -> None:
+        self._try_deadline = None
+        head, host = self.stream.head, self.stream.virtual_host
+        if head is not None and host is not None and host.include_request_attempt_count:
+            head.set_header("x-envoy-attempt-count", str(self.attempt))
+        self._try()
+
+    def _count_retry(self, active: bool) -> None:
+        if active != self._retry_counted:
+            self._retry_counted = active
+            self._cluster.resources.retries += 1 if active else -1
+
+    def _per_try_timeout_s(self) -> float:
+        policy = self.action.retry_policy
+        return 0.0 if policy is None else policy.per_try_timeout_s or 0.0
+
+    def _begin_try_timeout(self) -> None:
+        limit_s = self._per_try_timeout_s()
+        if limit_s and not self._response_started and self._try_deadline is None:
+            timers = self.stream.connection.timers
+            self._try_deadline = timers.call_after(limit_s, self._on_try_timeout)
+
+    def _on_try_timeout(self) -> None:
+        self._try_deadline = None
+        if self._response_started:
+            return
+        stats = self._cluster.stats
+        stats.rq_per_try_timeout.inc()
+        if self.host is not None:
+            self.host.requests_timeout += 1
+        self._give_up_exchange()
+        self._count_retry(False)
+        if self._retries is not None:
+            decision = self._retries.after_reset(ResetReason.CONNECTION_TERMINATION, request_sent=True)
+            if self._act_on(decision):
+                return
+        self._reply_timeout("upstream_per_try_timeout")
+
+    def _on_timeout(self) -> None:
+        """The route's time is over."""
+        self._deadline = None
+        stats, info = self._cluster.stats, self.stream.info
+        stats.rq_timeout.inc()
+        if self.host is not None:
+            self.host.requests_timeout += 1
+        if self._response_started:
+            info.add_flag("UT")
+            info.response_code_details = "response_timeout"
+            self.stream.break_off()
+            return
+        self._give_up_exchange()
+        self._reply_timeout("response_timeout")
+
+    def _reply_timeout(self, details: str) -> None:
+        self.stream.info.add_flag("UT")
+        self._cluster.stats.count_response(504)
+        self.stream.send_local_reply(504, REQUEST_TIMEOUT, details)

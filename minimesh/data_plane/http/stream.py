@@ -1,0 +1,344 @@
+"""One request and its response, from the head to the log line. Does not know by which protocol it came.
+
+The stream finds the route, runs the filters, hands over to the router, and sends what comes back. Every end
+of a stream goes through `_finish`, once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.http1 import RequestLine
+from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
+from minimesh.data_plane.http.local_reply import local_response, refusal_body, reset_details
+from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
+from minimesh.data_plane.http.path import PathRefused, normalize
+from minimesh.data_plane.http.router import Router
+from minimesh.data_plane.routing.actions import (
+    ClusterChoice,
+    DirectResponseAction,
+    RedirectAction,
+    RouteAction,
+    SslRedirectAction,
+)
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.header_block import Field
+    from minimesh.data_plane.network.timers import Deadline
+    from minimesh.data_plane.routing.header_mutation import HeaderMutation
+    from minimesh.data_plane.routing.route_table import Route, VirtualHost
+    from minimesh.data_plane.telemetry.stream_info import StreamInfo
+
+
+class Stream:
+    """See the module. `head` and `route` are None until they are known."""
+
+    __slots__ = (
+        "_block", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline", "_last_activity",
+        "choice", "connection", "head", "info", "manager", "random_value", "replied_locally",
+        "response_complete", "response_started", "route", "router", "upgrade", "virtual_host",
+    )  # fmt: skip
+
+    def __init__(self, connection: DownstreamConnection, info: StreamInfo, block: HeaderBlock | None) -> None:
+        self.connection = connection
+        self.manager = connection.manager
+        self.info = info
+        self.head: RequestHead | None = None
+        self.virtual_host: VirtualHost | None = None
+        self.route: Route | None = None
+        self.choice: ClusterChoice | None = None
+        self.router: Upstream | None = None
+        self.random_value = 0
+        self.upgrade = ""
+        self.replied_locally = False
+        self.response_started = False
+        self.response_complete = False
+        self._block = block
+        #: Bytes of the body that came while filters were at work.
+        self._data = b""
+        self._end_stream = False
+        self._filter_at = 0
+        self._finished = False
+        self._idle_deadline: Deadline | None = None
+        self._last_activity = info.started_at
+        stats = self.manager.stats
+        stats.rq_total.value += 1
+        stats.rq_active.inc()
+
+    # --- the request comes in ---
+
+    def on_request(self, line: RequestLine, prepared: PreparedHeaders, data: bytes, end_stream: bool) -> None:
+        """The head, with as much of the body as came along."""
+        self._end_stream = end_stream
+        info, config = self.info, self.manager.config
+        info.bytes_received = len(data)
+        info.user_agent = prepared.user_agent
+        info.method = line.method
+        info.path = line.path or None
+        block = self._block
+        assert block is not None
+        if not config.proxy_100_continue and not end_stream and _expects_continue(block):
+            self.connection.send_continue()
+        authority = line.authority
+        if authority is None:
+            authority = block.kept.get("host") or self._default_host(block, line.version)
+            if authority is None:
+                self._refuse(400, "missing_host_header")
+                return
+        info.authority = authority
+        path = self._checked_path(line)
+        if path is None:
+            return
+        info.path = path or None
+        head = self.head = RequestHead(line.method, path, authority, line.scheme, block, prepared)
+        if prepared.request_id_at >= 0:
+            head.request_id = self.manager.request_ids.next()
+        info.request = head
+        info.request_id = head.request_id
+        info.x_forwarded_for = prepared.x_forwarded_for
+        info.original_path = prepared.original_path
+        info.downstream_remote_address = prepared.remote_address
+        self._data = data
+        self._watch_idleness()
+        self._route(head)
+
+    def on_request_data(self, data: bytes, end_stream: bool) -> None:
+        """More of the body."""
+        self.info.bytes_received += len(data)
+        self._end_stream = end_stream
+        if self.router is not None:
+            self.router.on_request_data(data, end_stream)
+        elif not self._finished:
+            self._data += data
+            if len(self._data) > self.manager.config.buffer_limit_bytes:
+                self.connection.pause_request(True)
+
+    def on_codec_error(self, refusal: Refusal) -> None:
+        """The body broke the rules."""
+        self.info.add_flag("DPE")
+        if self.response_started:
+            self.info.response_code_details = refusal.details
+            self.break_off()
+        else:
+            self.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
+
+    def on_request_timeout(self) -> None:
+        """The client took too long to send its request."""
+        if not self.response_started:
+            self.send_local_reply(408, b"request timeout", "request_overall_timeout")
+
+    def on_disconnect(self) -> None:
+        """The client is gone."""
+        if not self._finished:
+            info = self.info
+            info.add_flag("DC")
+            info.response_code_details = "downstream_remote_disconnect"
+            self._finish()
+
+    def on_downstream_writable(self, writable: bool) -> None:
+        if self.router is not None:
+            self.router.on_downstream_writable(writable)
+
+    # --- checks and routing ---
+
+    def _default_host(self, block: HeaderBlock, version: str) -> str | None:
+        if "host" in block.kept:
+            return ""
+        return (self.manager.config.default_host_for_http_10 or None) if version == "HTTP/1.0" else None
+
+    def _checked_path(self, line: RequestLine) -> str | None:
+        """The normalised path; None when the request was answered because of it."""
+        if line.path == "*":
+            self._reply_empty(404, "absolute_path_rejected")
+            return None
+        path = normalize(line.path, self.manager.config)
+        if isinstance(path, str):
+            return path
+        if path.redirect_to:
+            self._reply_empty(307, "path_normalization_failed", ("location", path.redirect_to))
+        else:
+            self._refuse(400, "path_normalization_failed")
+        return None
+
+    def _route(self, head: RequestHead) -> None:
+        table = self.manager.config.route_config.table
+        host = table.find_virtual_host(head.authority) if table is not None else None
+        route = None
+        if host is not None and head.path:
+            self.random_value = value = self.manager.random.getrandbits(63)
+            route = host.find_route(head, value)
+        if host is None or route is None:
+            self.info.add_flag("NR")
+            self._reply_empty(404, "route_not_found")
+            return
+        self.virtual_host, self.route = host, route
+        info = self.info
+        info.route_name = route.name or None
+        info.virtual_host_name = host.name
+        if route.metadata:
+            info.route_metadata = dict(route.metadata)
+        action = route.action
+        if isinstance(action, RouteAction):
+            choice = self.choice = action.choose(head, self.random_value)
+            if choice.handle.cluster is not None:
+                info.upstream_cluster = choice.handle.cluster.name
+        self._check_upgrade(head, action)
+        if not self._finished:
+            self.continue_request()
+
+    def _check_upgrade(self, head: RequestHead, action: object) -> None:
+        upgrade = head.block.kept.get("upgrade", "").lower()
+        if not upgrade or not head.header_values("upgrade"):
+            return
+        self.upgrade = upgrade
+        allowed = upgrade in self.manager.config.upgrade_types
+        if isinstance(action, RouteAction):
+            allowed = action.upgrades.get(upgrade, allowed)
+        if not allowed:
+            self._reply_empty(403, "upgrade_failed")
+
+    def continue_request(self) -> None:
+        """Run the filters that have not yet seen the request, then act on the route."""
+        filters = self.manager.config.filters
+        while self._filter_at < len(filters):
+            current = filters[self._filter_at]
+            self._filter_at += 1
+            if current.on_request(self) is FilterStatus.STOP or self._finished:
+                return
+        self._act()
+
+    def _act(self) -> None:
+        route, head = self.route, self.head
+        assert route is not None
+        assert head is not None
+        action = route.action
+        if isinstance(action, RouteAction):
+            router = Router(self, route, action)
+            self.router = router
+            data, self._data = self._data, b""
+            router.start(data, self._end_stream)
+        elif isinstance(action, DirectResponseAction):
+            self.send_local_reply(action.status, action.body, "direct_response")
+        elif isinstance(action, RedirectAction | SslRedirectAction):
+            location = ("location", action.location(head))
+            self.send_local_reply(action.status, b"", "direct_response", (location,))
+        else:
+            self._reply_empty(500, "non_forwarding_action")
+
+    # --- the response goes out ---
+
+    def send_response(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        """A head from the upstream or from here, with the first bytes of its body."""
+        self.response_started = True
+        info = self.info
+        for each in reversed(self.manager.config.filters):
+            each.on_response(self, response)
+        info.response_code = response.status
+        info.response_headers = response
+        if not self._finished:
+            self.connection.send_head(self, response, data, end_stream)
+            if info.method != "HEAD":
+                info.bytes_sent += len(data)
+            info.first_downstream_tx_at = self._last_activity
+            if end_stream:
+                self.response_complete = True
+                self._finish()
+
+    def send_data(self, data: bytes, end_stream: bool) -> None:
+        """More of the response's body."""
+        if self._finished:
+            return
+        self.info.bytes_sent += len(data)
+        self.connection.send_data(self, data, end_stream)
+        if end_stream:
+            self.response_complete = True
+            self._finish()
+
+    def send_local_reply(self, status: int, body: bytes, details: str, first: tuple[Field, ...] = ()) -> None:
+        """Answer without an upstream. Routes' response headers apply where a route was chosen."""
+        if self._finished:
+            return
+        self.replied_locally = True
+        self.info.response_code_details = details
+        response = local_response(status, body, first)
+        mutation = self.response_mutation()
+        if mutation:
+            mutation.apply(response, self.info)
+        self.send_response(response, body, True)
+
+    def response_mutation(self) -> HeaderMutation | None:
+        """What the route, or the cluster chosen, changes about a response."""
+        if self.choice is not None:
+            return self.choice.response_headers
+        return None if self.route is None else self.route.response_headers
+
+    def break_off(self) -> None:
+        """End a response that has begun and cannot be completed."""
+        self.connection.reset_stream(self)
+        self._finish()
+
+    def on_upstream_reset(self, reason: ResetReason, transport_reason: str) -> None:
+        """The upstream failed after its response had begun."""
+        self.info.add_flag(reason.flag)
+        self.info.response_code_details = reset_details(reason, transport_reason, before_response=False)
+        self.break_off()
+
+    # --- within ---
+
+    def _refuse(self, status: int, details: str) -> None:
+        """A request that is not acceptable: answered, and the connection closes."""
+        self.connection.reset_stream(self)
+        self._reply_empty(status, details)
+
+    def _reply_empty(self, status: int, details: str, *first: Field) -> None:
+        self.send_local_reply(status, b"", details, first)
+
+    def _watch_idleness(self) -> None:
+        limit_s = self.manager.config.stream_idle_timeout_s
+        if limit_s > 0:
+            self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
+
+    def _idle_check(self) -> None:
+        # Bytes moved since the last look count as life; a look at every limit is enough for a limit of minutes.
+        seen = (self.info.bytes_received, self.info.bytes_sent, self.response_started)
+        self._idle_deadline = self.connection.timers.call_after(
+            self.manager.config.stream_idle_timeout_s, lambda: self._idle_compare(seen)
+        )
+
+    def _idle_compare(self, seen: tuple[int, int, bool]) -> None:
+        if seen != (self.info.bytes_received, self.info.bytes_sent, self.response_started):
+            self._idle_check()
+            return
+        self.manager.stats.rq_idle_timeout.inc()
+        self.info.add_flag("SI")
+        if self.response_started:
+            self.info.response_code_details = "stream_idle_timeout"
+            self.break_off()
+        else:
+            self.send_local_reply(408, b"stream timeout", "stream_idle_timeout")
+
+    def _finish(self) -> None:
+        """The one end of every stream: give up the upstream, count, log, tell the connection."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._idle_deadline is not None:
+            self._idle_deadline.cancel()
+        if self.router is not None:
+            self.router.cancel()
+        info = self.info
+        completed_at = info.completed_at = self.connection.loop.time()
+        stats = self.manager.stats
+        stats.rq_active.dec()
+        stats.rq_completed.value += 1
+        if info.response_code:
+            stats.rq_by_class[info.response_code // 100 - 1].value += 1
+        stats.rq_time.record((completed_at - info.started_at) * 1000)
+        for access_log in self.manager.config.access_logs:
+            access_log.log(info)
+        self.connection.stream_finished(self)
+
+
+def _expects_continue(block: HeaderBlock) -> bool:
+    return block.kept.get("expect", "").lower() == "100-continue"

@@ -1,0 +1,283 @@
+"""One HTTP/1.1 connection to a host: carries one exchange at a time, then goes back to its pool.
+
+        IDLE --start--> HEAD --final head--> BODY --end--> IDLE (released) or closed
+                          `--101 to an upgrade--> TUNNEL
+
+A thin `asyncio.Protocol` around the codec. Whatever the upstream sends that is not a response to the request
+under way closes the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.http1 import (
+    BODILESS_METHODS,
+    LAST_CHUNK,
+    BodyReader,
+    ResponseReader,
+    chunk,
+    response_body,
+)
+from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
+from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
+from minimesh.data_plane.network.connection import address_text
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
+    from minimesh.data_plane.upstream.connection_pool import ConnectionPool
+    from minimesh.data_plane.upstream.host import Host
+
+_ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding"})
+_connection_ids = itertools.count(1)
+
+
+async def connect_http1(host: Host, settings: ClusterSettings) -> Http1ClientConnection:
+    """Open a plain-text connection (a `Connect` for `ClusterSettings`). Raises OSError."""
+    loop = asyncio.get_running_loop()
+    source = (settings.source_address, 0) if settings.source_address else None
+    _, connection = await loop.create_connection(
+        Http1ClientConnection, host.address, host.port, local_addr=source
+    )
+    return connection
+
+
+class Http1ClientConnection(asyncio.Protocol):
+    """See the module."""
+
+    __slots__ = (
+        "_body", "_buffer", "_chunk_request", "_keep_alive", "_method", "_reader", "_reading_paused",
+        "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel", "_upgrade", "closed",
+        "connection_id", "idle_since", "local_address", "loop", "pool", "requests_started",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        # --- for the connection's life ---
+        self.pool: ConnectionPool | None = None
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self.local_address = ""
+        self.connection_id = next(_connection_ids)
+        self.requests_started = 0
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport
+        self._reader = ResponseReader()
+        self._reading_paused = False
+        self._shared_for: HeaderBlock | None = None
+        self._shared: ResponseFields
+        # --- for one exchange ---
+        self._receiver: ResponseReceiver | None = None
+        self._method = ""
+        self._buffer = b""
+        self._body: BodyReader | None = None
+        self._keep_alive = True
+        self._request_done = True
+        self._chunk_request = False
+        self._upgrade = False
+        self._tunnel = False
+
+    # --- asked by the router ---
+
+    def start(
+        self, receiver: ResponseReceiver, head: RequestHead, data: bytes, end_stream: bool, upgrade: bool
+    ) -> None:
+        """Begin an exchange: head and first bytes of the body in one write."""
+        self._receiver = receiver
+        self._method = method = head.method
+        self._request_done = end_stream
+        self._upgrade = upgrade
+        self.requests_started += 1
+        text = f"{method} {head.path} HTTP/1.1\r\nhost: {head.authority}\r\n{head.header_text()}"
+        if upgrade or head.block.content_length >= 0:
+            self._chunk_request = False
+        elif not end_stream or data:
+            self._chunk_request = True
+            text += "transfer-encoding: chunked\r\n"
+        else:
+            self._chunk_request = False
+            if method not in BODILESS_METHODS:
+                text += "content-length: 0\r\n"
+        wire = f"{text}\r\n".encode("latin-1")
+        if data:
+            wire += self._framed(data)
+        if end_stream and self._chunk_request:
+            wire += LAST_CHUNK
+        self._transport.write(wire)
+
+    def send_data(self, data: bytes, end_stream: bool) -> None:
+        """More of the request's body."""
+        self._request_done = end_stream
+        wire = self._framed(data) if data else b""
+        if end_stream and self._chunk_request:
+            wire += LAST_CHUNK
+        if wire and not self.closed:
+            self._transport.write(wire)
+
+    def pause_reading(self, paused: bool) -> None:
+        """Stop taking bytes of the response, or go on."""
+        if self.closed or paused == self._reading_paused:
+            return
+        self._reading_paused = paused
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        """The exchange is given up: nobody is told, the connection is closed."""
+        self._receiver = None
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._transport.abort()
+            if self.pool is not None:
+                self.pool.forget(self)
+
+    # --- told by the transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.local_address = address_text(transport.get_extra_info("sockname"))
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            self.close()  # nobody asked for anything
+        elif self._body is not None:
+            self._feed_body(receiver, data)
+        elif self._tunnel:
+            receiver.on_response_data(data, False)
+        else:
+            self._read_head(receiver, self._buffer + data if self._buffer else data)
+
+    def pause_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.on_upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.on_upstream_writable(True)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed:
+            self.closed = True
+            if self.pool is not None:
+                self.pool.forget(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if self._body is not None and error is None and self._body.finish_at_close():
+            receiver.on_response_data(b"", True)
+        elif error is None and (self._body is not None or self._buffer):
+            receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")  # cut short by an orderly close
+        else:
+            receiver.on_reset(ResetReason.CONNECTION_TERMINATION, "")
+
+    # --- within ---
+
+    def _framed(self, data: bytes) -> bytes:
+        return chunk(data) if self._chunk_request else data
+
+    def _read_head(self, receiver: ResponseReceiver, data: bytes) -> None:
+        while True:
+            read = self._reader.read(data)
+            if read is None:
+                self._buffer = data
+                return
+            if isinstance(read, Refusal):
+                self._fail(receiver)
+                return
+            status, http11, block, length = read
+            data = data[length:]
+            if status == 101 or status >= 200:
+                break
+            if status == 100:
+                receiver.on_continue()
+            if not data:
+                self._buffer = b""
+                return
+        self._buffer = b""
+        if status == 101:
+            self._begin_tunnel(receiver, block, data)
+        else:
+            self._keep_alive = not block.connection_says("close" if http11 else "")
+            if not http11:
+                self._keep_alive = block.connection_says("keep-alive")
+            self._begin_response(receiver, status, block, data)
+
+    def _begin_response(
+        self, receiver: ResponseReceiver, status: int, block: HeaderBlock, data: bytes
+    ) -> None:
+        response = ResponseHead(status, self._fields_of(block), block.content_length)
+        body = response_body(self._method, status, block)
+        if body is None:
+            self._complete(data)
+            receiver.on_response_head(response, b"", True)
+            return
+        payload = body.feed(data) if data else b""
+        if body.failed:
+            self._body = body
+            receiver.on_response_head(response, payload, False)
+            self._fail(receiver)
+        elif body.done:
+            self._complete(body.rest)
+            receiver.on_response_head(response, payload, True)
+        else:
+            self._body = body
+            receiver.on_response_head(response, payload, False)
+
+    def _feed_body(self, receiver: ResponseReceiver, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        payload = body.feed(data)
+        if body.failed:
+            if payload:
+                receiver.on_response_data(payload, False)
+            self._fail(receiver)
+        elif body.done:
+            self._complete(body.rest)
+            receiver.on_response_data(payload, True)
+        elif payload:
+            receiver.on_response_data(payload, False)
+
+    def _begin_tunnel(self, receiver: ResponseReceiver, block: HeaderBlock, data: bytes) -> None:
+        if not self._upgrade:
+            self._fail(receiver)
+            return
+        self._tunnel = True
+        kept = tuple(
+            field for field in block.fields if field[0] not in ("transfer-encoding", "content-length")
+        )
+        receiver.on_response_head(ResponseHead(101, ResponseFields(kept), -1), data, False)
+
+    def _fields_of(self, block: HeaderBlock) -> ResponseFields:
+        if block is not self._shared_for:
+            self._shared_for = block
+            self._shared = ResponseFields(
+                tuple(field for field in block.fields if field[0] not in _ENDS_HERE)
+            )
+        return self._shared
+
+    def _complete(self, rest: bytes) -> None:
+        """The response has come in whole: back to the pool, before anybody upwards learns of it."""
+        self._receiver = None
+        self._body = None
+        if rest or not self._keep_alive or not self._request_done or self._upgrade or self.closed:
+            self.close()
+            return
+        if self._reading_paused:
+            self.pause_reading(False)
+        if self.pool is not None:
+            self.pool.release(self, self.loop.time())
+
+    def _fail(self, receiver: ResponseReceiver) -> None:
+        if self._receiver is receiver:
+            self._receiver = None
+            self.close()
+            receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")
