@@ -66,6 +66,11 @@ class Regex:
         return "".join(pieces)
 
     @property
+    def may_search(self) -> bool:
+        """False for a pattern that the fallback could be slow to look for."""
+        return self._on_bytes or regex_fallback.safe_to_search(self.pattern)
+
+    @property
     def group_count(self) -> int:
         """How many groups a substitution may name."""
         count: int = self._compiled.groups
@@ -80,6 +85,8 @@ class Substitution:
     def __init__(self, text: str, regex: Regex) -> None:
         self.text = text
         self._parts = _parse_substitution(text)
+        if not regex.may_search:
+            raise RegexError(f"{regex.pattern!r}: to replace with it, begin it with ^, or install google-re2")
         for part in self._parts:
             if isinstance(part, int) and part > regex.group_count:
                 raise RegexError(f"substitution names group {part}, but the pattern has {regex.group_count}")

@@ -6,8 +6,10 @@ does not have, what `re` does not have, and what could make a backtracking engin
 * an unbounded repeat around a group that has a repeat or alternatives inside (`(a+)+`, `(a|ab)*`),
 * more than two unbounded repeats in all.
 
-With these the time is at worst quadratic, and `TEXT_LIMIT` characters bound it to a few milliseconds. Every
-refusal names the remedy: installing google-re2.
+With these a full match takes quadratic time at worst, and `TEXT_LIMIT` characters bound that; a search tries
+every place, so a pattern with two such repeats may be searched for only when it is tied to the start. A dot
+stands for one byte here, not for a whole character beyond ASCII. Every refusal names the remedy: installing
+google-re2.
 """
 
 from __future__ import annotations
@@ -38,12 +40,18 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"not a valid pattern: {error}") from None
 
 
+def safe_to_search(pattern: str) -> bool:
+    """Whether looking for the pattern anywhere in a text is no slower than matching the whole text."""
+    translator = _Translator(pattern)
+    translator.translate()
+    return translator.unbounded_repeats < _REPEAT_LIMIT or (pattern.startswith("^") and "|" not in pattern)
+
+
 class _Translator:
     """One pass over one pattern."""
 
     def __init__(self, pattern: str) -> None:
-        # Texts are Latin-1 characters that stand for bytes, so the pattern has to be too.
-        self.pattern = pattern.encode().decode("latin-1")
+        self.pattern = pattern
         self.position = 0
         self.output: list[str] = []
         self.open_groups = [_Group()]
@@ -75,8 +83,14 @@ class _Translator:
     def _plain(self, character: str) -> None:
         if character == "|":
             self._mark(self.open_groups[-1])
-        # RE2's $ is the very end; Python's also stands before a last line break.
-        self._emit(r"\Z" if character == "$" else character, 1)
+        if character == "$":
+            # RE2's is the very end; Python's also stands before a last line break.
+            self._emit(r"\Z", 1)
+        elif character.isascii():
+            self._emit(character, 1)
+        else:
+            # Texts are Latin-1 characters that stand for bytes; a repeat after this means all of them.
+            self._emit(f"(?:{character.encode().decode('latin-1')})", 1)
 
     def _escape(self) -> None:
         escaped = self.pattern[self.position + 1 : self.position + 2]
@@ -106,6 +120,8 @@ class _Translator:
         if end >= len(self.pattern):
             raise ValueError("missing closing ]")
         body = self.pattern[self.position + 1 : end]
+        if not body.isascii():
+            raise ValueError(f"a class with characters beyond ASCII needs RE2: {_REMEDY}")
         # An inner [ is plain in RE2; Python warns of it.
         self._emit("[" + re.sub(r"(?<!\\)\[", r"\\[", body) + "]", end + 1 - self.position)
 

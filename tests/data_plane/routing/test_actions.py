@@ -167,8 +167,8 @@ def test_a_header_can_name_the_cluster_but_not_make_one() -> None:
     assert isinstance(route.action, RouteAction)
 
     def chosen(*headers: tuple[str, str]) -> object:
-        assert isinstance(route.action, RouteAction)  # type: ignore[union-attr]
-        handle = route.action.choose(Head(headers=list(headers)), 0).handle  # type: ignore[union-attr]
+        assert isinstance(route.action, RouteAction)
+        handle = route.action.choose(Head(headers=list(headers)), 0).handle
         return handle.name if handle.cluster is not None else None
 
     assert chosen(("x-cluster", "known")) == "known"

@@ -170,7 +170,7 @@ def test_pseudo_headers() -> None:
 def test_configured_text_is_compared_as_bytes() -> None:
     wire = "/caf\u00e9".encode().decode("latin-1")
     assert _matches({"prefix": "/café"}, Head(wire))
-    assert _matches({"safe_regex": {"regex": "/caf[é]"}}, Head(wire))
+    assert _matches({"safe_regex": {"regex": "/caf(é)"}}, Head(wire))
 
 
 @pytest.mark.parametrize(
