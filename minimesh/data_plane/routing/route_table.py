@@ -263,7 +263,8 @@ class RouteConfigHolder:
 
     __slots__ = ("name", "table")
 
-    def __init__(self, name: str, table: RouteTable | None = None) -> None:
-        self.name = name
+    def __init__(self, table: RouteTable | None = None, name: str = "") -> None:
         self.table = table
         """None until the first configuration arrived."""
+        self.name = name
+        """Of the route configuration it waits for; empty when the listener brought its own."""
