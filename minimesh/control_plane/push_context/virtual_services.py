@@ -72,7 +72,8 @@ def resolve_virtual_services(
     """All VirtualServices that carry hosts, oldest first; those without hosts are delegates of others."""
     ordered = sorted(resources, key=creation_order)
     by_name = {(r.namespace, r.name): r for r in ordered}
-    return tuple(_resolve(r, by_name, mesh) for r in ordered if not _is_delegate(r))
+    with_hosts = (r for r in ordered if getattr(r.spec, "hosts", ()))
+    return tuple(resolve_virtual_service(r, by_name, mesh) for r in with_hosts)
 
 
 def creation_order(resource: Resource) -> tuple[str, str]:
@@ -81,14 +82,10 @@ def creation_order(resource: Resource) -> tuple[str, str]:
     return (str(created or ""), f"{resource.name}.{resource.namespace}")
 
 
-def _is_delegate(resource: Resource) -> bool:
-    spec: Any = resource.spec
-    return not spec.hosts and not spec.gateways and bool(spec.http)
-
-
-def _resolve(
+def resolve_virtual_service(
     resource: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
 ) -> VirtualServiceConfig:
+    """Resolve one. `by_name` finds its delegates by (namespace, name)."""
     spec: Any = resource.spec
     namespace = resource.namespace
     gateways = spec.gateways or (MESH_GATEWAY,)

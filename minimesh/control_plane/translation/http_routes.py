@@ -1,4 +1,4 @@
-"""The HTTP rules of a VirtualService as Envoy routes: what matches, where it goes, what changes on the way."""
+"""The HTTP rules of a VirtualService as Envoy routes: what matches, where it goes, what changes there."""
 
 from __future__ import annotations
 

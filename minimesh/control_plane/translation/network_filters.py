@@ -1,4 +1,4 @@
-"""The network filters that end a filter chain: HTTP connection managers and TCP proxies, shaped as istiod's."""
+"""The network filters that end a filter chain: HTTP connection managers and TCP proxies, as istiod's."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def struct(fields: dict[str, Any]) -> Any:
 
 
 def config_path(resource: Resource) -> str:
-    """An origin as istiod spells it: `/apis/networking.istio.io/v1/namespaces/default/virtual-service/web`."""
+    """An origin in istiod's spelling: `/apis/networking.istio.io/v1/namespaces/default/virtual-service/x`."""
     kind = _KIND_PATHS.get(resource.kind, resource.kind.lower())
     return f"/apis/networking.istio.io/v1/namespaces/{resource.namespace}/{kind}/{resource.name}"
 

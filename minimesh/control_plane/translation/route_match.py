@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from minimesh.xds import messages as m
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
 
-JWT_CLAIM_PREFIX = "@request.auth.claims"
+_TOKEN_CLAIM = re.compile(r"@request\.auth\.claims(\.[^.\s]+)+|@request\.auth\.claims(\[[^\[\]]+\])+")
 
 
 def build_route_match(match: Any | None, rule: VirtualServiceConfig | None = None) -> Any:
@@ -60,6 +61,11 @@ def sort_catch_all_last(routes: Iterable[Any]) -> list[Any]:
     return sorted(routes, key=is_catch_all)
 
 
+def is_token_claim(name: str) -> bool:
+    """Whether a header's name is Istio's way to ask for a claim: `@request.auth.claims.group[admin]`."""
+    return _TOKEN_CLAIM.fullmatch(name) is not None
+
+
 def header_matcher(name: str, wanted: Any | None) -> Any:
     """A HeaderMatcher; an empty StringMatch asks for presence only."""
     message = m.route_components_pb2.HeaderMatcher(name=name)
@@ -93,9 +99,9 @@ def means_presence(wanted: Any | None) -> bool:
 
 def _header_matchers(match: Any) -> list[Any]:
     """Matchers of `headers` and `withoutHeaders`, sorted by name. Claims of a token are not headers."""
-    found = [header_matcher(n, w) for n, w in match.headers.items() if not n.startswith(JWT_CLAIM_PREFIX)]
+    found = [header_matcher(n, w) for n, w in match.headers.items() if not is_token_claim(n)]
     for name, wanted in match.without_headers.items():
-        if name.startswith(JWT_CLAIM_PREFIX):
+        if is_token_claim(name):
             continue
         matcher = header_matcher(name, wanted)
         matcher.invert_match = True

@@ -17,6 +17,7 @@ from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
 from minimesh.control_plane.translation.protobuf_values import address, boolean, duration, origin_metadata
+from minimesh.control_plane.translation.route_match import source_matches
 from minimesh.control_plane.translation.sidecar_inbound_listeners import (
     PLAIN_HTTP_PROTOCOLS,
     add_listener_filter,
@@ -131,7 +132,7 @@ def _tcp_chain(filters: FilterBuilder, egress: EgressListener, service: Service,
         if service.hostname not in rule.hosts:
             continue
         for tcp in rule.tcp:
-            if tcp.route and any(_matches(match, port.port) for match in tcp.match or (None,)):
+            if tcp.route and any(_matches(match, port.port, filters.proxy) for match in tcp.match or (None,)):
                 name = f"{rule.name}.{rule.namespace}"
                 return m.listener_components_pb2.FilterChain(
                     filters=[filters.tcp_routes(tcp.route, rule.namespace, port.port, name)],
@@ -141,12 +142,10 @@ def _tcp_chain(filters: FilterBuilder, egress: EgressListener, service: Service,
     return m.listener_components_pb2.FilterChain(filters=[filters.tcp(cluster, TrafficMode.CLIENT)])
 
 
-def _matches(match: Any | None, port: int) -> bool:
-    if match is None:
-        return True
-    if match.gateways and MESH_GATEWAY not in match.gateways:
+def _matches(match: Any | None, port: int, proxy: Proxy) -> bool:
+    if match is not None and match.port and match.port != port:
         return False
-    return not match.port or bool(match.port == port)
+    return source_matches(match, proxy.labels, proxy.namespace, (MESH_GATEWAY,))
 
 
 def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) -> Any:

@@ -202,7 +202,7 @@ class _Outbound:
             domains = [host] if suffix == 0 else [host, domain_name(host, suffix)]
             yield from self._virtual_host(domain_name(host, group.port), domains, [], known, group.routes)
         for service in group.services:
-            domains, short = service_domains(service, suffix, self.proxy.dns_domain)
+            domains, short = service_domains(service, suffix, self.proxy.dns_domain, self.proxy.ip)
             name = domain_name(service.hostname, group.port)
             yield from self._virtual_host(name, domains, short, known, group.routes)
 

@@ -23,8 +23,13 @@ def domain_name(host: str, port: int) -> str:
     return f"{_bracketed(host)}:{port}"
 
 
-def service_domains(service: Service, port: int, dns_domain: str) -> tuple[list[str], list[str]]:
-    """(all domains of a service, those of them that are abbreviations), for a caller in `dns_domain`."""
+def service_domains(
+    service: Service, port: int, dns_domain: str, caller_ip: str = ""
+) -> tuple[list[str], list[str]]:
+    """(all domains of a service, those of them that are abbreviations), for a caller in `dns_domain`.
+
+    Of the service's addresses only those of the caller's IP family count (IPv4 when it is unknown).
+    """
     domains: list[str] = []
     abbreviations: list[str] = []
     for hostname in (service.hostname, *service.aliases):
@@ -38,7 +43,7 @@ def service_domains(service: Service, port: int, dns_domain: str) -> tuple[list[
         # The pods of a headless service have names of their own below it.
         domains.extend([f"*.{domain}" for domain in domains])
     for address in service.addresses:
-        if _is_ipv4(address):
+        if _is_address(address) and (":" in address) == (":" in caller_ip):
             domains.extend(_with_port(address, port))
     return domains, abbreviations
 
@@ -92,7 +97,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_ipv4(text: str) -> bool:
-    return _is_address(text) and "." in text and text != "0.0.0.0"  # noqa: S104  compared, not bound

