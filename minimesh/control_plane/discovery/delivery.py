@@ -1,0 +1,240 @@
+"""In what order one proxy is given its configuration, so that no request meets a hole: make before break.
+
+Owns the decision "what is to be sent next on this stream", without I/O: requests and snapshots come in, and
+`next_response` is asked until it has nothing more to say. Nothing here waits: every decision is made afresh
+from what was sent, what was answered and what is wanted now. A newer snapshot thus overtakes an unfinished
+delivery at any point, and a proxy that never answers holds up nobody.
+
+    what is wanted changes
+      ├─ CDS   the clusters wanted, and those in force that routes may still use
+      ├─ EDS   at once after any CDS: Envoy withholds the ACK of CDS until new clusters have endpoints
+      │  ····  until every cluster that listeners and routes will use is ACKed
+      ├─ LDS
+      ├─ RDS   also after any LDS: a listener that is made anew waits for its routes
+      │  ····  until both are ACKed
+      └─ CDS   only the clusters wanted (and EDS once more)
+
+Content that a proxy rejected is not sent again until it changes. A rejected CDS holds back LDS and RDS only
+if they need a cluster which the proxy has not accepted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.discovery.snapshot import Contents, Snapshot, packed
+from minimesh.xds import messages as m
+from minimesh.xds.ads_protocol import Reaction, Received, ServerState, ServerStream, ServerType
+from minimesh.xds.resource_names import (
+    CLUSTER_TYPE_URL,
+    ENDPOINT_TYPE_URL,
+    LISTENER_TYPE_URL,
+    ROUTE_TYPE_URL,
+    SHORT_TYPE_NAMES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+NO_VERSION = "none"
+"""Version of the empty answer to a type that this control plane has nothing of."""
+
+
+class SyncState(StrEnum):
+    """How far a type has come, in the words of `istioctl proxy-status`."""
+
+    SYNCED = "SYNCED"
+    STALE = "STALE"
+    NOT_SENT = "NOT SENT"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeStatus:
+    """One type of one proxy, for operators. `acked_at` is seconds since the epoch, None before any ACK."""
+
+    state: SyncState
+    version: str
+    nonce: str
+    acked_version: str
+    acked_nonce: str
+    acked_at: float | None
+    detail: str
+
+
+class Delivery:
+    """One stream's deliveries. `clock` gives seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.stream = ServerStream()
+        self.wanted: Snapshot | None = None
+        self._clock = clock
+        self._acked_at: dict[str, float] = {}
+        self._to_repeat: set[str] = set()
+        self._clusters_sent: Mapping[str, Any] = {}
+        self._clusters_acked: Mapping[str, Any] = {}
+        self._clusters_held: frozenset[str] = frozenset()
+        """Clusters the proxy has for certain, whatever becomes of the responses under way."""
+        self._endpoints_given: dict[str, Any] = {}
+        self._routes_given: set[str] = set()
+
+    def want(self, snapshot: Snapshot) -> None:
+        """Make this the configuration to reach."""
+        self.wanted = snapshot
+
+    def received(self, request: Any) -> Received:
+        """Take in a DiscoveryRequest; ask `next_response` afterwards."""
+        received = self.stream.received(request)
+        if received.reaction is Reaction.ACKED:
+            self._acked_at[received.type_url] = self._clock()
+            if received.type_url == CLUSTER_TYPE_URL:
+                self._clusters_acked = self._clusters_sent
+                self._clusters_held = frozenset(self._clusters_sent)
+        return received
+
+    def next_response(self) -> Any | None:
+        """The DiscoveryResponse to send now, counted as sent; None when there is none for the moment."""
+        if self.wanted is None:
+            return None
+        return (
+            self._next_clusters(self.wanted)
+            or self._next_endpoints(self.wanted)
+            or self._next_listeners(self.wanted)
+            or self._next_routes(self.wanted)
+            or self._next_unknown()
+        )
+
+    def status(self) -> dict[str, TypeStatus]:
+        """The four types by their short names (CDS, EDS, LDS, RDS)."""
+        return {short: self._type_status(type_url) for type_url, short in SHORT_TYPE_NAMES.items()}
+
+    # -- one method a type, in the order of the drawing
+
+    def _next_clusters(self, wanted: Snapshot) -> Any | None:
+        known = self.stream.type(CLUSTER_TYPE_URL)
+        if not known.subscribed:
+            return None
+        target = self._cluster_target(wanted)
+        if known.state is not ServerState.OWED and known.sent_version == target.version:
+            return None
+        chosen = {name: cluster for name, cluster in target.resources.items() if known.wants(name)}
+        self._clusters_sent = chosen
+        self._clusters_held &= chosen.keys()
+        self._to_repeat.add(ENDPOINT_TYPE_URL)
+        return self.stream.respond(CLUSTER_TYPE_URL, target.version, chosen.values())
+
+    def _next_endpoints(self, wanted: Snapshot) -> Any | None:
+        known = self.stream.type(ENDPOINT_TYPE_URL)
+        if not self._is_due(known, ENDPOINT_TYPE_URL, wanted.endpoints):
+            return None
+        for name in known.names & wanted.endpoints.resources.keys():
+            self._endpoints_given[name] = wanted.endpoints.resources[name]
+        # An assignment wanted no more is repeated as it was: its cluster may live on until routes moved.
+        chosen = [
+            self._endpoints_given[name] for name in sorted(known.names) if name in self._endpoints_given
+        ]
+        return self._respond(ENDPOINT_TYPE_URL, wanted.endpoints.version, chosen)
+
+    def _next_listeners(self, wanted: Snapshot) -> Any | None:
+        known = self.stream.type(LISTENER_TYPE_URL)
+        if not self._clusters_ready(wanted) or not self._is_due(known, LISTENER_TYPE_URL, wanted.listeners):
+            return None
+        self._to_repeat.add(ROUTE_TYPE_URL)
+        chosen = [each for name, each in wanted.listeners.resources.items() if known.wants(name)]
+        return self._respond(LISTENER_TYPE_URL, wanted.listeners.version, chosen)
+
+    def _next_routes(self, wanted: Snapshot) -> Any | None:
+        known = self.stream.type(ROUTE_TYPE_URL)
+        if not self._clusters_ready(wanted) or not self._is_due(known, ROUTE_TYPE_URL, wanted.routes):
+            return None
+        chosen = []
+        for name in sorted(known.names):
+            if (found := wanted.routes.resources.get(name)) is not None:
+                self._routes_given.add(name)
+                chosen.append(found)
+            elif name not in self._routes_given:
+                # Without any answer the listener that asked would never come up. Routes that were given and
+                # are wanted no more are passed over: connections that drain still use them.
+                chosen.append(packed(m.route_pb2.RouteConfiguration(name=name)))
+        return self._respond(ROUTE_TYPE_URL, wanted.routes.version, chosen)
+
+    def _next_unknown(self) -> Any | None:
+        for type_url in self.stream.type_urls:
+            if type_url not in SHORT_TYPE_NAMES and self.stream.type(type_url).state is ServerState.OWED:
+                return self.stream.respond(type_url, NO_VERSION, ())
+        return None
+
+    # -- the conditions
+
+    def _is_due(self, known: ServerType, type_url: str, contents: Contents) -> bool:
+        if known.state is ServerState.OWED:
+            return True
+        if not known.wildcard and not known.names:
+            return False
+        return known.sent_version != contents.version or type_url in self._to_repeat
+
+    def _respond(self, type_url: str, version: str, resources: list[Any]) -> Any:
+        self._to_repeat.discard(type_url)
+        return self.stream.respond(type_url, version, resources)
+
+    def _clusters_ready(self, wanted: Snapshot) -> bool:
+        """Whether the proxy surely has every cluster that the wanted listeners and routes use."""
+        if not self.stream.type(CLUSTER_TYPE_URL).subscribed:
+            return True
+        return wanted.cluster_references & wanted.clusters.resources.keys() <= self._clusters_held
+
+    def _cluster_target(self, wanted: Snapshot) -> Contents:
+        leaving = self._clusters_acked.keys() - wanted.clusters.resources.keys()
+        if not leaving or self._routes_moved(wanted):
+            return wanted.clusters
+        kept = {name: self._clusters_acked[name] for name in leaving}
+        return Contents.of({**wanted.clusters.resources, **kept})
+
+    def _routes_moved(self, wanted: Snapshot) -> bool:
+        """Whether no listener or route of this proxy can still use a cluster that is not wanted."""
+        listeners, routes = self.stream.type(LISTENER_TYPE_URL), self.stream.type(ROUTE_TYPE_URL)
+        listeners_moved = _is_settled(listeners, wanted.listeners) and wanted.route_references <= routes.names
+        if listeners.subscribed and not listeners_moved:
+            return False
+        if not routes.subscribed:
+            return True
+        draining = routes.names & self._routes_given - wanted.routes.resources.keys()
+        return not draining and (not routes.names or _is_settled(routes, wanted.routes))
+
+    def _type_status(self, type_url: str) -> TypeStatus:
+        known = self.stream.type(type_url)
+        return TypeStatus(
+            state=self._sync_state(known, type_url),
+            version=known.sent_version,
+            nonce=known.sent_nonce,
+            acked_version=known.acked_version,
+            acked_nonce=known.acked_nonce,
+            acked_at=self._acked_at.get(type_url),
+            detail=known.error,
+        )
+
+    def _sync_state(self, known: ServerType, type_url: str) -> SyncState:
+        if known.error:
+            return SyncState.ERROR
+        if not known.sent_nonce:
+            return SyncState.NOT_SENT
+        if self.wanted is None or not _is_settled(known, self._target(self.wanted, type_url)):
+            asks_for_nothing = not known.wildcard and not known.names and known.state is ServerState.ACKED
+            return SyncState.SYNCED if asks_for_nothing else SyncState.STALE
+        return SyncState.SYNCED
+
+    def _target(self, wanted: Snapshot, type_url: str) -> Contents:
+        return {
+            CLUSTER_TYPE_URL: self._cluster_target(wanted),
+            ENDPOINT_TYPE_URL: wanted.endpoints,
+            LISTENER_TYPE_URL: wanted.listeners,
+            ROUTE_TYPE_URL: wanted.routes,
+        }[type_url]
+
+
+def _is_settled(known: ServerType, contents: Contents) -> bool:
+    """Whether the proxy has accepted the contents, and they are the last that it was sent."""
+    return known.sent_version == contents.version and known.acked_nonce == known.sent_nonce

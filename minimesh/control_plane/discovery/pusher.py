@@ -1,0 +1,190 @@
+"""Who is connected and what each is given: translation on one side, deliveries on the other.
+
+Owns the list of connections, the push context in force, and the faults met on the way. Translation may fail for
+one proxy or for all; then the last good configuration stays in force, the fault is kept for operators to see,
+and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from minimesh.control_plane.discovery.delivery import Delivery
+from minimesh.control_plane.discovery.registration import GRACE_S, WorkloadRegistrations
+from minimesh.control_plane.discovery.snapshot import ResourceSet, Snapshot
+from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.logs import get_logger
+from minimesh.xds.ads_protocol import Reaction
+from minimesh.xds.resource_names import SHORT_TYPE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from minimesh.control_plane.service_registry import RegisteredWorkload
+
+PushT = TypeVar("PushT")
+
+_log = get_logger("discovery")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that kept configuration from a proxy. `proxy` is empty when it concerns all of them."""
+
+    code: str
+    message: str
+    proxy: str = ""
+
+
+class Connection:
+    """One stream of one proxy. `wake` is set when there may be something to send."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.connected_since = time.time()
+        self.delivery = Delivery()
+        self.proxy: Proxy | None = None
+        self.fault: Fault | None = None
+        self.wake = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.number} {self.proxy.id if self.proxy else 'unknown'}>"
+
+
+class Pusher(Generic[PushT]):
+    """Translates for every connection. `PushT` is the immutable context that `build` makes once for a push.
+
+    `build(registered workloads)` and `translate(proxy, context)` may raise anything. `request_push(reason)` is
+    called when a workload registers or leaves.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Sequence[RegisteredWorkload]], PushT],
+        translate: Callable[[Proxy, PushT], ResourceSet],
+        request_push: Callable[[str], None],
+        *,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._build = build
+        self._translate = translate
+        self._numbers = itertools.count(1)
+        self._connections: dict[int, Connection] = {}
+        self._build_fault: Fault | None = None
+        self._changed = asyncio.Event()
+        self.context: PushT | None = None
+        self.registrations = WorkloadRegistrations(lambda: request_push("registration"), grace_s=grace_s)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Streams whose proxy has introduced itself, gateways first: they are what users look at."""
+        known = [(each.proxy, each) for each in self._connections.values() if each.proxy is not None]
+        known.sort(key=lambda pair: (pair[0].type != "router", pair[0].id, pair[1].number))
+        return tuple(each for _, each in known)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What currently keeps configuration from proxies."""
+        return tuple(self._faults())
+
+    async def changed(self) -> None:
+        """Wait for the next thing to happen: a connection, an answer of a proxy, a push."""
+        await self._changed.wait()
+
+    async def push(self, reasons: frozenset[str]) -> None:
+        """Build a new context and bring every connection up to it. Never raises on bad configuration."""
+        started = time.perf_counter()
+        if not self._rebuild():
+            return
+        for connection in self.connections:
+            self._deliver(connection)
+            await asyncio.sleep(0)  # let what is ready go out before the next proxy is translated
+        _log.debug(
+            "push",
+            reasons=sorted(reasons),
+            proxies=len(self._connections),
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+
+    def open(self) -> Connection:
+        """A stream began; who it is comes with its first request."""
+        connection = Connection(next(self._numbers))
+        self._connections[connection.number] = connection
+        return connection
+
+    def received(self, connection: Connection, request: Any) -> None:
+        """A request came on a stream. Raises InvalidNodeError when the proxy's node cannot be understood."""
+        received = connection.delivery.received(request)
+        if connection.proxy is None and connection.delivery.stream.node is not None:
+            self._introduce(connection, connection.delivery.stream.node)
+        if received.reaction is Reaction.NACKED:
+            _log.warning(
+                "configuration rejected",
+                proxy=connection.proxy.id if connection.proxy else "",
+                type=SHORT_TYPE_NAMES.get(received.type_url, received.type_url),
+                error=received.error,
+            )
+        connection.wake.set()
+        self._tell()
+
+    def closed(self, connection: Connection) -> None:
+        """A stream ended."""
+        self._connections.pop(connection.number, None)
+        if connection.proxy is not None:
+            _log.info("proxy disconnected", proxy=connection.proxy.id)
+            self.registrations.disconnected(connection.proxy.id)
+        self._tell()
+
+    def _introduce(self, connection: Connection, node: Any) -> None:
+        proxy = Proxy.from_node(node)
+        connection.proxy = proxy
+        _log.info("proxy connected", proxy=proxy.id, type=proxy.type)
+        workload = proxy.registration()
+        # A new workload changes what its own proxy is to have: then its first configuration is the next push.
+        if workload is not None and self.registrations.connected(proxy.id, workload):
+            return
+        self._deliver(connection)
+
+    def _rebuild(self) -> bool:
+        try:
+            self.context = self._build(self.registrations.workloads())
+        except Exception as error:
+            _log.exception("push context failed")
+            self._build_fault = Fault("internal-push-context", _said(error))
+            self._tell()
+            return False
+        self._build_fault = None
+        return True
+
+    def _deliver(self, connection: Connection) -> None:
+        if self.context is None or connection.proxy is None:
+            return
+        try:
+            snapshot = Snapshot.build(self._translate(connection.proxy, self.context))
+        except Exception as error:
+            _log.exception("translation failed", proxy=connection.proxy.id)
+            connection.fault = Fault("internal-translation", _said(error), connection.proxy.id)
+        else:
+            connection.fault = None
+            connection.delivery.want(snapshot)
+            connection.wake.set()
+        self._tell()
+
+    def _faults(self) -> Iterator[Fault]:
+        if self._build_fault is not None:
+            yield self._build_fault
+        for connection in self.connections:
+            if connection.fault is not None:
+                yield connection.fault
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
