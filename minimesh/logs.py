@@ -1,8 +1,8 @@
 """The one door to structlog: how this program logs.
 
-Events are nouns (`proxy connected`, `push`, `configuration rejected`) and what happened is in the fields. Lines
-go to standard error, readable by default and JSON on request; standard output belongs to the answers of commands
-and to access logs.
+Events are nouns (`proxy connected`, `push`, `configuration rejected`) and what happened is in the fields.
+Lines go to standard error, readable by default and JSON on request; standard output belongs to the answers
+of commands and to access logs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The gRPC end of discovery: StreamAggregatedResources, and nothing but moving messages.
 
-The one place of the control plane that knows grpclib. Each stream has a reader (this handler) and a writer task
-of its own, so that a proxy which stops reading fills only its own window; what to send is asked of the delivery
-one message at a time, so that nothing piles up for it either.
+The one place of the control plane that knows grpclib. Each stream has a reader (this handler) and a writer
+task of its own, so that a proxy which stops reading fills only its own window; what to send is asked of the
+delivery one message at a time, so that nothing piles up for it either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """When to push: changes that come close together become one push, and pushes never overlap.
 
-Owns only time. A push starts once nothing changed for `quiet_s`, or `limit_s` after the first change if changes
-keep coming. Changes that arrive while a push runs are merged into the next one.
+Owns only time. A push starts once nothing changed for `quiet_s`, or `limit_s` after the first change if
+changes keep coming. Changes that arrive while a push runs are merged into the next one.
 """
 
 from __future__ import annotations

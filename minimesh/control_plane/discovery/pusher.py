@@ -1,8 +1,8 @@
 """Who is connected and what each is given: translation on one side, deliveries on the other.
 
-Owns the list of connections, the push context in force, and the faults met on the way. Translation may fail for
-one proxy or for all; then the last good configuration stays in force, the fault is kept for operators to see,
-and everything else goes on.
+Owns the list of connections, the push context in force, and the faults met on the way. Translation may fail
+for one proxy or for all; then the last good configuration stays in force, the fault is kept for operators
+to see, and everything else goes on.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Connection:
 class Pusher(Generic[PushT]):
     """Translates for every connection. `PushT` is the immutable context that `build` makes once for a push.
 
-    `build(registered workloads)` and `translate(proxy, context)` may raise anything. `request_push(reason)` is
-    called when a workload registers or leaves.
+    `build(registered workloads)` and `translate(proxy, context)` may raise anything. `request_push(reason)`
+    is called when a workload registers or leaves.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """What one proxy is to have: its resources packed for the wire, a version for each type, their references.
 
 A version is a hash of content, so that the same configuration always has the same version, whoever computed
-it and whenever: an unchanged version means that there is nothing to send. Packing, hashing and the consistency
-check happen once, here; delivery only compares and copies.
+it and whenever: an unchanged version means that there is nothing to send. Packing, hashing and the
+consistency check happen once, here; delivery only compares and copies.
 """
 
 from __future__ import annotations
