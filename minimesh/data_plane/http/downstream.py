@@ -13,8 +13,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.http.header_block import CODEC_ERROR, HeaderBlock, Refusal
 from minimesh.data_plane.http.hcm_config import ServerHeader
+from minimesh.data_plane.http.header_block import CODEC_ERROR, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
     LAST_CHUNK,
     BodyReader,
@@ -24,11 +24,10 @@ from minimesh.data_plane.http.http1 import (
     request_body,
     status_line,
 )
-from minimesh.data_plane.http.local_reply import local_response, refusal_body
-from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
+from minimesh.data_plane.http.local_reply import refusal_body
+from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
 from minimesh.data_plane.http.request_headers import is_upgrade, prepare
 from minimesh.data_plane.http.stream import Stream
-from minimesh.data_plane.network.connection import reset
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ class Http1ServerConnection(asyncio.Protocol):
     __slots__ = (
         "_body", "_buffer", "_chunk_response", "_close_after", "_deadline", "_draining", "_is_head",
         "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
-        "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel", "_version",
-        "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
+        "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel",
+        "_version", "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -334,15 +333,8 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _stream_info(self, version: str) -> StreamInfo:
         info = StreamInfo(time.time() - (self.loop.time() - self._started_at), self._started_at)
-        connection = self.info
         info.protocol = version
-        info.downstream_local_address = connection.local_address
-        info.downstream_direct_local_address = connection.local_address
-        info.downstream_remote_address = connection.remote_address
-        info.downstream_direct_remote_address = connection.direct_remote_address
-        info.requested_server_name = connection.requested_server_name
-        info.connection_id = connection.connection_id
-        info.filter_chain_name = connection.filter_chain_name
+        self.info.describe(info)
         return info
 
     # --- time ---

@@ -1,6 +1,6 @@
 """The nouns of the HTTP side, and what they ask of each other.
 
-* downstream connection (`downstream`): owns the client's transport, speaks its protocol's codec, runs streams.
+* downstream connection (`downstream`): owns the client's transport, speaks its protocol, runs streams.
 * stream (`stream`): one request and its response, from head to log line. Does not know the protocol.
 * filter (`filters/`): looks at a stream on its way to the router; may answer, change, delay.
 * router (`router`): picks cluster and host, tries and retries, watches the route's timeouts.
@@ -16,6 +16,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.http.messages import ResponseHead
     from minimesh.data_plane.http.stream import Stream
@@ -80,6 +82,7 @@ class ResponseReceiver(Protocol):
 class DownstreamConnection(Protocol):
     """What a stream asks of the connection it came in by, whatever its protocol."""
 
+    loop: AbstractEventLoop
     manager: ConnectionManager
     info: ConnectionInfo
     timers: TimerWheel

@@ -182,7 +182,7 @@ class RequestHead(_MutableFields):
 
 
 class ResponseFields:
-    """An upstream's response headers without those that end here: the same for every response with that block."""
+    """An upstream's response headers, without those that end here: made once for each block."""
 
     __slots__ = ("_index", "fields", "has_date", "has_server", "text")
 

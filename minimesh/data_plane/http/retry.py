@@ -1,4 +1,4 @@
-"""Whether to try again, how long to wait first: the decisions of a retry policy. Pure but for random waits."""
+"""Whether to try again, and how long to wait first: the decisions of a retry policy. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RetryState:
 
     def next_wait_s(self) -> float:
         """Full jitter over an interval that doubles up to its maximum."""
-        interval = min(self.policy.base_interval_s * 2**self.waits, self.policy.max_interval_s)
+        interval = min(self.policy.base_interval_s * (1 << self.waits), self.policy.max_interval_s)
         self.waits += 1
         return interval * self._random.random()
 

@@ -15,7 +15,6 @@ from minimesh.data_plane.http.local_reply import (
     NO_HEALTHY_UPSTREAM,
     OVERLOADED,
     REQUEST_TIMEOUT,
-    local_response,
     reset_body,
     reset_details,
 )
@@ -44,9 +43,9 @@ class Router:
     """See the module."""
 
     __slots__ = (
-        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_paused_downstream",
-        "_replay_limit_bytes", "_request_complete_at", "_response_started", "_retries", "_retry_counted",
-        "_timeout_s", "_tried", "_try_deadline", "action", "attempt", "connection", "host", "loop", "route",
+        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes",
+        "_paused_downstream", "_replay_limit_bytes", "_request_complete_at", "_response_started",
+        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt", "connection", "host", "loop", "route",
         "stream", "waiting_on",
     )  # fmt: skip
 
@@ -141,7 +140,7 @@ class Router:
             expected_s = self._per_try_timeout_s() or self._timeout_s
             if expected_s:
                 head.set_header("x-envoy-expected-rq-timeout-ms", str(int(expected_s * 1000)))
-        if host.include_request_attempt_count:
+        if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", "1")
         if action.path_rewrite is not None:
             original = head.path
@@ -335,7 +334,7 @@ class Router:
 
     def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         choice, host = self.stream.choice, self.stream.virtual_host
-        if host is not None and host.include_attempt_count_in_response:
+        if host is not None and host.settings.include_attempt_count_in_response:
             response.set_header("x-envoy-attempt-count", str(self.attempt))
         if choice is not None and choice.response_headers:
             choice.response_headers.apply(response, self.stream.info)
@@ -430,7 +429,7 @@ class Router:
     def _try_again(self) -> None:
         self._try_deadline = None
         head, host = self.stream.head, self.stream.virtual_host
-        if head is not None and host is not None and host.include_request_attempt_count:
+        if head is not None and host is not None and host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", str(self.attempt))
         self._try()
 

@@ -13,7 +13,7 @@ from minimesh.data_plane.http.http1 import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
 from minimesh.data_plane.http.local_reply import local_response, refusal_body, reset_details
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
-from minimesh.data_plane.http.path import PathRefused, normalize
+from minimesh.data_plane.http.path import normalize
 from minimesh.data_plane.http.router import Router
 from minimesh.data_plane.routing.actions import (
     ClusterChoice,
@@ -300,7 +300,7 @@ class Stream:
             self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
 
     def _idle_check(self) -> None:
-        # Bytes moved since the last look count as life; a look at every limit is enough for a limit of minutes.
+        # Bytes moved since the last look count as life; looking once per limit is enough for minutes.
         seen = (self.info.bytes_received, self.info.bytes_sent, self.response_started)
         self._idle_deadline = self.connection.timers.call_after(
             self.manager.config.stream_idle_timeout_s, lambda: self._idle_compare(seen)

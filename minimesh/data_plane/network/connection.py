@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
+
+from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 
 class ConnectionInfo:
-    """Facts of one accepted connection, handed to the protocol of its filter chain. Addresses are "ip:port"."""
+    """One accepted connection, as the protocol of its filter chain sees it. Addresses are "ip:port"."""
 
     __slots__ = (
         "connection_id",
@@ -32,6 +36,16 @@ class ConnectionInfo:
         self.filter_chain_name = ""
         self.requested_server_name: str | None = None
 
+    def describe(self, stream: StreamInfo) -> None:
+        """Tell a stream which connection it came by."""
+        stream.downstream_local_address = self.local_address
+        stream.downstream_direct_local_address = self.local_address
+        stream.downstream_remote_address = self.remote_address
+        stream.downstream_direct_remote_address = self.direct_remote_address
+        stream.requested_server_name = self.requested_server_name
+        stream.connection_id = self.connection_id
+        stream.filter_chain_name = self.filter_chain_name
+
 
 def address_text(address: Any) -> str:
     """`("127.0.0.1", 80)` -> `127.0.0.1:80`; IPv6 in brackets; a Unix socket's path as it is."""
@@ -43,9 +57,6 @@ def address_text(address: Any) -> str:
 
 def reset(transport: asyncio.BaseTransport) -> None:
     """Close a connection at once with a TCP reset, as Envoy does where there is nothing to say."""
-    import socket
-    import struct
-
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -8,14 +8,21 @@ chain comes from the factory that compile_listener put into it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import ipaddress
+import itertools
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
+
+from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.address_map import BindAddress
-    from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.timers import TimerWheel
+    from minimesh.data_plane.network.timers import Deadline, TimerWheel
     from minimesh.data_plane.telemetry.access_log import AccessLog
 
 
@@ -81,3 +88,255 @@ class ListenerSettings:
     drain_timeout_s: float = 600.0
     stat_prefix: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+class FilterChains:
+    """Chooses a connection's chain: by destination port, then by destination address, else the default."""
+
+    __slots__ = ("_any_port", "_by_port", "_default")
+
+    def __init__(self, chains: Sequence[FilterChain], default: FilterChain | None) -> None:
+        self._by_port: dict[int, list[FilterChain]] = {}
+        self._default = default
+        for chain in chains:
+            if chain.match.transport_protocol != "tls":
+                self._by_port.setdefault(chain.match.destination_port, []).append(chain)
+        self._any_port = self._by_port.pop(0, [])
+
+    def choose(self, destination_port: int, local_host: str) -> FilterChain | None:
+        """The chain for a plain-text connection to `local_host` meant for `destination_port`."""
+        candidates = self._by_port.get(destination_port, self._any_port)
+        if len(candidates) == 1 and not candidates[0].match.prefix_ranges:
+            return candidates[0]
+        found = _most_specific(candidates, local_host)
+        return self._default if found is None else found
+
+
+def _most_specific(chains: Sequence[FilterChain], host: str) -> FilterChain | None:
+    best: FilterChain | None = None
+    best_length = -1
+    for chain in chains:
+        length = _matching_prefix(chain.match.prefix_ranges, host)
+        if length is not None and length > best_length:
+            best, best_length = chain, length
+    return best
+
+
+def _matching_prefix(ranges: Sequence[tuple[str, int]], host: str) -> int | None:
+    """Length of the longest range that has the address; 0 when there are no ranges; None: no match."""
+    if not ranges:
+        return 0
+    address = ipaddress.ip_address(host)
+    lengths = [
+        length
+        for prefix, length in ranges
+        if address in ipaddress.ip_network(f"{prefix}/{length}", strict=False)
+    ]
+    return max(lengths, default=None)
+
+
+class ListenerStats:
+    """Counters under `listener.<address>.`."""
+
+    __slots__ = ("cx_active", "cx_destroy", "cx_total", "no_filter_chain_match")
+
+    def __init__(self, store: StatsStore, settings: ListenerSettings) -> None:
+        host, port = settings.configured_address
+        prefix = f"listener.{settings.stat_prefix or f'{host}_{port}'}."
+        self.cx_total = store.counter(prefix + "downstream_cx_total")
+        self.cx_active = store.gauge(prefix + "downstream_cx_active")
+        self.cx_destroy = store.counter(prefix + "downstream_cx_destroy")
+        self.no_filter_chain_match = store.counter(prefix + "no_filter_chain_match")
+
+
+_connection_ids = itertools.count(1)
+
+
+class Listener:
+    """Sockets and connections of one configured listener.
+
+    `start` and `update` bind before they return, so an address in use is an OSError there and then;
+    connections are accepted from the next turn of the event loop on.
+    """
+
+    def __init__(self, settings: ListenerSettings, stats: StatsStore, timers: TimerWheel) -> None:
+        self.settings = settings
+        self.timers = timers
+        self.stats = ListenerStats(stats, settings)
+        self.connections: set[ServerConnection] = set()
+        self.draining = False
+        self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
+        self._sockets: dict[BindAddress, socket.socket] = {}
+        self._servers: dict[BindAddress, asyncio.Server] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drain_deadline: Deadline | None = None
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def bound_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every open socket; port 0 in the settings shows as the real one here."""
+        return [sock.getsockname()[:2] for sock in self._sockets.values()]
+
+    def start(self) -> None:
+        """Open the sockets. Raises OSError naming the address; nothing stays open then."""
+        try:
+            self._open(self.settings.addresses)
+        except OSError:
+            self.stop_listening()
+            raise
+
+    def update(self, settings: ListenerSettings) -> None:
+        """Take over new settings: new connections get the new chains, sockets that stay are left alone.
+
+        Raises OSError when a new address cannot be bound; the old settings stay in force then.
+        """
+        self._open([address for address in settings.addresses if address not in self._sockets])
+        for address in [address for address in self._sockets if address not in settings.addresses]:
+            self._close(address)
+        self.settings = settings
+        self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
+
+    def stop_listening(self) -> None:
+        """New connections are refused from now on."""
+        for address in list(self._sockets):
+            self._close(address)
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Stop listening; let requests finish, and close what is left after the drain time."""
+        self.stop_listening()
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+        limit_s = self.settings.drain_timeout_s if timeout_s is None else timeout_s
+        if self.connections and self._drain_deadline is None:
+            self._drain_deadline = self.timers.call_after(limit_s, self.close_connections)
+
+    def close_connections(self) -> None:
+        """Close every connection, whatever it is at."""
+        for connection in list(self.connections):
+            connection.close_now()
+
+    # --- told by connections ---
+
+    def connection_closed(self, connection: ServerConnection) -> None:
+        self.connections.discard(connection)
+        self.stats.cx_active.dec()
+        self.stats.cx_destroy.inc()
+        if not self.connections and self._drain_deadline is not None:
+            self._drain_deadline.cancel()
+            self._drain_deadline = None
+
+    # --- within ---
+
+    def _open(self, addresses: Sequence[BindAddress]) -> None:
+        opened: list[BindAddress] = []
+        try:
+            for address in addresses:
+                self._sockets[address] = _listen(address, self.settings)
+                opened.append(address)
+        except OSError:
+            for address in opened:
+                self._close(address)
+            raise
+        for address in opened:
+            task = asyncio.get_running_loop().create_task(self._serve(address))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, address: BindAddress) -> None:
+        sock = self._sockets.get(address)
+        if sock is None:
+            return
+        port = address.original_port or sock.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: _Accepted(self, port), sock=sock, backlog=self.settings.backlog
+        )
+        if self._sockets.get(address) is sock:
+            self._servers[address] = server
+        else:
+            server.close()
+
+    def _close(self, address: BindAddress) -> None:
+        sock = self._sockets.pop(address)
+        server = self._servers.pop(address, None)
+        if server is not None:
+            server.close()
+        else:
+            sock.close()
+
+    def accept(self, transport: asyncio.Transport, destination_port: int) -> None:
+        """A connection has come in: give it the protocol of its filter chain."""
+        local = transport.get_extra_info("sockname")
+        info = ConnectionInfo(
+            next(_connection_ids),
+            address_text(local),
+            address_text(transport.get_extra_info("peername")),
+            destination_port,
+        )
+        self.stats.cx_total.inc()
+        self.stats.cx_active.inc()
+        chain = self._chains.choose(destination_port, local[0])
+        if chain is None:
+            self._refuse(transport, info)
+            return
+        info.filter_chain_name = chain.name
+        protocol = chain.make_protocol(info, self)
+        self.connections.add(cast(ServerConnection, protocol))
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self.draining:
+            cast(ServerConnection, protocol).drain()
+
+    def _refuse(self, transport: asyncio.Transport, info: ConnectionInfo) -> None:
+        self.stats.no_filter_chain_match.inc()
+        self.stats.cx_active.dec()
+        self.stats.cx_destroy.inc()
+        reset(transport)
+        now = asyncio.get_running_loop().time()
+        stream = StreamInfo(time.time(), now)
+        stream.completed_at = now
+        stream.add_flag("NR")
+        stream.response_code_details = "filter_chain_not_found"
+        info.describe(stream)
+        for access_log in self.settings.access_logs:
+            access_log.log(stream)
+
+
+class _Accepted(asyncio.Protocol):
+    """Stands in until the transport is known, then hands it to the listener."""
+
+    __slots__ = ("_destination_port", "_listener")
+
+    def __init__(self, listener: Listener, destination_port: int) -> None:
+        self._listener = listener
+        self._destination_port = destination_port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if transport.get_extra_info("peername") is None:
+            transport.abort()  # gone before it was accepted
+            return
+        self._listener.accept(transport, self._destination_port)
+
+
+def _listen(address: BindAddress, settings: ListenerSettings) -> socket.socket:
+    """A bound, listening, non-blocking socket. Raises OSError that names the address."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address.host, address.port))
+        sock.listen(settings.backlog)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(
+            error.errno, f"cannot bind '{address.host}:{address.port}': {error.strerror or error}"
+        ) from error
+    return sock

@@ -61,7 +61,7 @@ class Cluster:
         self.resources = ClusterResources(settings, self.stats)
         self.hosts: Sequence[Host] = _NO_HOSTS
         # Not for secrets: which host gets a request is no secret.
-        self._random = source or random.Random()  # noqa: S311
+        self._random = source or random.Random()
         self._host_by_address: dict[tuple[str, int], Host] = {}
         self._subsets: dict[tuple[tuple[str, object], ...], LoadBalancer] = {}
         self._in_panic = False

@@ -186,7 +186,7 @@ class ConnectionPool:
             resources.stats.connect_timeout.inc()
             self._dial_failed(PoolFailure.CONNECT_TIMEOUT, "")
         except OSError as error:
-            self._dial_failed(PoolFailure.CONNECT_FAILURE, _transport_reason(error))
+            self._dial_failed(PoolFailure.CONNECT_FAILURE, transport_reason(error))
         else:
             self._dial_succeeded(connection)
 
@@ -218,7 +218,7 @@ class ConnectionPool:
         requester.on_pool_ready(connection, self.host)
 
 
-def _transport_reason(error: OSError) -> str:
+def transport_reason(error: OSError) -> str:
     """Envoy's words for a failed dial, spaces as underscores."""
     text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     return f"delayed_connect_error:_{text}".replace(" ", "_")

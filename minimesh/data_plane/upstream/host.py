@@ -31,6 +31,9 @@ class Locality(NamedTuple):
     sub_zone: str = ""
 
 
+NO_LOCALITY = Locality()
+
+
 @dataclass(frozen=True, slots=True)
 class HostSpec:
     """An endpoint as configured. `metadata` is filter metadata as plain values, by namespace."""
@@ -39,7 +42,7 @@ class HostSpec:
     port: int
     weight: int = 1
     health: Health = Health.HEALTHY
-    locality: Locality = Locality()
+    locality: Locality = NO_LOCALITY
     priority: int = 0
     hostname: str = ""
     metadata: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
