@@ -37,6 +37,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2 as router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2 as http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2 as original_dst_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2 as tls_inspector_pb2
+from envoy.extensions.filters.network.direct_response.v3 import config_pb2 as _direct_response_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as http_connection_manager_pb2,
 )
@@ -68,3 +69,4 @@ file_access_log_pb2 = _file_access_log_pb2
 stream_access_log_pb2 = _stream_access_log_pb2
 common_fault_pb2 = _common_fault_pb2
 grpc_stats_pb2 = _grpc_stats_pb2
+direct_response_pb2 = _direct_response_pb2

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from minimesh.data_plane.telemetry.access_log import LogFilter
-from minimesh.data_plane.telemetry.stream_info import StreamInfo
+from minimesh.data_plane.telemetry.stream_info import HeaderLookup, StreamInfo
 
 #: Envoy's ComparisonFilter operators.
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {
@@ -47,9 +47,19 @@ def not_health_check() -> LogFilter:
     return lambda info: not info.health_check
 
 
-def header(matches: Callable[[Sequence[str]], bool], name: str) -> LogFilter:
-    """Streams whose request header `name` has values that `matches` accepts (an empty sequence: absent)."""
-    return lambda info: matches(info.request.header_values(name) if info.request is not None else ())
+class _NoHead:
+    """The head of a stream that never had one."""
+
+    def header_values(self, name: str, /) -> Sequence[str]:
+        return ()
+
+
+_NO_HEAD = _NoHead()
+
+
+def request_matches(matches: Callable[[HeaderLookup], bool]) -> LogFilter:
+    """Streams whose request head fits a header matcher."""
+    return lambda info: matches(_NO_HEAD if info.request is None else info.request)
 
 
 def runtime_fraction(numerator: int, denominator: int) -> LogFilter:

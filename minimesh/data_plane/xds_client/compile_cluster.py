@@ -1,0 +1,306 @@
+"""Cluster and ClusterLoadAssignment messages -> `upstream.cluster` settings and hosts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.upstream.cluster_settings import (
+    CircuitBreakers,
+    ClusterSettings,
+    Discovery,
+    LoadBalancerPolicy,
+)
+from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
+from minimesh.data_plane.xds_client.compile_context import CompileContext
+from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
+from minimesh.data_plane.xds_client.route_environment import optional_seconds
+from minimesh.xds import messages as m
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CLUSTER = frozenset(
+    {
+        "alt_stat_name",
+        "circuit_breakers",
+        "close_connections_on_host_health_failure",
+        "cleanup_interval",
+        "common_http_protocol_options",
+        "common_lb_config",
+        "connect_timeout",
+        "dns_lookup_family",
+        "dns_refresh_rate",
+        "dns_failure_refresh_rate",
+        "eds_cluster_config",
+        "http2_protocol_options",
+        "http_protocol_options",
+        "ignore_health_on_host_removal",
+        "lb_policy",
+        "lb_subset_config",
+        "least_request_lb_config",
+        "load_assignment",
+        "max_requests_per_connection",
+        "metadata",
+        "name",
+        "original_dst_lb_config",
+        "per_connection_buffer_limit_bytes",
+        "respect_dns_ttl",
+        "transport_socket",
+        "type",
+        "typed_extension_protocol_options",
+        "upstream_bind_config",
+        "upstream_connection_options",
+        "wait_for_warm_on_init",
+    }
+)
+#: Settings of policies that change which host is chosen, or when one is left out; see `not_simulated`.
+_NOT_SIMULATED = frozenset(
+    {
+        "health_checks",
+        "maglev_lb_config",
+        "outlier_detection",
+        "preconnect_policy",
+        "ring_hash_lb_config",
+        "round_robin_lb_config",
+        "track_cluster_stats",
+    }
+)
+_POLICIES = {
+    "ROUND_ROBIN": LoadBalancerPolicy.ROUND_ROBIN,
+    "LEAST_REQUEST": LoadBalancerPolicy.LEAST_REQUEST,
+    "RANDOM": LoadBalancerPolicy.RANDOM,
+    "CLUSTER_PROVIDED": LoadBalancerPolicy.CLUSTER_PROVIDED,
+}
+_DISCOVERIES = {each.value: each for each in Discovery}
+
+
+@dataclass(frozen=True, slots=True)
+class DnsTarget:
+    """A host to resolve; `spec` is the endpoint with its name in place of an address."""
+
+    hostname: str
+    port: int
+    spec: HostSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCluster:
+    """A cluster ready to be applied."""
+
+    message: Any
+    settings: ClusterSettings
+    hosts: tuple[HostSpec, ...] = ()
+    """STATIC: the endpoints."""
+    dns_targets: tuple[DnsTarget, ...] = ()
+    """STRICT_DNS and LOGICAL_DNS: what to resolve."""
+
+    @property
+    def eds_name(self) -> str:
+        """EDS: the load assignment to ask for; empty for other clusters."""
+        settings = self.settings
+        return (settings.service_name or settings.name) if settings.discovery is Discovery.EDS else ""
+
+
+def compile_cluster(
+    message: Any, context: CompileContext, path: str = "", *, strict: bool
+) -> CompiledCluster:
+    """One Cluster. `strict`: refuse what can only be simulated in part. Raises CompileError."""
+    refuse_unsupported(message, path, _CLUSTER | _NOT_SIMULATED)
+    for field in _NOT_SIMULATED:
+        if field in {descriptor.name for descriptor, _ in message.ListFields()}:
+            context.not_simulated(join(path, field), f"{field} of cluster {message.name!r}", strict=strict)
+    if not message.name:
+        raise CompileError(join(path, "name"), "must not be empty")
+    discovery = _discovery(message, path)
+    settings = _settings(message, discovery, path, context, strict=strict)
+    assignment, where = message.load_assignment, join(path, "load_assignment")
+    if discovery is Discovery.STATIC:
+        return CompiledCluster(message, settings, hosts=compile_load_assignment(assignment, where))
+    if discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+        return CompiledCluster(message, settings, dns_targets=_dns_targets(assignment, where, discovery))
+    return CompiledCluster(message, settings)
+
+
+def compile_load_assignment(message: Any, path: str = "") -> tuple[HostSpec, ...]:
+    """The endpoints of a ClusterLoadAssignment whose addresses are IP addresses. Raises CompileError."""
+    specs = tuple(_endpoints(message, path))
+    for spec in specs:
+        if not _is_ip(spec.address):
+            raise CompileError(
+                path,
+                f"malformed IP address: {spec.address}. Consider setting cluster type to 'STRICT_DNS' "
+                "or 'LOGICAL_DNS'",
+            )
+    return specs
+
+
+def _discovery(message: Any, path: str) -> Discovery:
+    name = message.DiscoveryType.Name(message.type)
+    return _DISCOVERIES[name]
+
+
+def _settings(
+    message: Any, discovery: Discovery, path: str, context: CompileContext, *, strict: bool
+) -> ClusterSettings:
+    connect_timeout_s = optional_seconds(message, "connect_timeout", path)
+    settings = ClusterSettings(
+        name=message.name,
+        alt_stat_name=message.alt_stat_name,
+        discovery=discovery,
+        lb_policy=_lb_policy(message, path, context, strict=strict),
+        connect_timeout_s=5.0 if connect_timeout_s is None else connect_timeout_s,
+        circuit_breakers=_circuit_breakers(message),
+        panic_threshold_percent=_panic_threshold(message),
+        source_address=_source_address(message, path),
+        per_connection_buffer_limit_bytes=_value_or(
+            message, "per_connection_buffer_limit_bytes", 1024 * 1024
+        ),
+        max_requests_per_connection=message.max_requests_per_connection.value,
+        service_name=message.eds_cluster_config.service_name,
+        dns_refresh_rate_s=optional_seconds(message, "dns_refresh_rate", path) or 5.0,
+        use_original_dst_header=message.original_dst_lb_config.use_http_header,
+        subset_keys=tuple(tuple(selector.keys) for selector in message.lb_subset_config.subset_selectors),
+        metadata=metadata_to_plain(message.metadata),
+        http2=message.HasField("http2_protocol_options"),
+        connect=connect_http1,
+    )
+    _check_transport(message, path)
+    least = message.least_request_lb_config
+    if message.HasField("least_request_lb_config"):
+        settings = replace(
+            settings,
+            choice_count=_value_or(least, "choice_count", 2),
+            active_request_bias=least.active_request_bias.default_value
+            if least.HasField("active_request_bias")
+            else 1.0,
+        )
+    return _with_http_options(settings, message, path)
+
+
+def _lb_policy(message: Any, path: str, context: CompileContext, *, strict: bool) -> LoadBalancerPolicy:
+    name = message.LbPolicy.Name(message.lb_policy)
+    policy = _POLICIES.get(name)
+    if policy is None:
+        context.not_simulated(join(path, "lb_policy"), f"{name} of cluster {message.name!r}", strict=strict)
+        return LoadBalancerPolicy.LEAST_REQUEST
+    return policy
+
+
+def _circuit_breakers(message: Any) -> CircuitBreakers:
+    """The thresholds of default priority; those of high priority have no requests here."""
+    for threshold in message.circuit_breakers.thresholds:
+        if threshold.priority == m.base_pb2.RoutingPriority.DEFAULT:
+            return CircuitBreakers(
+                max_connections=_value_or(threshold, "max_connections", 1024),
+                max_pending_requests=_value_or(threshold, "max_pending_requests", 1024),
+                max_requests=_value_or(threshold, "max_requests", 1024),
+                max_retries=_value_or(threshold, "max_retries", 3),
+            )
+    return CircuitBreakers()
+
+
+def _panic_threshold(message: Any) -> float:
+    common = message.common_lb_config
+    return common.healthy_panic_threshold.value if common.HasField("healthy_panic_threshold") else 50.0
+
+
+def _source_address(message: Any, path: str) -> str:
+    if not message.HasField("upstream_bind_config"):
+        return ""
+    bind, where = message.upstream_bind_config, join(path, "upstream_bind_config")
+    refuse_unsupported(bind, where, frozenset({"source_address", "freebind"}))
+    return str(bind.source_address.address)
+
+
+def _check_transport(message: Any, path: str) -> None:
+    if not message.HasField("transport_socket"):
+        return
+    kind = message.transport_socket.typed_config.TypeName()
+    if kind and kind != m.raw_buffer_pb2.RawBuffer.DESCRIPTOR.full_name:
+        raise CompileError(
+            join(path, "transport_socket"), f"{message.transport_socket.name or kind}: not supported"
+        )
+
+
+def _with_http_options(settings: ClusterSettings, message: Any, path: str) -> ClusterSettings:
+    """Protocol options: the typed extension, else the older fields of the cluster itself."""
+    where = join(path, "typed_extension_protocol_options")
+    for name in message.typed_extension_protocol_options:
+        if name != _HTTP_OPTIONS:
+            raise CompileError(f"{where}[{name}]", "not supported")
+    common, http1 = message.common_http_protocol_options, message.http_protocol_options
+    if _HTTP_OPTIONS in message.typed_extension_protocol_options:
+        options = m.http_protocol_options_pb2.HttpProtocolOptions()
+        if not message.typed_extension_protocol_options[_HTTP_OPTIONS].Unpack(options):
+            raise CompileError(f"{where}[{_HTTP_OPTIONS}]", "is not of that type")
+        common = options.common_http_protocol_options
+        explicit = options.explicit_http_config
+        http1 = explicit.http_protocol_options
+        settings = replace(settings, http2=explicit.HasField("http2_protocol_options"))
+        where = f"{where}[{_HTTP_OPTIONS}].common_http_protocol_options"
+    idle_timeout_s = optional_seconds(common, "idle_timeout", where)
+    return replace(
+        settings,
+        idle_timeout_s=3600.0 if idle_timeout_s is None else idle_timeout_s,
+        max_requests_per_connection=common.max_requests_per_connection.value
+        or settings.max_requests_per_connection,
+        max_connection_duration_s=optional_seconds(common, "max_connection_duration", where) or 0.0,
+        preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
+    )
+
+
+# --- endpoints ------------------------------------------------------------------------------------
+
+_HEALTH = {"UNHEALTHY": Health.UNHEALTHY, "DRAINING": Health.UNHEALTHY, "TIMEOUT": Health.UNHEALTHY}
+
+
+def _endpoints(message: Any, path: str) -> Iterable[HostSpec]:
+    for number, locality in enumerate(message.endpoints):
+        where = f"{join(path, 'endpoints')}[{number}]"
+        place = Locality(locality.locality.region, locality.locality.zone, locality.locality.sub_zone)
+        for index, endpoint in enumerate(locality.lb_endpoints):
+            yield _endpoint(endpoint, place, locality.priority, f"{where}.lb_endpoints[{index}]")
+
+
+def _endpoint(message: Any, locality: Locality, priority: int, path: str) -> HostSpec:
+    address = message.endpoint.address
+    if not address.HasField("socket_address"):
+        kind = address.WhichOneof("address") or "endpoint without address"
+        raise CompileError(join(path, "endpoint.address"), f"{kind}: not supported")
+    socket_address = address.socket_address
+    health = m.health_check_pb2.HealthStatus.Name(message.health_status)
+    return HostSpec(
+        address=socket_address.address,
+        port=socket_address.port_value,
+        weight=_value_or(message, "load_balancing_weight", 1),
+        health=Health.DEGRADED if health == "DEGRADED" else _HEALTH.get(health, Health.HEALTHY),
+        locality=locality,
+        priority=priority,
+        hostname=message.endpoint.hostname,
+        metadata=metadata_to_plain(message.metadata),  # type: ignore[arg-type]  # namespaces hold mappings
+    )
+
+
+def _dns_targets(assignment: Any, path: str, discovery: Discovery) -> tuple[DnsTarget, ...]:
+    targets = tuple(DnsTarget(spec.address, spec.port, spec) for spec in _endpoints(assignment, path))
+    if discovery is Discovery.LOGICAL_DNS and len(targets) != 1:
+        raise CompileError(
+            path, "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"
+        )
+    return targets
+
+
+def _is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _value_or(message: Any, field: str, default: int) -> int:
+    """The value of a wrapper field, or `default` when it is not set."""
+    return int(getattr(message, field).value) if message.HasField(field) else default

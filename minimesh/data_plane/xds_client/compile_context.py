@@ -1,0 +1,44 @@
+"""What the compile steps for listeners and clusters need of the proxy around them, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from minimesh.data_plane.network.address_map import AddressMap
+from minimesh.data_plane.routing.actions import ClusterHandle
+from minimesh.data_plane.routing.route_table import RouteConfigHolder
+from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client.compile_error import CompileError
+
+
+@dataclass(frozen=True, slots=True)
+class CompileContext:
+    """Shared by all compile steps of one proxy."""
+
+    stats: StatsStore
+    log_files: AccessLogFiles
+    address_map: AddressMap
+    clusters: Callable[[str], ClusterHandle]
+    """The handle for a cluster name, made when there is none yet."""
+    find_cluster: Callable[[str], ClusterHandle | None]
+    """The handle of a cluster that exists."""
+    route_config: Callable[[str], RouteConfigHolder]
+    """The holder that RDS fills for a route configuration's name."""
+    access_log_override: str = ""
+    """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
+    notices: list[str] = field(default_factory=list)
+    """Configuration taken but not acted on, for the log."""
+
+    def not_simulated(self, path: str, what: str, *, strict: bool) -> None:
+        """Refuse `what` by name where the user wrote it for this proxy; take note where a mesh sent it.
+
+        A control plane writes for every proxy of the mesh at once: refusing a cluster's outlier detection
+        would keep all clusters from being updated.
+        """
+        if strict:
+            raise CompileError(path, f"{what}: not supported")
+        notice = f"{path}: {what}: accepted, not simulated"
+        if notice not in self.notices:
+            self.notices.append(notice)

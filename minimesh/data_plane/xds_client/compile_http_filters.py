@@ -1,0 +1,88 @@
+"""HTTP filters of a connection manager, and their per-route configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minimesh.data_plane.http.interfaces import Filter
+from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.xds import messages as m
+
+ROUTER = "envoy.filters.http.router"
+_ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
+#: Filters that only count, of which nothing a client sees depends.
+_COUNTING_TYPES = {m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFilters:
+    """A filter chain in front of the router, and what the router was told."""
+
+    filters: tuple[Filter, ...] = ()
+    suppress_envoy_headers: bool = False
+
+
+def compile_http_filters(messages: Sequence[Any], path: str) -> CompiledFilters:
+    """The filters of a connection manager; the last must be the router. Raises CompileError."""
+    if not messages:
+        raise CompileError(path, "must end with the router filter")
+    filters: list[Filter] = []
+    last = len(messages) - 1
+    for index, message in enumerate(messages):
+        where = f"{path}[{index}]"
+        refuse_unsupported(message, where, frozenset({"name", "typed_config", "is_optional", "disabled"}))
+        if _is_router(message) != (index == last):
+            raise CompileError(where, "the router must be the last filter, and only the last")
+        if index < last and not message.disabled:
+            filters += _compile(message, where)
+    return CompiledFilters(tuple(filters), _suppresses_envoy_headers(messages[last], f"{path}[{last}]"))
+
+
+def compile_route_filter_config(name: str, config: Any) -> object:
+    """The configuration of one filter for one route (a hook of `compile_route_configuration`)."""
+    kind = config.TypeName()
+    compile_kind = _ROUTE_TYPES.get(kind)
+    if compile_kind is None:
+        raise CompileError("", f"filter {name!r} ({kind}): not supported")
+    message = compile_kind[0]()
+    config.Unpack(message)
+    return compile_kind[1](message)
+
+
+def _is_router(message: Any) -> bool:
+    kind = message.typed_config.TypeName()
+    # Before Envoy 1.22 the name alone was enough, and published samples still have it so.
+    return kind == _ROUTER_TYPE or (not kind and message.name in (ROUTER, "envoy.router"))
+
+
+def _compile(message: Any, path: str) -> list[Filter]:
+    kind = message.typed_config.TypeName()
+    if kind in _COUNTING_TYPES:
+        return []
+    known = _FILTER_TYPES.get(kind)
+    if known is not None:
+        config = known[0]()
+        message.typed_config.Unpack(config)
+        return [known[1](config)]
+    if message.is_optional:
+        return []
+    raise CompileError(path, f"HTTP filter {message.name or kind!r}: not supported")
+
+
+def _suppresses_envoy_headers(message: Any, path: str) -> bool:
+    router = m.router_pb2.Router()
+    if message.HasField("typed_config"):
+        message.typed_config.Unpack(router)
+    where = join(path, "typed_config")
+    refuse_unsupported(
+        router, where, frozenset({"suppress_envoy_headers", "dynamic_stats", "start_child_span"})
+    )
+    return bool(router.suppress_envoy_headers)
+
+
+#: Type of a filter's configuration -> its message class, and what makes the filter of it.
+_FILTER_TYPES: dict[str, tuple[Any, Any]] = {}
+#: The same for configurations of single routes.
+_ROUTE_TYPES: dict[str, tuple[Any, Any]] = {}

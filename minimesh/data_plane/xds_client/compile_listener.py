@@ -1,0 +1,239 @@
+"""Listener messages -> `network.listener` settings, each filter chain with the factory of its protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minimesh.data_plane.network.address_map import BindAddress
+from minimesh.data_plane.network.listener import (
+    FilterChain,
+    FilterChainMatch,
+    ListenerSettings,
+    ProtocolFactory,
+)
+from minimesh.data_plane.xds_client.compile_access_log import compile_access_logs
+from minimesh.data_plane.xds_client.compile_context import CompileContext
+from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile_http_connection_manager import (
+    CompiledConnectionManager,
+    compile_http_connection_manager,
+)
+from minimesh.data_plane.xds_client.compile_network_filters import (
+    compile_closing_chain,
+    compile_direct_response,
+    compile_tcp_proxy,
+)
+from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
+from minimesh.xds import messages as m
+
+_LISTENER = frozenset(
+    {
+        "access_log",
+        "address",
+        "bind_to_port",
+        "connection_balance_config",
+        "continue_on_listener_filters_timeout",
+        "default_filter_chain",
+        "drain_type",
+        "enable_reuse_port",
+        "filter_chains",
+        "freebind",
+        "ignore_global_conn_limit",
+        "listener_filters",
+        "listener_filters_timeout",
+        "max_connections_to_accept_per_socket_event",
+        "metadata",
+        "name",
+        "per_connection_buffer_limit_bytes",
+        "reuse_port",
+        "stat_prefix",
+        "tcp_backlog_size",
+        "tcp_fast_open_queue_length",
+        "traffic_direction",
+        "transparent",
+        "use_original_dst",
+    }
+)
+_CHAIN = frozenset(
+    {
+        "filter_chain_match",
+        "filters",
+        "metadata",
+        "name",
+        "transport_socket",
+        "transport_socket_connect_timeout",
+    }
+)
+_MATCH = frozenset(
+    {"application_protocols", "destination_port", "prefix_ranges", "server_names", "transport_protocol"}
+)
+_LISTENER_FILTERS = {
+    "envoy.filters.listener.original_dst",
+    "envoy.filters.listener.tls_inspector",
+    "envoy.filters.listener.http_inspector",
+}
+_LISTENER_FILTER_TYPES = {
+    m.original_dst_pb2.OriginalDst.DESCRIPTOR.full_name,
+    m.tls_inspector_pb2.TlsInspector.DESCRIPTOR.full_name,
+    m.http_inspector_pb2.HttpInspector.DESCRIPTOR.full_name,
+}
+_MANAGER = m.http_connection_manager_pb2.HttpConnectionManager
+_TCP_PROXY = m.tcp_proxy_pb2.TcpProxy
+_DIRECT_RESPONSE = m.direct_response_pb2.Config
+_DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024
+#: The listener whose chains' destination ports are opened where nothing redirects connections to it.
+_CAPTURING_LISTENER = "virtualInbound"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledListener:
+    """A listener ready to be applied."""
+
+    message: Any
+    settings: ListenerSettings
+    managers: tuple[CompiledConnectionManager, ...] = ()
+
+    @property
+    def route_config_names(self) -> tuple[str, ...]:
+        """What it needs from RDS before it may open."""
+        return tuple(
+            dict.fromkeys(each.route_config_name for each in self.managers if each.route_config_name)
+        )
+
+
+def compile_listener(message: Any, context: CompileContext, path: str = "") -> CompiledListener:
+    """One Listener. Raises CompileError."""
+    refuse_unsupported(message, path, _LISTENER)
+    _check_listener_filters(message, path)
+    host, port = _address(message, path)
+    compiler = _ChainCompiler(message, context)
+    chains = tuple(
+        compiler.chain(chain, f"{join(path, 'filter_chains')}[{index}]")
+        for index, chain in enumerate(message.filter_chains)
+    )
+    default = None
+    if message.HasField("default_filter_chain"):
+        default = compiler.chain(message.default_filter_chain, join(path, "default_filter_chain"))
+    if not chains and default is None:
+        raise CompileError(join(path, "filter_chains"), f"no filter chains specified for {message.name!r}")
+    settings = ListenerSettings(
+        name=message.name,
+        configured_address=(host, port),
+        addresses=_real_addresses(message, host, port, chains, context),
+        filter_chains=chains,
+        default_filter_chain=default,
+        access_logs=compile_access_logs(message.access_log, join(path, "access_log"), context),
+        backlog=message.tcp_backlog_size.value or 1024,
+        use_original_dst=_uses_original_destination(message),
+        stat_prefix=message.stat_prefix,
+        metadata=metadata_to_plain(message.metadata),
+    )
+    return CompiledListener(message, settings, tuple(compiler.managers))
+
+
+def _check_listener_filters(message: Any, path: str) -> None:
+    for index, each in enumerate(message.listener_filters):
+        kind = each.typed_config.TypeName()
+        if kind not in _LISTENER_FILTER_TYPES and (kind or each.name not in _LISTENER_FILTERS):
+            where = f"{join(path, 'listener_filters')}[{index}]"
+            raise CompileError(where, f"listener filter {each.name!r}: not supported")
+
+
+def _address(message: Any, path: str) -> tuple[str, int]:
+    if not message.address.HasField("socket_address"):
+        kind = message.address.WhichOneof("address") or "listener without address"
+        raise CompileError(join(path, "address"), f"{kind}: not supported")
+    socket_address = message.address.socket_address
+    if socket_address.protocol != socket_address.TCP:
+        raise CompileError(join(path, "address.socket_address.protocol"), "only TCP is supported")
+    return socket_address.address, socket_address.port_value
+
+
+def _real_addresses(
+    message: Any, host: str, port: int, chains: tuple[FilterChain, ...], context: CompileContext
+) -> tuple[BindAddress, ...]:
+    if message.HasField("bind_to_port") and not message.bind_to_port.value:
+        return ()
+    addresses = context.address_map.bind_addresses(host, port)
+    if message.name != _CAPTURING_LISTENER:
+        return addresses
+    ports = [chain.match.destination_port for chain in chains if chain.match.destination_port]
+    return (*addresses, *context.address_map.capture_addresses(ports))
+
+
+def _uses_original_destination(message: Any) -> bool:
+    return bool(message.use_original_dst.value) or any(
+        each.name == "envoy.filters.listener.original_dst" for each in message.listener_filters
+    )
+
+
+class _ChainCompiler:
+    """Filter chains of one listener; gathers their connection managers."""
+
+    def __init__(self, listener: Any, context: CompileContext) -> None:
+        self.context = context
+        self.managers: list[CompiledConnectionManager] = []
+        limit = listener.per_connection_buffer_limit_bytes
+        self.buffer_limit_bytes = limit.value or _DEFAULT_BUFFER_LIMIT_BYTES
+
+    def chain(self, message: Any, path: str) -> FilterChain:
+        refuse_unsupported(message, path, _CHAIN)
+        _check_transport(message, path)
+        match = _match(message.filter_chain_match, join(path, "filter_chain_match"))
+        return FilterChain(self._protocol(message, path), match, message.name)
+
+    def _protocol(self, message: Any, path: str) -> ProtocolFactory:
+        """The last filter ends the chain; in front of it nothing is supported yet."""
+        if not message.filters:
+            return compile_closing_chain()
+        last = len(message.filters) - 1
+        if last:
+            raise CompileError(
+                f"{path}.filters[0]", f"network filter {message.filters[0].name!r}: not supported"
+            )
+        return self._filter(message.filters[last], f"{path}.filters[{last}]")
+
+    def _filter(self, message: Any, path: str) -> ProtocolFactory:
+        where, kind = join(path, "typed_config"), message.typed_config.TypeName()
+        if kind == _MANAGER.DESCRIPTOR.full_name:
+            config = _unpacked(message.typed_config, _MANAGER, where)
+            compiled = compile_http_connection_manager(
+                config, where, self.context, buffer_limit_bytes=self.buffer_limit_bytes
+            )
+            self.managers.append(compiled)
+            return compiled.manager
+        if kind == _TCP_PROXY.DESCRIPTOR.full_name:
+            return compile_tcp_proxy(_unpacked(message.typed_config, _TCP_PROXY, where), where, self.context)
+        if kind == _DIRECT_RESPONSE.DESCRIPTOR.full_name:
+            return compile_direct_response(_unpacked(message.typed_config, _DIRECT_RESPONSE, where), where)
+        raise CompileError(path, f"network filter {message.name or kind!r}: not supported")
+
+
+def _unpacked(packed: Any, cls: Any, path: str) -> Any:
+    message = cls()
+    try:
+        packed.Unpack(message)
+    except m.DecodeError as error:
+        raise CompileError(path, f"cannot be read: {error}") from None
+    return message
+
+
+def _check_transport(message: Any, path: str) -> None:
+    if not message.HasField("transport_socket"):
+        return
+    kind = message.transport_socket.typed_config.TypeName()
+    if kind and kind != m.raw_buffer_pb2.RawBuffer.DESCRIPTOR.full_name:
+        where = join(path, "transport_socket")
+        raise CompileError(where, f"{message.transport_socket.name or kind}: not supported")
+
+
+def _match(message: Any, path: str) -> FilterChainMatch:
+    refuse_unsupported(message, path, _MATCH)
+    return FilterChainMatch(
+        destination_port=message.destination_port.value,
+        server_names=tuple(message.server_names),
+        transport_protocol=message.transport_protocol,
+        application_protocols=tuple(message.application_protocols),
+        prefix_ranges=tuple((each.address_prefix, each.prefix_len.value) for each in message.prefix_ranges),
+    )

@@ -1,0 +1,454 @@
+"""The live configuration of a proxy, and how an update changes it.
+
+An update of one xDS type is compiled as a whole first; one mistake anywhere and nothing of it is applied,
+and the mistakes make up the text of the NACK. Then it is applied in one function without `await`, so a
+request sees either all of it or nothing. What is given away here (handles, holders, clusters, listeners)
+lives on across updates.
+
+Warming, as in Envoy: a cluster that takes its endpoints from EDS exists for routes only once its first
+endpoints are there; a listener opens only when every route configuration it names has come. Either waits 15
+s at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from minimesh.data_plane.network.address_map import AddressMap
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.timers import TimerWheel
+from minimesh.data_plane.routing.actions import ClusterHandle
+from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
+from minimesh.data_plane.telemetry.access_log import value_formatter
+from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.upstream.cluster import Cluster
+from minimesh.data_plane.upstream.host import HostSpec
+from minimesh.data_plane.xds_client.compile_cluster import (
+    CompiledCluster,
+    compile_cluster,
+    compile_load_assignment,
+)
+from minimesh.data_plane.xds_client.compile_context import CompileContext
+from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile_http_filters import compile_route_filter_config
+from minimesh.data_plane.xds_client.compile_listener import CompiledListener, compile_listener
+from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.dns import DnsResolver
+
+#: Envoy's `initial_fetch_timeout`: how long warming waits for what it needs.
+INITIAL_FETCH_TIMEOUT_S = 15.0
+
+Compiled = TypeVar("Compiled")
+
+
+@dataclass(slots=True)
+class LiveCluster:
+    """A cluster in force or warming."""
+
+    compiled: CompiledCluster
+    cluster: Cluster
+    version: str
+    updated_at: float
+    static: bool
+    warm: bool = False
+    resolver: DnsResolver | None = None
+
+
+@dataclass(slots=True)
+class LiveListener:
+    """A listener: what serves, and what is to take its place once its routes are there."""
+
+    listener: Listener | None
+    active: CompiledListener | None
+    warming: CompiledListener | None
+    version: str
+    updated_at: float
+    static: bool
+
+
+@dataclass(slots=True)
+class LiveEndpoints:
+    """The last load assignment of a name."""
+
+    message: Any
+    specs: tuple[HostSpec, ...]
+    version: str
+    updated_at: float
+
+
+@dataclass(slots=True)
+class LiveRoutes:
+    """A route configuration that RDS delivers; `message` is None until it does."""
+
+    holder: RouteConfigHolder
+    message: Any = None
+    version: str = ""
+    updated_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Rejection:
+    """Why one resource was not taken; shown by /config_dump."""
+
+    message: Any
+    reason: str
+    version: str
+    at: float
+
+
+class RejectedUpdateError(ValueError):
+    """An update of which nothing was applied; `str()` is the text of the NACK."""
+
+
+class LiveConfiguration:
+    """Everything that configuration made, by name. Made inside a running event loop."""
+
+    def __init__(
+        self,
+        stats: StatsStore,
+        *,
+        address_map: AddressMap | None = None,
+        log_files: AccessLogFiles | None = None,
+        access_log_override: str = "",
+        warming_timeout_s: float = INITIAL_FETCH_TIMEOUT_S,
+    ) -> None:
+        self.stats = stats
+        self.timers = TimerWheel(asyncio.get_running_loop())
+        self.log_files = log_files or AccessLogFiles()
+        self.clusters: dict[str, LiveCluster] = {}
+        self.listeners: dict[str, LiveListener] = {}
+        self.endpoints: dict[str, LiveEndpoints] = {}
+        self.routes: dict[str, LiveRoutes] = {}
+        self.rejections: dict[str, Rejection] = {}
+        self.draining_listeners: list[Listener] = []
+        self.started_at = time.time()
+        self._handles: dict[str, ClusterHandle] = {}
+        self._warming_timeout_s = warming_timeout_s
+        self._accepting = True
+        self.context = CompileContext(
+            stats=stats,
+            log_files=self.log_files,
+            address_map=address_map or AddressMap(),
+            clusters=self._handle,
+            find_cluster=self._find_cluster,
+            route_config=lambda name: self._routes(name).holder,
+            access_log_override=access_log_override,
+        )
+
+    # --- what the client has to subscribe to ---
+
+    @property
+    def endpoint_names(self) -> list[str]:
+        """Load assignments that EDS clusters want."""
+        return sorted({live.compiled.eds_name for live in self.clusters.values() if live.compiled.eds_name})
+
+    @property
+    def route_names(self) -> list[str]:
+        """Route configurations that listeners want, warming ones included."""
+        return sorted(self._wanted_routes())
+
+    # --- static resources of a bootstrap file ---
+
+    def add_static_resources(self, message: Any, path: str = "static_resources") -> None:
+        """Clusters, then listeners, of a bootstrap's StaticResources.
+
+        Raises CompileError with the field's path from the root of the bootstrap, or OSError.
+        """
+        for index, cluster in enumerate(message.clusters):
+            where = f"{path}.clusters[{index}]"
+            if cluster.name in self.clusters:
+                raise CompileError(f"{where}.name", f"cluster {cluster.name!r} is there twice")
+            compiled = compile_cluster(cluster, self.context, where, strict=True)
+            self._apply_cluster(compiled, version="", static=True)
+        listeners = [
+            compile_listener(listener, self.context, f"{path}.listeners[{index}]")
+            for index, listener in enumerate(message.listeners)
+        ]
+        for compiled_listener in listeners:
+            self._apply_listener(compiled_listener, version="", static=True)
+
+    # --- updates, one method for each type; each raises RejectedUpdateError ---
+
+    def update_clusters(self, messages: Sequence[Any], version: str) -> None:
+        """CDS: the complete set of clusters."""
+        compiled = self._compile_all(
+            messages,
+            "cluster",
+            version,
+            lambda message: compile_cluster(message, self.context, strict=False),
+        )
+        wanted = {each.settings.name for each in compiled}
+        for each in compiled:
+            live = self.clusters.get(each.settings.name)
+            if live is None or (not live.static and live.compiled.message != each.message):
+                self._apply_cluster(each, version, static=False)
+        for name in [name for name, live in self.clusters.items() if not live.static]:
+            if name not in wanted:
+                self._remove_cluster(name)
+        self._count("cluster_manager", "cluster", len(compiled))
+
+    def update_endpoints(self, messages: Sequence[Any], version: str) -> None:
+        """EDS: load assignments of some names; those not mentioned stay as they are."""
+        compiled = self._compile_all(
+            messages,
+            "load assignment",
+            version,
+            lambda message: (message, compile_load_assignment(message)),
+        )
+        for message, specs in compiled:
+            self._apply_endpoints(LiveEndpoints(message, specs, version, time.time()))
+
+    def update_listeners(self, messages: Sequence[Any], version: str) -> None:
+        """LDS: the complete set of listeners."""
+        compiled = self._compile_all(
+            messages, "listener", version, lambda message: compile_listener(message, self.context)
+        )
+        wanted = {each.settings.name for each in compiled}
+        # Addresses are freed before others bind them.
+        for name in [name for name, live in self.listeners.items() if not live.static]:
+            if name not in wanted:
+                self._remove_listener(name)
+        failures = []
+        for each in compiled:
+            live = self.listeners.get(each.settings.name)
+            if live is not None and (live.static or _newest(live).message == each.message):
+                continue
+            try:
+                self._apply_listener(each, version, static=False)
+            except OSError as error:
+                failures.append(f"{each.settings.name}: {error.strerror or error}")
+        self._forget_unwanted_routes()
+        if failures:
+            raise RejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
+
+    def update_routes(self, messages: Sequence[Any], version: str) -> None:
+        """RDS: route configurations of some names; those not mentioned stay as they are."""
+        compiled = self._compile_all(
+            messages,
+            "route configuration",
+            version,
+            lambda message: (message, self._compile_routes(message, version)),
+        )
+        for message, table in compiled:
+            live = self._routes(message.name)
+            live.message, live.version, live.updated_at = message, version, time.time()
+            live.holder.table = table
+        self._finish_warming_listeners()
+
+    # --- draining ---
+
+    def drain_listeners(self, timeout_s: float | None = None) -> None:
+        """Stop accepting anywhere; connections finish what they are at, within `timeout_s`."""
+        self._accepting = False
+        for live in self.listeners.values():
+            if live.listener is not None:
+                live.listener.drain(timeout_s)
+
+    @property
+    def open_connections(self) -> int:
+        """Downstream connections of all listeners, draining ones included."""
+        active = [live.listener for live in self.listeners.values() if live.listener is not None]
+        return sum(len(listener.connections) for listener in (*active, *self.draining_listeners))
+
+    def close(self) -> None:
+        """Close everything at once and write out the logs."""
+        self.drain_listeners(0.0)
+        for live in self.listeners.values():
+            if live.listener is not None:
+                live.listener.close_connections()
+        for name in list(self.clusters):
+            self._remove_cluster(name)
+        self.timers.close()
+        self.log_files.flush()
+
+    # --- clusters ---
+
+    def _handle(self, name: str) -> ClusterHandle:
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = ClusterHandle(name)
+        return handle
+
+    def _find_cluster(self, name: str) -> ClusterHandle | None:
+        return self._handle(name) if name in self.clusters else None
+
+    def _apply_cluster(self, compiled: CompiledCluster, version: str, *, static: bool) -> None:
+        name = compiled.settings.name
+        live = self.clusters.get(name)
+        if live is None:
+            cluster = Cluster(compiled.settings, self.stats)
+            live = LiveCluster(compiled, cluster, version, time.time(), static)
+            self.clusters[name] = live
+        else:
+            live.compiled, live.version, live.updated_at = compiled, version, time.time()
+            live.cluster.update_settings(compiled.settings)
+        self._give_hosts(live)
+
+    def _give_hosts(self, live: LiveCluster) -> None:
+        """Let the cluster have its endpoints from where its configuration says; warm once it has them."""
+        compiled = live.compiled
+        if live.resolver is not None:
+            live.resolver.close()
+            live.resolver = None
+        if compiled.eds_name:
+            known = self.endpoints.get(compiled.eds_name)
+            if known is None:
+                self.timers.call_after(self._warming_timeout_s, lambda: self._warm(live))
+                return
+            live.cluster.update_hosts(known.specs)
+        elif compiled.dns_targets:
+            live.resolver = DnsResolver(compiled, live.cluster.update_hosts)
+        elif compiled.hosts or live.cluster.hosts:
+            live.cluster.update_hosts(compiled.hosts)
+        self._warm(live)
+
+    def _warm(self, live: LiveCluster) -> None:
+        name = live.compiled.settings.name
+        if not live.warm and self.clusters.get(name) is live:
+            live.warm = True
+            self._handle(name).cluster = live.cluster
+
+    def _remove_cluster(self, name: str) -> None:
+        live = self.clusters.pop(name)
+        self._handle(name).cluster = None
+        if live.resolver is not None:
+            live.resolver.close()
+        live.cluster.close()
+        if live.compiled.eds_name not in self.endpoint_names:
+            self.endpoints.pop(live.compiled.eds_name, None)
+
+    def _apply_endpoints(self, endpoints: LiveEndpoints) -> None:
+        name = endpoints.message.cluster_name
+        self.endpoints[name] = endpoints
+        for live in self.clusters.values():
+            if live.compiled.eds_name == name:
+                live.cluster.update_hosts(endpoints.specs)
+                self._warm(live)
+
+    # --- routes ---
+
+    def _routes(self, name: str) -> LiveRoutes:
+        live = self.routes.get(name)
+        if live is None:
+            live = self.routes[name] = LiveRoutes(RouteConfigHolder())
+        return live
+
+    def _compile_routes(self, message: Any, version: str) -> RouteTable:
+        return compile_route_configuration(
+            message,
+            self._handle,
+            find_cluster=self._find_cluster,
+            compile_format=value_formatter,
+            compile_filter_config=compile_route_filter_config,
+            version=version,
+        )
+
+    def _wanted_routes(self) -> set[str]:
+        return {
+            name
+            for live in self.listeners.values()
+            for compiled in (live.active, live.warming)
+            if compiled is not None
+            for name in compiled.route_config_names
+        }
+
+    def _forget_unwanted_routes(self) -> None:
+        wanted = self._wanted_routes()
+        for name in [name for name in self.routes if name not in wanted]:
+            del self.routes[name]
+
+    # --- listeners ---
+
+    def _apply_listener(self, compiled: CompiledListener, version: str, *, static: bool) -> None:
+        """Open or update a listener, or keep it warming until its routes have come. Raises OSError."""
+        name = compiled.settings.name or str(compiled.settings.configured_address)
+        live = self.listeners.get(name)
+        if self._has_routes(compiled):
+            self._activate(name, live, compiled, version, static=static)
+            return
+        if live is None:
+            live = self.listeners[name] = LiveListener(None, None, None, version, time.time(), static)
+        live.warming, live.version, live.updated_at = compiled, version, time.time()
+        self.timers.call_after(self._warming_timeout_s, lambda: self._stop_waiting(name, compiled))
+
+    def _activate(
+        self, name: str, live: LiveListener | None, compiled: CompiledListener, version: str, *, static: bool
+    ) -> None:
+        listener = live.listener if live is not None else None
+        if listener is None:
+            listener = Listener(compiled.settings, self.stats, self.timers)
+            if self._accepting:
+                listener.start()
+        else:
+            listener.update(compiled.settings)
+        self.listeners[name] = LiveListener(listener, compiled, None, version, time.time(), static)
+
+    def _has_routes(self, compiled: CompiledListener) -> bool:
+        return all(self._routes(name).message is not None for name in compiled.route_config_names)
+
+    def _finish_warming_listeners(self) -> None:
+        failures = []
+        for name, live in list(self.listeners.items()):
+            if live.warming is not None and self._has_routes(live.warming):
+                try:
+                    self._activate(name, live, live.warming, live.version, static=live.static)
+                except OSError as error:
+                    failures.append(f"{name}: {error.strerror or error}")
+        self._forget_unwanted_routes()
+        if failures:
+            raise RejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
+
+    def _stop_waiting(self, name: str, compiled: CompiledListener) -> None:
+        """The routes did not come in time: open without them, and answer 404 meanwhile."""
+        live = self.listeners.get(name)
+        if live is None or live.warming is not compiled:
+            return
+        try:
+            self._activate(name, live, compiled, live.version, static=live.static)
+        except OSError as error:
+            self._reject(name, compiled.message, str(error), live.version)
+
+    def _remove_listener(self, name: str) -> None:
+        listener = self.listeners.pop(name).listener
+        if listener is None:
+            return
+        listener.drain()
+        self.draining_listeners = [each for each in self.draining_listeners if each.connections]
+        if listener.connections:
+            self.draining_listeners.append(listener)
+
+    # --- compiling a whole response ---
+
+    def _compile_all(
+        self, messages: Iterable[Any], noun: str, version: str, compile_one: Callable[[Any], Compiled]
+    ) -> list[Compiled]:
+        """Compile every resource of a response, or raise with all their mistakes."""
+        compiled, failures = [], []
+        for message in messages:
+            name = getattr(message, "name", "") or getattr(message, "cluster_name", "")
+            try:
+                compiled.append(compile_one(message))
+                self.rejections.pop(f"{noun} {name}", None)
+            except CompileError as error:
+                failures.append(f"{name}: {error}")
+                self._reject(f"{noun} {name}", message, str(error), version)
+        if failures:
+            raise RejectedUpdateError(f"Error adding/updating {noun}(s) {', '.join(failures)}")
+        return compiled
+
+    def _reject(self, key: str, message: Any, reason: str, version: str) -> None:
+        self.rejections[key] = Rejection(message, reason, version, time.time())
+
+    def _count(self, prefix: str, noun: str, number: int) -> None:
+        self.stats.gauge(f"{prefix}.active_{noun}s").set(number)
+
+
+def _newest(live: LiveListener) -> CompiledListener:
+    newest = live.warming or live.active
+    assert newest is not None, "a listener is active, warming or gone"
+    return newest
