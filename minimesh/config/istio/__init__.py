@@ -1,0 +1,1 @@
+"""The Istio kinds, as dataclasses whose annotations are their schema."""

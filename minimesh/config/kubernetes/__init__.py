@@ -1,0 +1,1 @@
+"""The Kubernetes kinds, as dataclasses whose annotations are their schema."""

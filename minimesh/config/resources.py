@@ -1,0 +1,58 @@
+"""A resource: one document of configuration, typed, immutable, and located in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from minimesh.config.diagnostics import Location
+from minimesh.config.kubernetes.meta import ObjectMeta as ObjectMeta
+from minimesh.config.source_map import SourceMap
+
+
+class ResourceKey(NamedTuple):
+    """What names a resource. `namespace` is empty for kinds without one."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One object of the API.
+
+    `spec` is the dataclass of the kind (`kinds.py`); for kinds without a spec (Secret, ConfigMap,
+    ServiceAccount) it holds their own top-level fields. `raw` is the document as it was written.
+    """
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+    spec: Any
+    status: Any = None
+    source: SourceMap = field(default_factory=SourceMap, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name in the metadata."""
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """The namespace in the metadata; empty for kinds without one."""
+        return self.metadata.namespace
+
+    @property
+    def key(self) -> ResourceKey:
+        """Kind, namespace and name."""
+        return ResourceKey(self.kind, self.metadata.namespace, self.metadata.name)
+
+    def location(self, path: str = "") -> Location:
+        """Where a field such as `spec.http[0].route` is written, or the nearest one that encloses it."""
+        return self.source.location(path)

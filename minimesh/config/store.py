@@ -1,0 +1,257 @@
+"""The store: what is configured now. The meeting point of files, controllers, and the control plane.
+
+Like a Kubernetes API server in miniature: `put` and `delete` objects, `watch` for changes, take immutable
+snapshots. Objects get a uid, a creation time, a generation and a resource version. No I/O and no tasks:
+everything happens inside the call, in the caller's thread, watchers included.
+
+Objects also come in files. What a file declares is applied as a whole, and goes when the file no longer
+declares it. Two files may declare the same object if they say the same; otherwise the second is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from minimesh.config.diagnostics import Diagnostic, Severity
+from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
+
+
+class ChangeType(StrEnum):
+    """What happened to an object; the words are those of a Kubernetes watch."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. `resource` is the new state, for DELETED the last; `old` is the state before, if any."""
+
+    type: ChangeType
+    resource: Resource
+    old: Resource | None = None
+
+
+Watcher = Callable[[Sequence[Change]], None]
+
+
+class Snapshot:
+    """All objects at one version. Never changes; hold it as long as you like."""
+
+    __slots__ = ("_by_key", "_by_kind", "version")
+
+    def __init__(self, version: int, by_key: Mapping[ResourceKey, Resource]) -> None:
+        self.version = version
+        self._by_key = MappingProxyType(dict(sorted(by_key.items())))
+        by_kind: dict[str, list[Resource]] = {}
+        for resource in self._by_key.values():
+            by_kind.setdefault(resource.kind, []).append(resource)
+        self._by_kind = {kind: tuple(found) for kind, found in by_kind.items()}
+
+    @classmethod
+    def of(cls, resources: Iterable[Resource], version: int = 1) -> Snapshot:
+        """A snapshot made by hand; of two resources with one key the later counts."""
+        return cls(version, {resource.key: resource for resource in resources})
+
+    def by_kind(self, kind: str) -> tuple[Resource, ...]:
+        """All objects of a kind, by namespace and name."""
+        return self._by_kind.get(kind, ())
+
+    def get(self, key: ResourceKey) -> Resource | None:
+        """The object with this key, or None."""
+        return self._by_key.get(key)
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """All objects, by kind, namespace and name."""
+        return tuple(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{kind}: {len(found)}" for kind, found in self._by_kind.items())
+        return f"<Snapshot {self.version} {{{kinds}}}>"
+
+
+class Store:
+    """The objects, their versions, the files that declare them, and who watches."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._version = 0
+        self._objects: dict[ResourceKey, Resource] = {}
+        self._files: dict[str, dict[ResourceKey, Resource]] = {}
+        self._watchers: list[Watcher] = []
+        self._snapshot: Snapshot | None = None
+
+    def put(self, resource: Resource) -> Resource:
+        """Add or replace one object; returns it as stored. Saying the same again changes nothing."""
+        changes: list[Change] = []
+        stored = self._put(resource, changes)
+        self._announce(changes)
+        return stored
+
+    def delete(self, key: ResourceKey) -> Resource | None:
+        """Remove one object; returns it, or None when there was none."""
+        changes: list[Change] = []
+        removed = self._delete(key, changes)
+        self._announce(changes)
+        return removed
+
+    def apply_file(self, file: str, resources: Iterable[Resource]) -> tuple[Diagnostic, ...]:
+        """Make `resources` what this file declares, in place of all that it declared before.
+
+        An object that differs from what this or another file already says about it is an error naming both
+        places; then nothing changes at all. What a file says about `status` is ignored, as an API server
+        ignores it.
+        """
+        declared: dict[ResourceKey, Resource] = {}
+        conflicts: list[Diagnostic] = []
+        for resource in resources:
+            other = declared.get(resource.key) or self._declared_elsewhere(file, resource.key)
+            if other is not None and not _same_declaration(other, resource):
+                conflicts.append(_conflict(resource, other))
+            declared.setdefault(resource.key, resource)
+        if conflicts:
+            return tuple(conflicts)
+        changes: list[Change] = []
+        self._apply(file, declared, changes)
+        self._announce(changes)
+        return ()
+
+    def remove_file(self, file: str) -> None:
+        """Forget a file: what only it declared goes."""
+        self.apply_file(file, ())
+
+    def files(self) -> Mapping[str, tuple[ResourceKey, ...]]:
+        """Which files are applied, and what each declares."""
+        return {file: tuple(declared) for file, declared in self._files.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it is now. The same object until something changes."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self._version, self._objects)
+        return self._snapshot
+
+    def watch(self, callback: Watcher) -> Callable[[], None]:
+        """Call `callback` with the changes of each call that changes something; returns the way to stop."""
+        self._watchers.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._watchers:
+                self._watchers.remove(callback)
+
+        return unsubscribe
+
+    def _apply(self, file: str, declared: dict[ResourceKey, Resource], changes: list[Change]) -> None:
+        before = self._files.pop(file, {})
+        if declared:
+            self._files[file] = declared
+        for key in before:
+            if key not in declared and self._declared_elsewhere(file, key) is None:
+                self._delete(key, changes)
+        for key, resource in declared.items():
+            current = self._objects.get(key)
+            previous = before.get(key)
+            if current is not None and previous is not None and _same_declaration(previous, resource):
+                # Controllers may have added to the object since; only its place in the file is news.
+                self._objects[key] = dataclasses.replace(current, source=resource.source, raw=resource.raw)
+                self._snapshot = None
+                continue
+            status = current.status if current is not None else None
+            self._put(dataclasses.replace(resource, status=status), changes)
+
+    def _declared_elsewhere(self, file: str, key: ResourceKey) -> Resource | None:
+        for other, declared in self._files.items():
+            if other != file and key in declared:
+                return declared[key]
+        return None
+
+    def _put(self, resource: Resource, changes: list[Change]) -> Resource:
+        old = self._objects.get(resource.key)
+        if old is not None and _same_object(old, resource):
+            stored = dataclasses.replace(resource, metadata=old.metadata)
+            self._objects[resource.key] = stored
+            self._snapshot = None
+            return stored
+        self._version += 1
+        self._snapshot = None
+        stored = dataclasses.replace(resource, metadata=self._server_metadata(resource, old))
+        self._objects[resource.key] = stored
+        changes.append(Change(ChangeType.MODIFIED if old else ChangeType.ADDED, stored, old))
+        return stored
+
+    def _delete(self, key: ResourceKey, changes: list[Change]) -> Resource | None:
+        removed = self._objects.pop(key, None)
+        if removed is not None:
+            self._version += 1
+            self._snapshot = None
+            changes.append(Change(ChangeType.DELETED, removed, removed))
+        return removed
+
+    def _server_metadata(self, resource: Resource, old: Resource | None) -> ObjectMeta:
+        given = resource.metadata
+        if old is None:
+            return dataclasses.replace(
+                given,
+                uid=given.uid or str(uuid.uuid4()),
+                creation_timestamp=given.creation_timestamp or f"{self._clock():%Y-%m-%dT%H:%M:%SZ}",
+                generation=1,
+                resource_version=str(self._version),
+            )
+        spec_changed = old.spec != resource.spec
+        return dataclasses.replace(
+            given,
+            uid=old.metadata.uid,
+            creation_timestamp=old.metadata.creation_timestamp,
+            generation=(old.metadata.generation or 1) + spec_changed,
+            resource_version=str(self._version),
+        )
+
+    def _announce(self, changes: list[Change]) -> None:
+        if not changes:
+            return
+        for watcher in tuple(self._watchers):
+            watcher(changes)
+
+
+def _said_by_user(metadata: ObjectMeta) -> ObjectMeta:
+    """The metadata without what a server adds."""
+    return dataclasses.replace(
+        metadata, uid="", creation_timestamp="", generation=None, resource_version="", managed_fields=()
+    )
+
+
+def _same_declaration(one: Resource, other: Resource) -> bool:
+    return (
+        one.api_version == other.api_version
+        and one.spec == other.spec
+        and _said_by_user(one.metadata) == _said_by_user(other.metadata)
+    )
+
+
+def _same_object(one: Resource, other: Resource) -> bool:
+    return _same_declaration(one, other) and one.status == other.status
+
+
+def _conflict(resource: Resource, other: Resource) -> Diagnostic:
+    here, there = resource.location(), other.location()
+    return Diagnostic(
+        severity=Severity.ERROR,
+        code="duplicate-resource",
+        message=f"{resource.key} is also declared at {there}, with different content; "
+        "keep one of the two, or give one of them another name",
+        file=here.file,
+        line=here.line,
+        column=here.column,
+        field="metadata.name",
+        resource=str(resource.key),
+    )
