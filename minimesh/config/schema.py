@@ -77,7 +77,8 @@ class Message:
     """The ground of every message class: equal when the fields are; the text shows what is set."""
 
     __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = {}
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     __hash__ = None  # type: ignore[assignment]  # maps inside are not hashable
 
     def __eq__(self, other: object) -> bool:
@@ -266,11 +267,11 @@ def _field_type(annotation: Any, marks: tuple[Any, ...] = ()) -> FieldType:
     if origin is Annotated:
         inner, *more = get_args(annotation)
         return _field_type(inner, (*marks, *more))
-    if annotation == IntOrString:
-        return FieldType("scalar", IntOrString)
     if origin in (Union, UnionType):
-        (inner,) = (part for part in get_args(annotation) if part is not NoneType)
-        return dataclasses.replace(_field_type(inner, marks), nullable=True)
+        parts = [part for part in get_args(annotation) if part is not NoneType]
+        # `IntOrString | None` is one flat union of three.
+        inner = FieldType("scalar", IntOrString) if parts == [int, str] else _field_type(parts[0], marks)
+        return dataclasses.replace(inner, nullable=True)
     if origin is tuple:
         return FieldType("list", tuple, _field_type(get_args(annotation)[0]))
     if origin is not None:
