@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from minimesh.config.resources import Resource
 
+from minimesh.config.resources import Resource
 from minimesh.control_plane.push_context.destination_rules import DestinationRules
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.virtual_services import resolve_virtual_service

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.protobuf_values import address, ads, config_path, duration
+from minimesh.control_plane.translation.proxy import application_port, service_targets
 from minimesh.control_plane.translation.traffic_policies import (
     TrafficPolicy,
     apply_connection_pool,
@@ -125,7 +126,7 @@ def _inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     if proxy.type != "sidecar":
         return
     by_port: dict[int, list[ServiceTarget]] = {}
-    for target in push.registry.targets(proxy.namespace, proxy.labels, proxy.named_ports):
+    for target in service_targets(proxy, push):
         by_port.setdefault(target.target_port, []).append(target)
     for port, targets in sorted(by_port.items()):
         yield _inbound_cluster(proxy, push, port, targets)
@@ -138,7 +139,7 @@ def _inbound_cluster(proxy: Proxy, push: PushContext, port: int, targets: Sequen
     assignment = cluster.load_assignment
     assignment.cluster_name = cluster.name
     endpoint = assignment.endpoints.add().lb_endpoints.add().endpoint
-    endpoint.address.CopyFrom(address(proxy.app_address, proxy.port_map.get(port, port)))
+    endpoint.address.CopyFrom(address(proxy.app_address, application_port(proxy, push, port)))
     service = targets[0].service
     rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
     policy = policy_for_port(rule.traffic_policy, targets[0].port.port) if rule is not None else None

@@ -14,6 +14,7 @@ from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.network_filters import FilterBuilder
 from minimesh.control_plane.translation.protobuf_values import address, origin_metadata
+from minimesh.control_plane.translation.proxy import container_ports
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -27,7 +28,7 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 
 def build_gateway_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     """A listener for each port with plain HTTP or TCP servers."""
-    merged = push.merged_gateway(proxy.namespace, proxy.labels, proxy.named_ports)
+    merged = push.merged_gateway(proxy.namespace, proxy.labels, container_ports(proxy, push))
     for port, servers in merged.plain_servers.items():
         if proxy.unprivileged and port.port < _FIRST_UNPRIVILEGED_PORT:
             continue

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from minimesh.control_plane.service_registry import RegisteredWorkload, parse_port_map
 from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.service_registry import ServiceTarget
 
 ProxyType = Literal["sidecar", "router"]
 
@@ -80,6 +84,27 @@ class Proxy:
             self.port_map,
             self.service_account,
         )
+
+
+def container_ports(proxy: Proxy, push: PushContext) -> Mapping[str, int]:
+    """The named ports of the proxy's own pod: as it announced them, else as its Pod declares them."""
+    if proxy.named_ports:
+        return proxy.named_ports
+    workload = push.registry.workload(proxy.namespace, proxy.name)
+    return workload.named_ports if workload is not None else {}
+
+
+def application_port(proxy: Proxy, push: PushContext, port: int) -> int:
+    """The port the proxy's own application really listens on for a container port."""
+    workload = push.registry.workload(proxy.namespace, proxy.name)
+    if port in proxy.port_map or workload is None:
+        return proxy.port_map.get(port, port)
+    return workload.mapped(port)
+
+
+def service_targets(proxy: Proxy, push: PushContext) -> tuple[ServiceTarget, ...]:
+    """The service ports that the proxy's own pod serves, oldest service first."""
+    return push.registry.targets(proxy.namespace, proxy.labels, container_ports(proxy, push))
 
 
 def _is_true(value: Any) -> bool:

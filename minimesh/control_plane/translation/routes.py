@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.translation.gateway_routes import build_gateway_route_config
 from minimesh.control_plane.translation.protobuf_values import boolean
+from minimesh.control_plane.translation.proxy import container_ports
 from minimesh.control_plane.translation.sidecar_routes import build_sidecar_route_config
 from minimesh.xds import messages as m
 
@@ -22,7 +23,7 @@ def build_routes(proxy: Proxy, push: PushContext, names: Iterable[str]) -> list[
     never come up.
     """
     if proxy.type == "router":
-        merged = push.merged_gateway(proxy.namespace, proxy.labels, proxy.named_ports)
+        merged = push.merged_gateway(proxy.namespace, proxy.labels, container_ports(proxy, push))
         return [build_gateway_route_config(proxy, push, merged, name) for name in sorted(set(names))]
     scope = push.sidecar_scope(proxy.namespace, proxy.labels)
     return [

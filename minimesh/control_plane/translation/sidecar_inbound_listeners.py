@@ -12,6 +12,7 @@ from minimesh.control_plane.translation.access_logs import build_listener_access
 from minimesh.control_plane.translation.http_routes import default_inbound_route, trace_operation
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
 from minimesh.control_plane.translation.protobuf_values import address, any_of, boolean, duration
+from minimesh.control_plane.translation.proxy import service_targets
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -53,7 +54,7 @@ def add_listener_filter(listener: Any, name: str, config: Any) -> None:
 def _own_targets(proxy: Proxy, push: PushContext) -> list[ServiceTarget]:
     """One service for each container port: the oldest, whose protocol then counts."""
     found: dict[int, ServiceTarget] = {}
-    for target in push.registry.targets(proxy.namespace, proxy.labels, proxy.named_ports):
+    for target in service_targets(proxy, push):
         found.setdefault(target.target_port, target)
     return [found[port] for port in sorted(found)]
 

@@ -175,13 +175,21 @@ def _apply_load_balancer(cluster: Any, balancer: Any | None) -> None:
 
 
 def _apply_warmup(cluster: Any, balancer: Any) -> None:
-    warmup = balancer.warmup_duration_secs
-    if warmup is None:
+    window = balancer.warmup.duration if balancer.warmup is not None else balancer.warmup_duration_secs
+    if window is None:
         return
     if cluster.lb_policy == cluster.ROUND_ROBIN:
-        cluster.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(warmup))
+        slow_start = cluster.round_robin_lb_config.slow_start_config
     elif cluster.lb_policy == cluster.LEAST_REQUEST:
-        cluster.least_request_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(warmup))
+        slow_start = cluster.least_request_lb_config.slow_start_config
+    else:
+        return
+    slow_start.slow_start_window.CopyFrom(duration(window))
+    if balancer.warmup is not None and balancer.warmup.aggression is not None:
+        slow_start.aggression.default_value = balancer.warmup.aggression
+        slow_start.aggression.runtime_key = "slow_start.aggression"
+    if balancer.warmup is not None and balancer.warmup.minimum_percent is not None:
+        slow_start.min_weight_percent.value = balancer.warmup.minimum_percent
 
 
 def _apply_consistent_hash(cluster: Any, consistent_hash: Any) -> None:

@@ -1,0 +1,312 @@
+"""The indexed view: names, visibility, merging, and who is chosen when several could be."""
+
+from __future__ import annotations
+
+import pytest
+
+from minimesh.control_plane.push_context import MeshConfig, PushContext
+from minimesh.control_plane.push_context.hostnames import (
+    intersection,
+    is_subset,
+    resolve_gateway_name,
+    resolve_short_name,
+)
+from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, AccessLogProvider
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from tests.control_plane.meshes import push
+
+SUFFIX = "cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("reviews", "reviews.ns.svc.cluster.local"),
+        ("Reviews", "reviews.ns.svc.cluster.local"),
+        ("reviews.other", "reviews.other"),
+        ("reviews.other.svc.cluster.local", "reviews.other.svc.cluster.local"),
+        ("*.example.com", "*.example.com"),
+        ("*", "*"),
+    ],
+)
+def test_short_names_belong_to_the_namespace_of_the_rule(written: str, expected: str) -> None:
+    assert resolve_short_name(written, "ns", SUFFIX) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("gw", "ns/gw"),
+        ("other/gw", "other/gw"),
+        ("./gw", "ns/gw"),
+        ("gw.other", "other/gw"),
+        ("gw.other.svc.cluster.local", "other/gw"),
+        ("mesh", "mesh"),
+    ],
+)
+def test_gateway_names(written: str, expected: str) -> None:
+    assert resolve_gateway_name(written, "ns") == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "of", "expected"),
+    [
+        ("a.example.com", "*.example.com", True),
+        ("example.com", "*.example.com", False),
+        ("*.b.example.com", "*.example.com", True),
+        ("*.example.com", "*.b.example.com", False),
+        ("*", "*.example.com", False),
+        ("a", "*", True),
+        ("*.com", "*", True),
+        ("a", "a", True),
+        ("a", "b", False),
+    ],
+)
+def test_subset_of_hosts(host: str, of: str, expected: bool) -> None:
+    assert is_subset(host, of) is expected
+
+
+def test_the_intersection_keeps_the_narrower_host_once() -> None:
+    assert intersection(["*.a.com", "b.com"], ["x.a.com", "*", "x.a.com"]) == ["x.a.com", "*.a.com", "b.com"]
+
+
+def rule(name: str, namespace: str = "default", **spec: object) -> str:
+    lines = "\n".join(f"  {key}: {value}" for key, value in spec.items())
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+{lines}
+  http: [{{route: [{{destination: {{host: web}}}}]}}]
+"""
+
+
+def test_rules_of_a_gateway_are_those_that_name_it_and_may_be_seen() -> None:
+    context = push(
+        rule("a", hosts="[a.com]", gateways="[gw]"),
+        rule("b", "other", hosts="[b.com]", gateways="[default/gw]"),
+        rule("c", "other", hosts="[c.com]", gateways="[gw]"),
+        rule("d", "other", hosts="[d.com]", gateways="[default/gw]", exportTo='["."]'),
+        rule("e", hosts="[e.com]"),
+    )
+    assert [v.name for v in context.gateway_rules("istio-system", "default/gw")] == ["a", "b"]
+    assert [v.name for v in context.gateway_rules("other", "default/gw")] == ["d", "a", "b"]
+
+
+def test_a_sidecar_sees_the_rules_of_the_mesh_only() -> None:
+    context = push(
+        rule("for-gateway", hosts="[web]", gateways="[gw]"),
+        rule("for-mesh", hosts="[web]"),
+        rule("for-both", hosts="[web]", gateways="[gw, mesh]"),
+    )
+    [listener] = context.sidecar_scope("default", {}).egress
+    assert [v.name for v in listener.virtual_services] == ["for-both", "for-mesh"]
+
+
+def test_a_delegate_adds_its_rules_to_the_root() -> None:
+    context = push(
+        """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root}
+spec:
+  hosts: [shop.example.com]
+  gateways: [gw]
+  http:
+  - name: root
+    match: [{uri: {prefix: /cart}}]
+    delegate: {name: cart, namespace: team}
+""",
+        """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: team}
+spec:
+  http:
+  - name: inside
+    match: [{uri: {prefix: /cart/v2}}]
+    route: [{destination: {host: cart}}]
+  - name: outside
+    match: [{uri: {prefix: /other}}]
+    route: [{destination: {host: cart}}]
+""",
+    )
+    [root] = context.virtual_services
+    assert [r.route.name for r in root.http] == ["root-inside"]
+    assert root.http[0].route.route[0].destination.host == "cart.team.svc.cluster.local"
+    assert root.http[0].location.startswith("lab1.yaml:")
+
+
+def destination_rule(name: str, host: str, subset: str, namespace: str = "default", more: str = "{}") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  host: "{host}"
+  subsets: [{{name: {subset}, labels: {{v: {subset}}}}}]
+  trafficPolicy: {more}
+"""
+
+
+WEB = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+"""
+HOST = "web.default.svc.cluster.local"
+
+
+def subsets_of(context: PushContext, namespace: str) -> list[str]:
+    found = context.destination_rule(HOST, namespace, {})
+    return [subset.name for subset in found.subsets] if found is not None else []
+
+
+def test_rules_for_one_host_are_merged_oldest_first() -> None:
+    context = push(WEB, destination_rule("a", "web", "v1"), destination_rule("b", "web", "v2"))
+    assert subsets_of(context, "default") == ["v1", "v2"]
+
+
+def test_the_exact_host_wins_over_the_wildcard() -> None:
+    context = push(
+        WEB,
+        destination_rule("a", "*.default.svc.cluster.local", "wild"),
+        destination_rule("b", "*.svc.cluster.local", "wilder"),
+        destination_rule("c", "web", "exact"),
+    )
+    assert subsets_of(context, "default") == ["exact"]
+
+
+def test_the_clients_namespace_is_asked_first_then_the_services_then_the_root() -> None:
+    own = destination_rule("own", HOST, "own", namespace="client")
+    service = destination_rule("service", HOST, "service")
+    root = destination_rule("root", HOST, "root", namespace="istio-system")
+    assert subsets_of(push(WEB, own, service, root), "client") == ["own"]
+    assert subsets_of(push(WEB, service, root), "client") == ["service"]
+    assert subsets_of(push(WEB, root), "client") == ["root"]
+    assert subsets_of(push(WEB, own), "another") == []
+
+
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: {name}}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - port: {{number: {port}, name: {name}, protocol: {protocol}}}
+    hosts: {hosts}
+"""
+
+
+def gateway(name: str, port: int, protocol: str = "HTTP", hosts: str = '["*"]') -> str:
+    return GATEWAY.format(name=name, port=port, protocol=protocol, hosts=hosts)
+
+
+def test_http_servers_of_one_port_share_a_route_configuration() -> None:
+    context = push(gateway("a", 80), gateway("b", 80), gateway("c", 81), gateway("d", 80, "TCP"))
+    merged = context.merged_gateway("istio-system", {"istio": "ingressgateway"}, {})
+    names = {route: [s.gateway for s in servers] for route, servers in merged.servers_by_route.items()}
+    assert names == {"http.80": ["default/a", "default/b"], "http.81": ["default/c"]}
+
+
+def test_a_gateway_chooses_proxies_by_all_its_labels() -> None:
+    context = push(gateway("a", 80))
+    assert context.merged_gateway("any", {"istio": "other"}, {}).gateway_names == frozenset()
+    assert context.merged_gateway("any", {"istio": "ingressgateway", "x": "y"}, {}).gateway_names
+
+
+def test_server_hosts_may_be_limited_to_a_namespace() -> None:
+    hosts = '["./a.com", "team/b.com", "*/c.com", "D.com"]'
+    context = push(gateway("a", 80, hosts=hosts))
+    merged = context.merged_gateway("any", {"istio": "ingressgateway"}, {})
+    [[server]] = merged.plain_servers.values()
+    assert server.hosts_for("default") == ["a.com", "c.com", "d.com"]
+    assert server.hosts_for("team") == ["b.com", "c.com", "d.com"]
+
+
+TELEMETRY = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {spec}
+"""
+
+
+def telemetry(namespace: str, spec: str, name: str = "t") -> str:
+    return TELEMETRY.format(name=name, namespace=namespace, spec=spec)
+
+
+def logs(context: PushContext, mode: TrafficMode = TrafficMode.CLIENT) -> list[str]:
+    found = context.telemetry.access_logs("default", {"app": "web"}, mode)
+    return [f"{provider.name} {provider.path}" for provider in found]
+
+
+ON = "{accessLogging: [{providers: [{name: envoy}]}]}"
+OFF = "{accessLogging: [{disabled: true}]}"
+
+
+def test_there_is_no_access_log_unless_somebody_asks() -> None:
+    assert logs(push()) == []
+
+
+def test_mesh_config_switches_the_log_on() -> None:
+    assert logs(push(mesh=MeshConfig(access_log_file="/dev/stdout"))) == ["envoy /dev/stdout"]
+
+
+def test_telemetry_of_the_root_namespace_counts_everywhere() -> None:
+    assert logs(push(telemetry("istio-system", ON))) == ["envoy /dev/stdout"]
+    assert logs(push(telemetry("elsewhere", ON))) == []
+
+
+def test_the_narrower_telemetry_wins() -> None:
+    root_on, own_off = telemetry("istio-system", ON), telemetry("default", OFF)
+    assert logs(push(root_on, own_off)) == []
+    workload = "{selector: {matchLabels: {app: web}}, accessLogging: [{providers: [{name: envoy}]}]}"
+    assert logs(push(root_on, own_off, telemetry("default", workload, "w"))) == ["envoy /dev/stdout"]
+    other = workload.replace("web", "other")
+    assert logs(push(root_on, own_off, telemetry("default", other, "w"))) == []
+
+
+def test_telemetry_may_concern_one_side_only() -> None:
+    context = push(
+        telemetry("default", "{accessLogging: [{match: {mode: SERVER}, providers: [{name: envoy}]}]}")
+    )
+    assert logs(context, TrafficMode.CLIENT) == []
+    assert logs(context, TrafficMode.SERVER) == ["envoy /dev/stdout"]
+
+
+def test_telemetry_off_wins_over_mesh_config() -> None:
+    assert logs(push(telemetry("default", OFF), mesh=MeshConfig(access_log_file="/dev/stdout"))) == []
+
+
+def test_providers_of_the_mesh_may_be_named() -> None:
+    mesh = MeshConfig(access_log_providers=(AccessLogProvider("mine", "/tmp/log", "%METHOD%"),))
+    named = "{accessLogging: [{providers: [{name: mine}, {name: unknown}]}]}"
+    assert logs(push(telemetry("default", named), mesh=mesh)) == ["mine /tmp/log"]
+
+
+def test_json_encoding_without_format_means_istios_keys() -> None:
+    mesh = MeshConfig(access_log_file="/dev/stdout", access_log_encoding=AccessLogEncoding.JSON)
+    [provider] = push(mesh=mesh).telemetry.access_logs("default", {}, TrafficMode.CLIENT)
+    assert len(provider.json_format) == 24
+    assert provider.json_format["upstream_cluster"] == "%UPSTREAM_CLUSTER_RAW%"
+
+
+SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: narrow}
+spec:
+  egress:
+  - hosts: ["./web.default.svc.cluster.local"]
+"""
+
+
+def test_a_sidecar_resource_narrows_what_its_namespace_sees() -> None:
+    other = WEB.replace("name: web}", "name: other}")
+    context = push(WEB, other, SIDECAR)
+    assert [s.name for s in context.sidecar_scope("default", {}).services] == ["web"]
+    assert [s.name for s in context.sidecar_scope("elsewhere", {}).services] == ["other", "web"]

@@ -1,0 +1,212 @@
+"""Clusters and their endpoints: defaults as istiod's, and what a DestinationRule changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from minimesh.control_plane.push_context import MeshConfig
+from minimesh.control_plane.translation import build_resources
+from minimesh.control_plane.translation.clusters import build_clusters
+from minimesh.control_plane.translation.endpoints import build_endpoints
+from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.xds import messages as m
+from tests.control_plane.labs import GATEWAY, HTTPBIN_LAB, HTTPBIN_PODS
+from tests.control_plane.manifests import EVERYTHING
+from tests.control_plane.meshes import gateway_proxy, push, running_pod, sidecar_proxy
+
+HTTPBIN = "outbound|8000||httpbin.default.svc.cluster.local"
+EVERYTHING_HOST = "everything.default.svc.cluster.local"
+
+
+def clusters(*manifests: str, proxy: Proxy | None = None, mesh: MeshConfig | None = None) -> dict[str, Any]:
+    found = build_clusters(proxy or gateway_proxy(), push(*manifests, mesh=mesh))
+    return {cluster.name: cluster for cluster in found}
+
+
+def as_json(message: Any) -> Any:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def test_a_cluster_without_settings_is_as_istiods() -> None:
+    assert as_json(clusters(HTTPBIN_LAB)[HTTPBIN]) == {
+        "name": HTTPBIN,
+        "type": "EDS",
+        "eds_cluster_config": {
+            "eds_config": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
+            "service_name": HTTPBIN,
+        },
+        "connect_timeout": "10s",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 4294967295,
+                    "max_pending_requests": 4294967295,
+                    "max_requests": 4294967295,
+                    "max_retries": 4294967295,
+                    "track_remaining": True,
+                }
+            ]
+        },
+        "common_lb_config": {},
+        "metadata": {
+            "filter_metadata": {
+                "istio": {
+                    "config": "/apis/networking.istio.io/v1/namespaces/default/destination-rule/httpbin",
+                    "default_original_port": 8000.0,
+                    "services": [
+                        {
+                            "host": "httpbin.default.svc.cluster.local",
+                            "name": "httpbin",
+                            "namespace": "default",
+                        }
+                    ],
+                }
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "policy"),
+    [
+        ("{simple: LEAST_CONN}", "LEAST_REQUEST"),
+        ("{simple: LEAST_REQUEST}", "LEAST_REQUEST"),
+        ("{simple: ROUND_ROBIN}", "ROUND_ROBIN"),
+        ("{simple: RANDOM}", "RANDOM"),
+        ("{simple: PASSTHROUGH}", "CLUSTER_PROVIDED"),
+        ("{simple: UNSPECIFIED}", "LEAST_REQUEST"),
+        ("{consistentHash: {httpHeaderName: x}}", "RING_HASH"),
+        ("{consistentHash: {httpHeaderName: x, maglev: {}}}", "MAGLEV"),
+    ],
+)
+def test_load_balancing(written: str, policy: str) -> None:
+    changed = HTTPBIN_LAB.replace("{simple: LEAST_CONN}", written)
+    cluster = clusters(changed)[HTTPBIN]
+    assert cluster.LbPolicy.Name(cluster.lb_policy) == policy
+
+
+def test_pool_and_outlier_settings() -> None:
+    cluster = as_json(clusters(EVERYTHING)[f"outbound|9080||{EVERYTHING_HOST}"])
+    assert cluster["connect_timeout"] == "3s"
+    [thresholds] = cluster["circuit_breakers"]["thresholds"]
+    assert thresholds == {
+        "max_connections": 100,
+        "max_pending_requests": 10,
+        "max_requests": 20,
+        "max_retries": 4,
+        "track_remaining": True,
+    }
+    assert cluster["outlier_detection"] == {
+        "consecutive_5xx": 5,
+        "enforcing_consecutive_5xx": 100,
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        "enforcing_success_rate": 0,
+        "interval": "10s",
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 50,
+    }
+    assert cluster["common_lb_config"] == {"healthy_panic_threshold": {"value": 30.0}}
+    assert cluster["upstream_connection_options"] == {
+        "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 10}
+    }
+
+
+def test_subset_settings_win_over_the_rules_where_they_say_something() -> None:
+    found = clusters(EVERYTHING)
+    v1 = as_json(found[f"outbound|9080|v1|{EVERYTHING_HOST}"])
+    v2 = as_json(found[f"outbound|9080|v2|{EVERYTHING_HOST}"])
+    assert (v1["lb_policy"], v1["ring_hash_lb_config"]) == ("RING_HASH", {"minimum_ring_size": "2048"})
+    assert v2["lb_policy"] == "MAGLEV"
+    assert v1["connect_timeout"] == v2["connect_timeout"] == "3s"
+    assert v1["metadata"]["filter_metadata"]["istio"]["subset"] == "v1"
+    other_port = found[f"outbound|9090|v2|{EVERYTHING_HOST}"]
+    assert other_port.lb_policy == other_port.ROUND_ROBIN
+
+
+def test_http2_is_asked_for_only_where_the_data_plane_speaks_it() -> None:
+    name = f"outbound|9090||{EVERYTHING_HOST}"
+    options = m.http_protocol_options_pb2.HttpProtocolOptions()
+    for upstream_http2 in (False, True):
+        cluster = clusters(EVERYTHING, mesh=MeshConfig(upstream_http2=upstream_http2))[name]
+        [packed] = cluster.typed_extension_protocol_options.values()
+        packed.Unpack(options)
+        assert options.explicit_http_config.HasField("http2_protocol_options") is upstream_http2
+
+
+def test_an_inbound_cluster_leads_to_the_address_only_the_sidecar_uses() -> None:
+    proxy = sidecar_proxy({"app": "httpbin"}, app_address="127.11.0.5", port_map={80: 20080})
+    cluster = clusters(HTTPBIN_LAB, proxy=proxy, mesh=MeshConfig(inbound_source_address="127.0.0.6"))[
+        "inbound|80||"
+    ]
+    [[endpoint]] = [locality.lb_endpoints for locality in cluster.load_assignment.endpoints]
+    address = endpoint.endpoint.address.socket_address
+    assert (address.address, address.port_value) == ("127.11.0.5", 20080)
+    assert cluster.upstream_bind_config.source_address.address == "127.0.0.6"
+    assert cluster.type == cluster.STATIC
+
+
+def test_where_loopback_is_one_address_the_source_is_left_open() -> None:
+    proxy = sidecar_proxy({"app": "httpbin"})
+    found = clusters(HTTPBIN_LAB, proxy=proxy, mesh=MeshConfig(inbound_source_address=""))
+    assert not found["inbound|80||"].HasField("upstream_bind_config")
+
+
+def test_kinds_of_services_are_kinds_of_clusters() -> None:
+    found = clusters(EVERYTHING)
+    kinds = {name: cluster.DiscoveryType.Name(cluster.type) for name, cluster in found.items()}
+    assert kinds["outbound|80||api.example.com"] == "STRICT_DNS"
+    assert kinds["outbound|80||headless.default.svc.cluster.local"] == "EDS"
+    assert not any("alias" in name for name in kinds)
+
+
+def test_endpoints_follow_the_pods() -> None:
+    context = push(HTTPBIN_LAB, *HTTPBIN_PODS)
+    [assignment] = build_endpoints(gateway_proxy(), context, [HTTPBIN])
+    assert as_json(assignment) == {
+        "cluster_name": HTTPBIN,
+        "endpoints": [
+            {
+                "locality": {},
+                "load_balancing_weight": 1,
+                "lb_endpoints": [
+                    {
+                        "endpoint": {
+                            "address": {"socket_address": {"address": "127.10.0.21", "port_value": 80}}
+                        },
+                        "health_status": "HEALTHY",
+                        "load_balancing_weight": 1,
+                        "metadata": {
+                            "filter_metadata": {
+                                "istio": {"workload": "httpbin-1;default;httpbin;;Kubernetes"}
+                            }
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "name", [HTTPBIN, "outbound|1||unknown", "outbound|8000|nosuch|httpbin.default.svc.cluster.local", "odd"]
+)
+def test_a_cluster_without_endpoints_gets_an_empty_answer(name: str) -> None:
+    [assignment] = build_endpoints(gateway_proxy(), push(HTTPBIN_LAB), [name])
+    assert assignment.cluster_name == name
+    assert not assignment.endpoints
+
+
+def test_a_second_replica_changes_only_its_load_assignment() -> None:
+    before = build_resources(gateway_proxy(), push(GATEWAY, HTTPBIN_LAB, *HTTPBIN_PODS))
+    replica = running_pod("httpbin-9", "127.10.0.29", {"app": "httpbin"}, {})
+    after = build_resources(gateway_proxy(), push(GATEWAY, HTTPBIN_LAB, *HTTPBIN_PODS, replica))
+    assert before.clusters == after.clusters
+    assert before.listeners == after.listeners
+    assert before.routes == after.routes
+    changed = [name for name in before.endpoints if before.endpoints[name] != after.endpoints[name]]
+    assert changed == [HTTPBIN]

@@ -1,0 +1,192 @@
+"""Routes beyond what the oracles cover: origin metadata, order, sidecar names, redirects, rewrites."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.control_plane.translation.routes import build_routes
+from tests.control_plane.descriptions import describe_routes
+from tests.control_plane.labs import GATEWAY, GS_LAB, GS_PODS, HTTPBIN_LAB
+from tests.control_plane.manifests import EVERYTHING
+from tests.control_plane.meshes import gateway_proxy, push, sidecar_proxy
+
+
+def route_config(name: str, *manifests: str, proxy: Proxy | None = None) -> Any:
+    [config] = build_routes(proxy or gateway_proxy(), push(*manifests), [name])
+    return config
+
+
+def rule(http: str, hosts: str = "[a.com]", name: str = "v") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: {hosts}
+  gateways: [gw]
+  http: {http}
+"""
+
+
+GW = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ["*"]
+"""
+
+TO_WEB = "route: [{destination: {host: web, port: {number: 80}}}]"
+
+
+def routes_of(http: str) -> list[Any]:
+    config = route_config("http.80", GW, rule(http))
+    return list(config.virtual_hosts[0].routes)
+
+
+def test_a_route_names_its_resource_and_its_line() -> None:
+    config = route_config("http.8080", GATEWAY, GS_LAB, *GS_PODS)
+    metadata = json_format.MessageToDict(config.virtual_hosts[0].routes[0].metadata)["filterMetadata"]
+    assert metadata["istio"] == {
+        "config": "/apis/networking.istio.io/v1/namespaces/default/virtual-service/gsservice"
+    }
+    line = next(n for n, text in enumerate(GS_LAB.splitlines(), 1) if text.strip() == "- route:")
+    assert metadata["minimesh"] == {"source": f"lab1.yaml:{line}"}
+
+
+def test_a_gateways_route_configuration_ignores_ports_and_missing_clusters() -> None:
+    config = route_config("http.8080", GATEWAY, GS_LAB)
+    assert config.ignore_port_in_host_matching
+    assert config.HasField("validate_clusters")
+    assert not config.validate_clusters.value
+    assert config.max_direct_response_body_size_bytes.value == 1024 * 1024
+    assert config.virtual_hosts[0].include_request_attempt_count
+
+
+@pytest.mark.parametrize("proxy", [gateway_proxy(), sidecar_proxy({})])
+def test_an_unknown_name_gets_an_empty_configuration(proxy: Proxy) -> None:
+    config = route_config("nonsense", GATEWAY, GS_LAB, proxy=proxy)
+    assert (config.name, len(config.virtual_hosts)) == ("nonsense", 0)
+
+
+def test_rules_for_one_host_add_up_on_a_gateway_with_what_matches_all_last() -> None:
+    first = rule(f"[{{{TO_WEB}}}]", name="a")
+    second = rule(f"[{{match: [{{uri: {{prefix: /b}}}}], {TO_WEB}}}]", name="b")
+    config = route_config("http.80", GW, first, second)
+    cluster = "outbound|80||web.default.svc.cluster.local"
+    assert describe_routes(config) == [
+        "a.com:80 [a.com]",
+        f"  prefix /b -> {cluster}",
+        f"  prefix / -> {cluster}",
+    ]
+
+
+def test_hosts_with_the_same_routes_share_a_virtual_host() -> None:
+    config = route_config("http.80", GW, rule(f"[{{{TO_WEB}}}]", hosts="[b.com, a.com]"))
+    assert [(v.name, list(v.domains)) for v in config.virtual_hosts] == [("a.com:80", ["a.com", "b.com"])]
+
+
+def test_a_destination_without_port_takes_the_services_only_one() -> None:
+    config = route_config("http.8080", GATEWAY, HTTPBIN_LAB.replace(", port: {number: 8000}", ""))
+    assert config.virtual_hosts[0].routes[0].route.cluster.startswith("outbound|8000||httpbin.")
+
+
+def test_a_route_has_no_timeout_and_istios_retries() -> None:
+    action = routes_of(f"[{{{TO_WEB}}}]")[0].route
+    assert action.HasField("timeout")
+    assert json_format.MessageToDict(action.timeout) == "0s"
+    assert action.retry_policy.num_retries.value == 2
+    assert action.retry_policy.retry_on == (
+        "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+    )
+
+
+def test_no_attempts_means_no_retries() -> None:
+    [route] = routes_of(f"[{{retries: {{attempts: 0}}, {TO_WEB}}}]")
+    assert not route.route.HasField("retry_policy")
+
+
+@pytest.mark.parametrize(
+    ("redirect", "port"),
+    [
+        ("{port: 8443}", 8443),
+        ("{port: 80}", 0),
+        ("{scheme: https, port: 443}", 0),
+        ("{scheme: https, port: 80}", 80),
+        ("{derivePort: FROM_REQUEST_PORT}", 0),
+        ("{scheme: https, derivePort: FROM_REQUEST_PORT}", 80),
+        ("{derivePort: FROM_PROTOCOL_DEFAULT}", 0),
+    ],
+)
+def test_a_redirect_names_a_port_only_where_the_scheme_does_not_imply_it(redirect: str, port: int) -> None:
+    [route] = routes_of(f"[{{redirect: {redirect}}}]")
+    assert route.redirect.port_redirect == port
+
+
+def test_the_hosts_rewrite_comes_from_rewrite_then_headers() -> None:
+    headers = 'headers: {request: {set: {":authority": from-headers}}}'
+    [route] = routes_of(f"[{{{headers}, {TO_WEB}}}]")
+    assert route.route.host_rewrite_literal == "from-headers"
+    assert not route.request_headers_to_add
+    [route] = routes_of(f"[{{{headers}, rewrite: {{authority: from-rewrite}}, {TO_WEB}}}]")
+    assert route.route.host_rewrite_literal == "from-rewrite"
+
+
+def test_a_zero_weight_beside_others_is_left_out() -> None:
+    destinations = "[{destination: {host: a}, weight: 0}, {destination: {host: b}, weight: 100}]"
+    [route] = routes_of(f"[{{route: {destinations}}}]")
+    assert [c.name for c in route.route.weighted_clusters.clusters] == [
+        "outbound|80||b.default.svc.cluster.local"
+    ]
+
+
+def test_a_match_for_another_port_or_gateway_makes_no_route() -> None:
+    matches = (
+        "[{port: 81}, {gateways: [other]}, {port: 80, uri: {exact: /x}}, {gateways: [gw], uri: {exact: /y}}]"
+    )
+    paths = [route.match.path for route in routes_of(f"[{{match: {matches}, {TO_WEB}}}]")]
+    assert paths == ["/x", "/y"]
+
+
+def test_https_redirect_needs_no_rule() -> None:
+    config = route_config("http.80", EVERYTHING)
+    hosts = {v.name: v.require_tls == v.ALL for v in config.virtual_hosts}
+    assert hosts == {"everything.example.com:80": False, "secure.example.com:80": True}
+
+
+def test_a_sidecars_rule_serves_the_service_and_its_other_hosts() -> None:
+    config = route_config("80", EVERYTHING, proxy=sidecar_proxy({"app": "sleep"}))
+    assert [v.name for v in config.virtual_hosts] == [
+        "api.example.com:80",
+        "everything.example.com:80",
+        "headless.default.svc.cluster.local:80",
+        "allow_any",
+    ]
+    config = route_config("9080", EVERYTHING, proxy=sidecar_proxy({"app": "sleep"}))
+    names = {v.name: [r.name for r in v.routes] for v in config.virtual_hosts}
+    assert names["everything.default.svc.cluster.local:9080"][:2] == ["matches.all", "rewritten"]
+
+
+def test_an_alias_is_one_more_name_of_its_service() -> None:
+    config = route_config("9080", EVERYTHING, proxy=sidecar_proxy({"app": "sleep"}))
+    [host] = [v for v in config.virtual_hosts if v.name.startswith("everything.default")]
+    assert {"alias", "alias.default.svc.cluster.local"} <= set(host.domains)
+
+
+def test_a_pod_of_another_namespace_needs_the_namespace_in_the_name() -> None:
+    config = route_config("8000", HTTPBIN_LAB, proxy=sidecar_proxy({}, namespace="other"))
+    domains = {v.name: list(v.domains) for v in config.virtual_hosts}
+    assert domains["httpbin.default.svc.cluster.local:8000"] == [
+        "httpbin.default.svc.cluster.local",
+        "httpbin.default.svc.cluster.local.",
+        "httpbin.default",
+        "httpbin.default.svc",
+        "10.96.0.10",
+    ]
