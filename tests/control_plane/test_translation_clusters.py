@@ -210,3 +210,14 @@ def test_a_second_replica_changes_only_its_load_assignment() -> None:
     assert before.routes == after.routes
     changed = [name for name in before.endpoints if before.endpoints[name] != after.endpoints[name]]
     assert changed == [HTTPBIN]
+
+
+def test_a_sidecar_resource_does_not_narrow_a_gateway() -> None:
+    sidecar = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: narrow, namespace: istio-system}
+spec: {egress: [{hosts: ["istio-system/*"]}]}
+"""
+    assert HTTPBIN in clusters(HTTPBIN_LAB, sidecar)
+    assert HTTPBIN not in clusters(HTTPBIN_LAB, sidecar, proxy=sidecar_proxy({"app": "sleep"}))

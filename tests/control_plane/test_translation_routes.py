@@ -148,9 +148,8 @@ def test_a_zero_weight_beside_others_is_left_out() -> None:
 
 
 def test_a_match_for_another_port_or_gateway_makes_no_route() -> None:
-    matches = (
-        "[{port: 81}, {gateways: [other]}, {port: 80, uri: {exact: /x}}, {gateways: [gw], uri: {exact: /y}}]"
-    )
+    foreign = "{port: 81}, {gateways: [other]}"
+    matches = f"[{foreign}, {{port: 80, uri: {{exact: /x}}}}, {{gateways: [gw], uri: {{exact: /y}}}}]"
     paths = [route.match.path for route in routes_of(f"[{{match: {matches}, {TO_WEB}}}]")]
     assert paths == ["/x", "/y"]
 
@@ -165,6 +164,7 @@ def test_a_sidecars_rule_serves_the_service_and_its_other_hosts() -> None:
     config = route_config("80", EVERYTHING, proxy=sidecar_proxy({"app": "sleep"}))
     assert [v.name for v in config.virtual_hosts] == [
         "api.example.com:80",
+        "everything.default.svc.cluster.local:80",
         "everything.example.com:80",
         "headless.default.svc.cluster.local:80",
         "allow_any",

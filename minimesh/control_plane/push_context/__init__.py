@@ -14,7 +14,11 @@ from minimesh.control_plane.push_context.destination_rules import DestinationRul
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
-from minimesh.control_plane.push_context.sidecar_scope import SidecarScope, default_scope, scope_of_sidecar
+from minimesh.control_plane.push_context.sidecar_scope import (
+    SidecarScope,
+    scope_of_everything,
+    scope_of_sidecar,
+)
 from minimesh.control_plane.push_context.telemetry import Telemetry
 from minimesh.control_plane.push_context.virtual_services import (
     VirtualServiceConfig,
@@ -82,9 +86,17 @@ class PushContext:
 
     def sidecar_scope(self, namespace: str, labels: Mapping[str, str]) -> SidecarScope:
         """What a proxy may call. A Sidecar that selects it wins over its namespace's, then the root's."""
-        everything = self._default_scope(namespace)
+        everything = self.default_scope(namespace)
         resource = self._sidecar_for(namespace, labels)
         return everything if resource is None else scope_of_sidecar(resource, everything)
+
+    def default_scope(self, namespace: str) -> SidecarScope:
+        """What a proxy of this namespace may call without a Sidecar resource; gateways obey none."""
+        scope = self._default_scopes.get(namespace)
+        if scope is None:
+            scope = scope_of_everything(namespace, self.registry.services, self._mesh_rules, self.mesh)
+            self._default_scopes[namespace] = scope
+        return scope
 
     def destination_rule(
         self, hostname: str, namespace: str, labels: Mapping[str, str]
@@ -103,13 +115,6 @@ class PushContext:
                 if service.namespace == wanted:
                     return service
         return visible[0] if visible else None
-
-    def _default_scope(self, namespace: str) -> SidecarScope:
-        scope = self._default_scopes.get(namespace)
-        if scope is None:
-            scope = default_scope(namespace, self.registry.services, self._mesh_rules, self.mesh)
-            self._default_scopes[namespace] = scope
-        return scope
 
     def _sidecar_for(self, namespace: str, labels: Mapping[str, str]) -> Resource | None:
         own = [s for s in self._sidecars if s.namespace == namespace]

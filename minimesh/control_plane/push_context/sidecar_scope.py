@@ -77,7 +77,7 @@ class SidecarScope:
         return next((listener for listener in self.egress if listener.port is None), None)
 
 
-def default_scope(
+def scope_of_everything(
     namespace: str,
     services: Sequence[Service],
     virtual_services: Sequence[VirtualServiceConfig],

@@ -40,7 +40,11 @@ def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:
 
 
 def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
-    for service in push.sidecar_scope(proxy.namespace, proxy.labels).services:
+    if proxy.type == "router":
+        scope = push.default_scope(proxy.namespace)
+    else:
+        scope = push.sidecar_scope(proxy.namespace, proxy.labels)
+    for service in scope.services:
         if service.resolution is Resolution.ALIAS:
             continue
         rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
