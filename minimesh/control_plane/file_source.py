@@ -196,7 +196,7 @@ class FileSet:
 
     def _apply_refused(self) -> bool:
         refused = [(path, file) for path, file in self._files.items() if file.conflicts]
-        return any([self._apply(path, file) for path, file in refused])
+        return any(self._apply(path, file) for path, file in refused)
 
     def _apply(self, path: str, file: _File) -> bool:
         """Bring the file's resources into force if nothing speaks against it; True when it did."""

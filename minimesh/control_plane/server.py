@@ -1,0 +1,186 @@
+"""The control plane as one thing to start and stop: store and files in, configured proxies out.
+
+Owns how the parts are joined. Everything runs in the caller's event loop: a change of the store asks the push
+queue for a push; the push builds one PushContext, translates for each proxy, and wakes the deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
+from minimesh.control_plane.debug_api import DebugApi
+from minimesh.control_plane.discovery.ads_server import AdsServer
+from minimesh.control_plane.discovery.push_queue import PushQueue
+from minimesh.control_plane.discovery.pusher import Fault, Pusher
+from minimesh.control_plane.discovery.registration import GRACE_S
+from minimesh.control_plane.discovery.status import proxy_status, registered_workload
+from minimesh.control_plane.file_source import FileSource
+from minimesh.control_plane.push_context import MeshConfig, PushContext
+from minimesh.control_plane.translation import build_resources
+from minimesh.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from minimesh.config.store import Change, Snapshot, Store
+    from minimesh.control_plane.discovery.pusher import Connection
+    from minimesh.control_plane.discovery.snapshot import ResourceSet
+    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.translation.proxy import Proxy
+
+ADS_PORT = 15010
+DEBUG_PORT = 15014
+
+_log = get_logger("control plane")
+
+
+class ControlPlane:
+    """Serves proxies from a store. Port 0 takes any free port; see `ads_port` and `debug_port` after
+    `start`."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        ads_host: str = "127.0.0.1",
+        ads_port: int = ADS_PORT,
+        debug_host: str = "127.0.0.1",
+        debug_port: int = DEBUG_PORT,
+        mesh: MeshConfig | None = None,
+        config_paths: Sequence[str | Path] = (),
+        extra_status: Callable[[], Mapping[str, Any]] | None = None,
+        on_diagnostics: Callable[[Mapping[str, tuple[Diagnostic, ...]]], None] | None = None,
+        registration_grace_s: float = GRACE_S,
+        translate: Callable[[Proxy, PushContext], ResourceSet] = build_resources,
+    ) -> None:
+        """`extra_status` adds its entries to `status()`. `on_diagnostics` hears of all findings, by file,
+        after
+        each change of a file. `registration_grace_s`: how long a self-registered workload outlives its
+        stream.
+        """
+        self._store = store
+        self._addresses = ((ads_host, ads_port), (debug_host, debug_port))
+        self._mesh = mesh or MeshConfig()
+        self._extra_status = extra_status
+        self._pushed_version = 0
+        self._pushes: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._files = FileSource(store, config_paths, on_diagnostics=on_diagnostics)
+        self._queue = PushQueue(self._push)
+        self._pusher: Pusher[PushContext] = Pusher(
+            self._build, translate, self._queue.request, grace_s=registration_grace_s
+        )
+        self._ads = AdsServer(self._pusher)
+        self._debug = DebugApi(self)
+
+    @property
+    def ads_port(self) -> int:
+        """Where proxies connect."""
+        return self._ads.port
+
+    @property
+    def debug_port(self) -> int:
+        """Where operators look."""
+        return self._debug.port
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The connected proxies, gateways first."""
+        return self._pusher.connections
+
+    @property
+    def push_context(self) -> PushContext | None:
+        """What is being translated from; None when no context could be built yet."""
+        return self._pusher.context
+
+    @property
+    def config(self) -> Snapshot:
+        """Everything configured now."""
+        return self._store.snapshot()
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All findings there are now: of files, then faults of the control plane itself."""
+        found = [each for of_file in self._files.diagnostics.values() for each in of_file]
+        return (*found, *map(_fault_diagnostic, self._pusher.faults))
+
+    async def start(self) -> None:
+        """Read the files, then listen. Raises OSError when an address cannot be had; nothing is left then."""
+        try:
+            await self._files.start()
+            await self._push(frozenset({"start"}))
+            self._unwatch = self._store.watch(self._store_changed)
+            self._pushes = asyncio.create_task(self._queue.run())
+            (ads, debug) = self._addresses
+            await self._ads.start(*ads)
+            await self._debug.start(*debug)
+        except BaseException:
+            await self.stop()
+            raise
+        _log.info("start", ads_port=self.ads_port, debug_port=self.debug_port)
+
+    async def stop(self) -> None:
+        """End all streams and stop listening. May be called at any time, also twice."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        await self._files.stop()
+        if self._pushes is not None:
+            self._pushes.cancel()
+            await asyncio.wait([self._pushes])
+            self._pushes = None
+        await self._ads.stop()
+        await self._debug.stop()
+        self._pusher.registrations.stop()
+
+    async def changed(self) -> None:
+        """Wait for the next thing to happen: a connection, an answer of a proxy, a push."""
+        await self._pusher.changed()
+
+    def status(self) -> dict[str, Any]:
+        """Proxies, findings and files as plain data, with `extra_status` merged in."""
+        return {
+            "proxies": [proxy_status(each, each.proxy) for each in self.connections if each.proxy],
+            "diagnostics": [{**asdict(each), "text": str(each)} for each in self.diagnostics],
+            "config": {
+                "version": self.config.version,
+                "last_good_version": self._pushed_version,
+                "files": [
+                    {"file": file, "state": "REJECTED" if has_errors(found) else "APPLIED"}
+                    for file, found in self._files.diagnostics.items()
+                ],
+            },
+            "registered_workloads": [
+                registered_workload(each) for each in self._pusher.registrations.workloads()
+            ],
+            **(self._extra_status() if self._extra_status is not None else {}),
+        }
+
+    def _build(self, registered: Sequence[RegisteredWorkload]) -> PushContext:
+        return PushContext.build(self.config, registered, self._mesh)
+
+    async def _push(self, reasons: frozenset[str]) -> None:
+        version = self.config.version
+        await self._pusher.push(reasons)
+        if not self._pusher.faults:
+            self._pushed_version = version
+
+    def _store_changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._queue.request(f"{change.type} {change.resource.key}")
+
+
+def _fault_diagnostic(fault: Fault) -> Diagnostic:
+    return Diagnostic(
+        severity=Severity.ERROR,
+        code=fault.code,
+        message=f"{fault.message}; the last good configuration stays in force",
+        file="",
+        line=0,
+        column=0,
+        resource=f"proxy {fault.proxy}" if fault.proxy else "",
+    )
