@@ -77,7 +77,8 @@ class Pusher(Generic[PushT]):
         self._build_fault: Fault | None = None
         self._changed = asyncio.Event()
         self.context: PushT | None = None
-        self.registrations = WorkloadRegistrations(lambda: request_push("registration"), grace_s=grace_s)
+        self._request_push = request_push
+        self.registrations = WorkloadRegistrations(self._registrations_changed, grace_s=grace_s)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -148,6 +149,10 @@ class Pusher(Generic[PushT]):
         if workload is not None and self.registrations.connected(proxy.id, workload):
             return
         self._deliver(connection)
+
+    def _registrations_changed(self) -> None:
+        self._request_push("registration")
+        self._tell()
 
     def _rebuild(self) -> bool:
         try:
