@@ -20,7 +20,7 @@ def local_response(status: int, body: bytes, first: tuple[Field, ...] = ()) -> R
     fields = first
     if body:
         fields = (*first, ("content-length", str(len(body))), ("content-type", "text/plain"))
-    return ResponseHead(status, ResponseFields(fields), len(body), local=True)
+    return ResponseHead(status, ResponseFields(fields), len(body) or -1, local=True)
 
 
 def reset_body(reason: ResetReason, retried: bool, transport_reason: str = "") -> bytes:

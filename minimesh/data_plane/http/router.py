@@ -45,8 +45,8 @@ class Router:
     __slots__ = (
         "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes",
         "_paused_downstream", "_replay_limit_bytes", "_request_complete_at", "_response_started",
-        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt", "connection", "host", "loop", "route",
-        "stream", "waiting_on",
+        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt",
+        "connection", "host", "loop", "route", "stream", "waiting_on",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, route: Route, action: RouteAction) -> None:
@@ -400,7 +400,6 @@ class Router:
             if self.attempt > 1 and decision is Retry.NO:
                 self._cluster.stats.rq_retry_success.inc()
             return False
-        self._give_up_exchange()
         return True
 
     def _act_on(self, decision: Retry) -> bool:
@@ -416,6 +415,7 @@ class Router:
             info.add_flag("UO")
             resources.stats.rq_retry_overflow.inc()
             return False
+        self._give_up_exchange()
         self._count_retry(True)
         resources.stats.rq_retry.inc()
         if self.host is not None:

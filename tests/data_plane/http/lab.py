@@ -49,7 +49,7 @@ class Lines:
 
     async def next(self) -> str:
         """The oldest line not yet taken, waiting for it if need be."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             while not self.lines:
                 self._more.clear()
                 await self._more.wait()
@@ -80,7 +80,7 @@ class Lab:
             self.add_cluster(settings, hosts.get(settings.name, [self.upstream.port]))
         config = HttpConnectionManagerConfig(
             stat_prefix="ingress",
-            route_config=RouteConfigHolder("test", self.route_table(self._routes)),
+            route_config=RouteConfigHolder(table=self.route_table(self._routes)),
             stats=self.stats,
             access_logs=(AccessLog(compile_text_format(ISTIO_DEFAULT_FORMAT), self.log),),
             **self._settings,
@@ -122,7 +122,8 @@ class Lab:
         self.timers.close()
         await self.upstream.stop()
         await self.other.stop()
-        await asyncio.sleep(0)
+        for _ in range(3):  # turns of the loop in which transports tell that they are closed
+            await asyncio.sleep(0)
 
     async def client(self) -> Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -150,7 +151,7 @@ class Client:
 
     async def response(self, *, head: bool = False) -> str:
         """One complete response as text, masked; `head` for an answer to HEAD."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             text = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status = int(text[9:12])
             if head or status < 200 or status in (204, 304):
@@ -164,7 +165,7 @@ class Client:
 
     async def rest(self) -> str:
         """Everything until the proxy closes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             return mask((await self.reader.read()).decode("latin-1"))
 
     def close(self) -> None:
