@@ -11,6 +11,7 @@ from envoy.admin.v3 import clusters_pb2 as clusters_pb2
 from envoy.admin.v3 import config_dump_pb2 as config_dump_pb2
 from envoy.admin.v3 import config_dump_shared_pb2 as config_dump_shared_pb2
 from envoy.admin.v3 import listeners_pb2 as listeners_pb2
+from envoy.admin.v3 import metrics_pb2 as metrics_pb2
 from envoy.admin.v3 import server_info_pb2 as server_info_pb2
 from envoy.config.accesslog.v3 import accesslog_pb2 as accesslog_pb2
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as bootstrap_pb2
@@ -55,6 +56,7 @@ from envoy.type.v3 import percent_pb2 as percent_pb2
 from envoy.type.v3 import range_pb2 as range_pb2
 from google.protobuf import any_pb2 as any_pb2
 from google.protobuf import duration_pb2 as duration_pb2
+from google.protobuf import field_mask_pb2 as field_mask_pb2
 from google.protobuf import json_format as json_format
 from google.protobuf import struct_pb2 as struct_pb2
 from google.protobuf import text_format as text_format

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from minimesh.data_plane.network.listener import ListenerScope, ProtocolFactory
 from minimesh.data_plane.network.tcp_proxy import TcpProxy, TcpProxyConfig, WeightedCluster
@@ -77,11 +77,11 @@ class _SayAndClose(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         if self._data:
-            transport.write(self._data)
-        transport.close()
+            self._transport.write(self._data)
+        self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._scope.connection_closed(self)

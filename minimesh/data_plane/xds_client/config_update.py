@@ -39,6 +39,7 @@ from minimesh.data_plane.xds_client.compile_http_filters import compile_route_fi
 from minimesh.data_plane.xds_client.compile_listener import CompiledListener, compile_listener
 from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
 from minimesh.data_plane.xds_client.dns import DnsResolver
+from minimesh.xds import messages as m
 
 #: Envoy's `initial_fetch_timeout`: how long warming waits for what it needs.
 INITIAL_FETCH_TIMEOUT_S = 15.0
@@ -130,6 +131,7 @@ class LiveConfiguration:
         self._handles: dict[str, ClusterHandle] = {}
         self._warming_timeout_s = warming_timeout_s
         self._accepting = True
+        self._warmth_changed = asyncio.Event()
         self.context = CompileContext(
             stats=stats,
             log_files=self.log_files,
@@ -151,6 +153,19 @@ class LiveConfiguration:
     def route_names(self) -> list[str]:
         """Route configurations that listeners want, warming ones included."""
         return sorted(self._wanted_routes())
+
+    @property
+    def is_warming(self) -> bool:
+        """Whether a cluster or listener waits for what it needs."""
+        return any(not live.warm for live in self.clusters.values()) or any(
+            live.warming is not None for live in self.listeners.values()
+        )
+
+    async def warmed(self) -> None:
+        """Return when nothing is warming."""
+        while self.is_warming:
+            self._warmth_changed.clear()
+            await self._warmth_changed.wait()
 
     # --- static resources of a bootstrap file ---
 
@@ -242,11 +257,11 @@ class LiveConfiguration:
 
     # --- draining ---
 
-    def drain_listeners(self, timeout_s: float | None = None) -> None:
-        """Stop accepting anywhere; connections finish what they are at, within `timeout_s`."""
-        self._accepting = False
+    def drain_listeners(self, timeout_s: float | None = None, *, inbound_only: bool = False) -> None:
+        """Stop accepting; connections finish what they are at, within `timeout_s`."""
+        self._accepting = self._accepting and inbound_only
         for live in self.listeners.values():
-            if live.listener is not None:
+            if live.listener is not None and (not inbound_only or _is_inbound(live)):
                 live.listener.drain(timeout_s)
 
     @property
@@ -312,9 +327,11 @@ class LiveConfiguration:
         if not live.warm and self.clusters.get(name) is live:
             live.warm = True
             self._handle(name).cluster = live.cluster
+            self._warmth_changed.set()
 
     def _remove_cluster(self, name: str) -> None:
         live = self.clusters.pop(name)
+        self._warmth_changed.set()
         self._handle(name).cluster = None
         if live.resolver is not None:
             live.resolver.close()
@@ -387,6 +404,7 @@ class LiveConfiguration:
         else:
             listener.update(compiled.settings)
         self.listeners[name] = LiveListener(listener, compiled, None, version, time.time(), static)
+        self._warmth_changed.set()
 
     def _has_routes(self, compiled: CompiledListener) -> bool:
         return all(self._routes(name).message is not None for name in compiled.route_config_names)
@@ -415,6 +433,7 @@ class LiveConfiguration:
 
     def _remove_listener(self, name: str) -> None:
         listener = self.listeners.pop(name).listener
+        self._warmth_changed.set()
         if listener is None:
             return
         listener.drain()
@@ -452,3 +471,7 @@ def _newest(live: LiveListener) -> CompiledListener:
     newest = live.warming or live.active
     assert newest is not None, "a listener is active, warming or gone"
     return newest
+
+
+def _is_inbound(live: LiveListener) -> bool:
+    return bool(_newest(live).message.traffic_direction == m.base_pb2.TrafficDirection.INBOUND)

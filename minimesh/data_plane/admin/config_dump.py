@@ -1,0 +1,209 @@
+"""/config_dump: what configuration is in force, what warms and what was refused, as Envoy's dump messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from minimesh.data_plane.upstream.cluster_settings import Discovery
+from minimesh.data_plane.upstream.host import Health, Host
+from minimesh.data_plane.xds_client.compile_listener import CompiledListener
+from minimesh.data_plane.xds_client.config_update import (
+    LiveCluster,
+    LiveConfiguration,
+    LiveListener,
+    Rejection,
+)
+from minimesh.xds import messages as m
+
+Wanted = Callable[[str], bool]
+_HEALTH = {Health.HEALTHY: "HEALTHY", Health.DEGRADED: "DEGRADED", Health.UNHEALTHY: "UNHEALTHY"}
+_OVERPROVISIONING_FACTOR = 140
+
+
+class DumpNotFoundError(LookupError):
+    """The resource or mask asked for is in no dump; `str()` is the body of the 404."""
+
+
+def config_dump(
+    bootstrap: Any,
+    configuration: LiveConfiguration,
+    *,
+    include_eds: bool = False,
+    resource: str = "",
+    mask: str = "",
+    wanted: Wanted = lambda name: True,
+) -> Any:
+    """The dump as JSON. Raises DumpNotFoundError.
+
+    `resource` is a repeated field of one of the dumps (`dynamic_active_clusters`), whose elements alone are
+    shown; `mask` names the fields to show, comma-separated; `wanted` chooses resources by name.
+    """
+    builder = _Builder(bootstrap, configuration, wanted)
+    dumps = [*builder.dumps(include_eds=include_eds)]
+    if resource:
+        dumps = _elements(dumps, resource)
+    if mask:
+        dumps = _masked(dumps, mask, of_elements=bool(resource))
+    whole = m.config_dump_pb2.ConfigDump()
+    for dump in dumps:
+        whole.configs.add().Pack(dump)
+    return m.json_format.MessageToDict(whole, preserving_proto_field_name=True)
+
+
+def _elements(dumps: list[Any], field: str) -> list[Any]:
+    for dump in dumps:
+        if field in dump.DESCRIPTOR.fields_by_name:
+            value = getattr(dump, field)
+            return [*value] if hasattr(value, "add") else [value]
+    raise DumpNotFoundError(f"{field} not found in config dump")
+
+
+def _masked(dumps: list[Any], mask: str, *, of_elements: bool) -> list[Any]:
+    fields = m.field_mask_pb2.FieldMask(paths=[path.strip() for path in mask.split(",") if path.strip()])
+    masked = []
+    for dump in dumps:
+        if fields.IsValidForDescriptor(dump.DESCRIPTOR):
+            shown = type(dump)()
+            fields.MergeMessage(dump, shown)
+            masked.append(shown)
+    if not masked and not of_elements:
+        raise DumpNotFoundError(f"{mask} not found in config dump")
+    return masked
+
+
+class _Builder:
+    """Builds the dump messages from live objects."""
+
+    def __init__(self, bootstrap: Any, configuration: LiveConfiguration, wanted: Wanted) -> None:
+        self.bootstrap = bootstrap
+        self.configuration = configuration
+        self.wanted = wanted
+
+    def dumps(self, *, include_eds: bool) -> Iterator[Any]:
+        """In Envoy's order."""
+        yield self.bootstrap_dump()
+        yield self.clusters()
+        if include_eds:
+            yield self.endpoints()
+        yield self.listeners()
+        yield m.config_dump_shared_pb2.ScopedRoutesConfigDump()
+        yield self.routes()
+        yield m.config_dump_pb2.SecretsConfigDump()
+
+    def bootstrap_dump(self) -> Any:
+        dump = m.config_dump_pb2.BootstrapConfigDump(bootstrap=self.bootstrap)
+        _stamp(dump.last_updated, self.configuration.started_at)
+        return dump
+
+    def clusters(self) -> Any:
+        dump = m.config_dump_shared_pb2.ClustersConfigDump()
+        for name, live in sorted(self.configuration.clusters.items()):
+            if not self.wanted(name):
+                continue
+            if live.static:
+                entry = dump.static_clusters.add()
+            else:
+                dump.version_info = live.version
+                entry = (dump.dynamic_active_clusters if live.warm else dump.dynamic_warming_clusters).add()
+                entry.version_info = live.version
+                self._note_rejection(entry, f"cluster {name}")
+            entry.cluster.Pack(live.compiled.message)
+            _stamp(entry.last_updated, live.updated_at)
+        return dump
+
+    def endpoints(self) -> Any:
+        dump = m.config_dump_shared_pb2.EndpointsConfigDump()
+        for name, live in sorted(self.configuration.clusters.items()):
+            if not self.wanted(name):
+                continue
+            dynamic = live.compiled.settings.discovery is Discovery.EDS
+            entries = dump.dynamic_endpoint_configs if dynamic else dump.static_endpoint_configs
+            entries.add().endpoint_config.Pack(_load_assignment(live))
+        return dump
+
+    def listeners(self) -> Any:
+        dump = m.config_dump_shared_pb2.ListenersConfigDump()
+        for name, live in sorted(self.configuration.listeners.items()):
+            if not self.wanted(name):
+                continue
+            if live.static and live.active is not None:
+                entry = dump.static_listeners.add()
+                entry.listener.Pack(live.active.message)
+                _stamp(entry.last_updated, live.updated_at)
+            elif not live.static:
+                dump.version_info = live.version
+                self._add_dynamic_listener(dump.dynamic_listeners.add(name=name), live)
+        return dump
+
+    def _add_dynamic_listener(self, entry: Any, live: LiveListener) -> None:
+        for state, compiled in (("active_state", live.active), ("warming_state", live.warming)):
+            if compiled is not None:
+                _set_listener_state(getattr(entry, state), compiled, live)
+        self._note_rejection(entry, f"listener {entry.name}")
+
+    def routes(self) -> Any:
+        dump = m.config_dump_shared_pb2.RoutesConfigDump()
+        for live in self.configuration.listeners.values():
+            for manager in live.active.managers if live.active is not None else ():
+                if manager.inline_routes is not None and self.wanted(manager.inline_routes.name):
+                    entry = dump.static_route_configs.add()
+                    entry.route_config.Pack(manager.inline_routes)
+                    _stamp(entry.last_updated, live.updated_at)
+        for name, routes in sorted(self.configuration.routes.items()):
+            if routes.message is not None and self.wanted(name):
+                entry = dump.dynamic_route_configs.add(version_info=routes.version)
+                entry.route_config.Pack(routes.message)
+                _stamp(entry.last_updated, routes.updated_at)
+                self._note_rejection(entry, f"route configuration {name}")
+        return dump
+
+    def _note_rejection(self, entry: Any, key: str) -> None:
+        rejection: Rejection | None = self.configuration.rejections.get(key)
+        if rejection is None:
+            return
+        error = entry.error_state
+        error.failed_configuration.Pack(rejection.message)
+        error.details, error.version_info = rejection.reason, rejection.version
+        _stamp(error.last_update_attempt, rejection.at)
+
+
+def _set_listener_state(state: Any, compiled: CompiledListener, live: LiveListener) -> None:
+    state.version_info = live.version
+    state.listener.Pack(compiled.message)
+    _stamp(state.last_updated, live.updated_at)
+
+
+def _load_assignment(live: LiveCluster) -> Any:
+    """The endpoints a cluster has now, as Envoy puts them together from its hosts."""
+    settings = live.compiled.settings
+    message = m.endpoint_pb2.ClusterLoadAssignment(cluster_name=settings.service_name or settings.name)
+    message.policy.overprovisioning_factor.value = _OVERPROVISIONING_FACTOR
+    places: dict[tuple[Any, int], list[Host]] = {}
+    for host in live.cluster.hosts:
+        places.setdefault((host.spec.locality, host.spec.priority), []).append(host)
+    for (locality, priority), hosts in places.items():
+        group = message.endpoints.add(priority=priority)
+        group.locality.region, group.locality.zone = locality.region, locality.zone
+        group.locality.sub_zone = locality.sub_zone
+        group.locality.SetInParent()
+        for host in hosts:
+            _add_endpoint(group.lb_endpoints.add(), host)
+        group.load_balancing_weight.value = 0
+    return message
+
+
+def _add_endpoint(message: Any, host: Host) -> None:
+    address = message.endpoint.address.socket_address
+    address.address, address.port_value = host.address, host.port
+    message.endpoint.health_check_config.SetInParent()
+    message.endpoint.hostname = host.spec.hostname
+    message.health_status = m.health_check_pb2.HealthStatus.Value(_HEALTH[host.health])
+    message.load_balancing_weight.value = host.weight
+    for namespace, values in host.metadata.items():
+        message.metadata.filter_metadata[namespace].update(dict(values))
+
+
+def _stamp(timestamp: Any, seconds: float) -> None:
+    """A time to the millisecond, as Envoy gives it."""
+    timestamp.FromMilliseconds(int(seconds * 1000))

@@ -1,0 +1,226 @@
+"""/clusters, /listeners, /server_info, /certs and /memory: live objects as Envoy's admin messages and
+texts.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from minimesh import __version__
+from minimesh.data_plane.admin.server_state import StateHolder
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.upstream.cluster_settings import CircuitBreakers
+from minimesh.data_plane.upstream.host import Health, Host
+from minimesh.data_plane.xds_client.config_update import LiveCluster, LiveConfiguration
+from minimesh.xds import messages as m
+
+_EDS_HEALTH = {Health.HEALTHY: "HEALTHY", Health.DEGRADED: "DEGRADED", Health.UNHEALTHY: "UNHEALTHY"}
+_HEALTH_FLAGS = {
+    Health.HEALTHY: "healthy",
+    Health.DEGRADED: "/eds_health/degraded",
+    Health.UNHEALTHY: "/failed_eds_health",
+}
+
+
+def to_dict(message: Any, *, everything: bool = False) -> Any:
+    """JSON of a message with the field names of the proto, as Envoy prints it."""
+    return m.json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=everything
+    )
+
+
+# --- clusters -------------------------------------------------------------------------------------
+
+
+def clusters_json(configuration: LiveConfiguration, wanted: Callable[[str], bool]) -> Any:
+    """`/clusters?format=json`."""
+    message = m.clusters_pb2.Clusters()
+    for live in _warm_clusters(configuration, wanted):
+        _add_cluster_status(message.cluster_statuses.add(), live)
+    return to_dict(message)
+
+
+def clusters_text(configuration: LiveConfiguration, wanted: Callable[[str], bool]) -> str:
+    """`/clusters`."""
+    return "".join(
+        f"{line}\n" for live in _warm_clusters(configuration, wanted) for line in _cluster_lines(live)
+    )
+
+
+def _warm_clusters(configuration: LiveConfiguration, wanted: Callable[[str], bool]) -> Iterator[LiveCluster]:
+    return (live for name, live in sorted(configuration.clusters.items()) if live.warm and wanted(name))
+
+
+def _add_cluster_status(status: Any, live: LiveCluster) -> None:
+    settings = live.compiled.settings
+    status.name = settings.name
+    status.observability_name = settings.alt_stat_name or settings.name
+    status.eds_service_name = settings.service_name
+    status.added_via_api = not live.static
+    _add_thresholds(status.circuit_breakers.thresholds.add(), settings.circuit_breakers)
+    high = status.circuit_breakers.thresholds.add(priority=m.base_pb2.RoutingPriority.HIGH)
+    _add_thresholds(high, CircuitBreakers())
+    for host in live.cluster.hosts:
+        _add_host_status(status.host_statuses.add(), host)
+
+
+def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
+    message.max_connections.value = limits.max_connections
+    message.max_pending_requests.value = limits.max_pending_requests
+    message.max_requests.value = limits.max_requests
+    message.max_retries.value = limits.max_retries
+
+
+def _counters(host: Host) -> list[tuple[str, int]]:
+    return [
+        ("cx_connect_fail", host.connect_failures),
+        ("cx_total", host.connections_total),
+        ("rq_error", host.requests_error),
+        ("rq_success", host.requests_success),
+        ("rq_timeout", host.requests_timeout),
+        ("rq_total", host.requests_total),
+    ]
+
+
+def _gauges(host: Host) -> list[tuple[str, int]]:
+    pending = len(host.pool.waiting) if host.pool is not None else 0
+    return [
+        ("cx_active", host.active_connections),
+        ("rq_active", host.active_requests),
+        ("rq_pending_active", pending),
+    ]
+
+
+def _add_host_status(status: Any, host: Host) -> None:
+    address = status.address.socket_address
+    address.address, address.port_value = host.address, host.port
+    for name, value in _counters(host):
+        status.stats.add(name=name, value=value)
+    for name, value in _gauges(host):
+        status.stats.add(name=name, value=value, type=m.metrics_pb2.SimpleMetric.GAUGE)
+    status.health_status.eds_health_status = m.health_check_pb2.HealthStatus.Value(_EDS_HEALTH[host.health])
+    status.weight = host.weight
+    status.hostname = host.spec.hostname
+    status.priority = host.spec.priority
+    locality = host.spec.locality
+    status.locality.region, status.locality.zone = locality.region, locality.zone
+    status.locality.sub_zone = locality.sub_zone
+    status.locality.SetInParent()
+
+
+def _cluster_lines(live: LiveCluster) -> Iterator[str]:
+    settings = live.compiled.settings
+    name = settings.name
+    yield f"{name}::observability_name::{settings.alt_stat_name or name}"
+    for priority, limits in (("default", settings.circuit_breakers), ("high", CircuitBreakers())):
+        yield f"{name}::{priority}_priority::max_connections::{limits.max_connections}"
+        yield f"{name}::{priority}_priority::max_pending_requests::{limits.max_pending_requests}"
+        yield f"{name}::{priority}_priority::max_requests::{limits.max_requests}"
+        yield f"{name}::{priority}_priority::max_retries::{limits.max_retries}"
+    yield f"{name}::added_via_api::{str(not live.static).lower()}"
+    if settings.service_name:
+        yield f"{name}::eds_service_name::{settings.service_name}"
+    for host in live.cluster.hosts:
+        for key, value in _host_facts(host):
+            yield f"{name}::{host.name}::{key}::{value}"
+
+
+def _host_facts(host: Host) -> Iterator[tuple[str, object]]:
+    yield from sorted((*_counters(host), *_gauges(host)))
+    spec = host.spec
+    yield "hostname", spec.hostname
+    yield "health_flags", _HEALTH_FLAGS[host.health]
+    yield "weight", host.weight
+    yield "region", spec.locality.region
+    yield "zone", spec.locality.zone
+    yield "sub_zone", spec.locality.sub_zone
+    yield "canary", "false"
+    yield "priority", spec.priority
+    yield "success_rate", -1
+    yield "local_origin_success_rate", -1
+
+
+# --- listeners ------------------------------------------------------------------------------------
+
+
+def listeners_json(configuration: LiveConfiguration) -> Any:
+    """`/listeners?format=json`."""
+    message = m.listeners_pb2.Listeners()
+    for listener in _open_listeners(configuration):
+        status = message.listener_statuses.add(name=listener.name)
+        addresses = _addresses(listener)
+        first = status.local_address.socket_address
+        first.address, first.port_value = addresses[0]
+        for host, port in addresses[1:]:
+            extra = status.additional_local_addresses.add().socket_address
+            extra.address, extra.port_value = host, port
+    return to_dict(message)
+
+
+def listeners_text(configuration: LiveConfiguration) -> str:
+    """`/listeners`."""
+    return "".join(
+        f"{listener.name}::{','.join(f'{host}:{port}' for host, port in _addresses(listener))}\n"
+        for listener in _open_listeners(configuration)
+    )
+
+
+def _open_listeners(configuration: LiveConfiguration) -> list[Listener]:
+    return [live.listener for live in configuration.listeners.values() if live.listener is not None]
+
+
+def _addresses(listener: Listener) -> list[tuple[str, int]]:
+    """The sockets; for a listener without any, the address it is known by."""
+    return listener.bound_addresses or [listener.settings.configured_address]
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+def server_info(bootstrap: Any, state: StateHolder) -> Any:
+    """`/server_info`: Envoy's keys; options that a proxy of one small process does not have keep their
+    default.
+    """
+    message = m.server_info_pb2.ServerInfo(
+        version=f"minimesh/{__version__}/Clean/RELEASE/Python",
+        state=state.reported.value,
+        hot_restart_version="disabled",
+    )
+    message.uptime_current_epoch.seconds = message.uptime_all_epochs.seconds = state.uptime_s
+    message.node.CopyFrom(bootstrap.node)
+    if not message.node.user_agent_name:
+        message.node.user_agent_name = "minimesh"
+    options = message.command_line_options
+    options.concurrency = 1
+    options.mode = options.Serve
+    options.disable_hot_restart = True
+    options.service_node, options.service_cluster = bootstrap.node.id, bootstrap.node.cluster
+    for duration in (options.file_flush_interval, options.drain_time, options.parent_shutdown_time):
+        duration.SetInParent()
+    return to_dict(message, everything=True)
+
+
+def memory() -> Any:
+    """`/memory`: what the operating system says; there is no heap of Envoy's kind to tell apart."""
+    size_bytes = _resident_bytes()
+    return {
+        "allocated": str(size_bytes),
+        "heap_size": str(size_bytes),
+        "pageheap_unmapped": "0",
+        "pageheap_free": "0",
+        "total_thread_cache": "0",
+        "total_physical_bytes": str(size_bytes),
+    }
+
+
+def _resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # macOS: the peak, in bytes
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,408 @@
+"""The proxy process: puts configuration, listeners, the ADS stream and the admin API together, and ends them.
+
+    PRE_INITIALIZING --static resources served, first CDS and LDS applied--> LIVE --SIGTERM--> DRAINING -->
+    exit
+
+`main` is what `minimesh proxy` and a forked pod run. Standard error carries what an operator should know;
+standard output belongs to access logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from minimesh.data_plane.admin.app import AdminServer
+from minimesh.data_plane.admin.server_state import ServerState, StateHolder
+from minimesh.data_plane.network.address_map import AddressMap, parse_port_map
+from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client.ads_client import AdsClient
+from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target, pod_bootstrap
+from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile, read_bootstrap
+from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.config_update import LiveConfiguration
+
+Result = TypeVar("Result")
+LOG = logging.getLogger("minimesh.main")
+DEFAULT_ADMIN_PORT = 15000
+#: Ports of a pod that answer probes and scrapes, as Istio's agent does.
+HEALTH_PORT = 15021
+METRICS_PORT = 15090
+_DRAIN_POLL_S = 0.02
+#: From this many on the listeners get more than one process; not built yet.
+_ONE_WORKER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """What the command line says beside the bootstrap."""
+
+    admin: tuple[str, int] | None = None
+    """Address of the admin API; None: none."""
+    health: tuple[str, int] | None = None
+    """Where /healthz/ready is answered."""
+    metrics: tuple[str, int] | None = None
+    """Where /stats/prometheus is answered."""
+    access_log: str = ""
+    """Path that every access log goes to; empty: as configured."""
+    drain_time_s: float = 5.0
+    """How long requests under way may take after SIGTERM."""
+    concurrency: int = _ONE_WORKER
+
+
+class ProxyServer:
+    """One proxy. `run` serves until a signal or `stop`, and returns when all is written and closed."""
+
+    def __init__(
+        self,
+        bootstrap: BootstrapFile,
+        address_map: AddressMap | None = None,
+        options: ProxyOptions | None = None,
+    ) -> None:
+        """Raises BootstrapError when the bootstrap names a control plane in a way that is not supported."""
+        self.bootstrap = bootstrap
+        self.address_map = address_map or AddressMap()
+        self.options = options or ProxyOptions()
+        self.stats = StatsStore()
+        self.log_files = AccessLogFiles()
+        self.state = StateHolder()
+        self.admin: AdminServer | None = None
+        self.ads: AdsClient | None = None
+        self.configuration: LiveConfiguration
+        #: Set when static resources are served and the admin API answers.
+        self.started = asyncio.Event()
+        self._target = _located(bootstrap, lambda: ads_target(bootstrap.message))
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises BootstrapError or OSError when it cannot start."""
+        self.configuration = LiveConfiguration(
+            self.stats,
+            address_map=self.address_map,
+            log_files=self.log_files,
+            access_log_override=self.options.access_log,
+        )
+        self.stats.gauge("server.live")
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            with _signals(self):
+                self._apply_static_resources()
+                await self._start_admin()
+                if self._target is not None:
+                    self.ads = self._client(self._target)
+                    tasks.append(asyncio.create_task(self.ads.run()))
+                tasks.append(asyncio.create_task(self._initialize()))
+                self.started.set()
+                await self._stop.wait()
+                await self._drain()
+        finally:
+            await self._close(tasks)
+
+    def stop(self) -> None:
+        """Drain, then return from `run`; called again: without waiting for anything."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    def reopen_logs(self) -> None:
+        self.log_files.reopen()
+
+    # --- starting ---
+
+    def _apply_static_resources(self) -> None:
+        configuration, message = self.configuration, self.bootstrap.message
+        _located(self.bootstrap, lambda: configuration.add_static_resources(message.static_resources))
+
+    async def _start_admin(self) -> None:
+        options = self.options
+        self.admin = AdminServer(self.bootstrap.message, self.configuration, self.state, self)
+        if options.admin is not None:
+            await self.admin.listen(*options.admin)
+        for address, paths in (
+            (options.health, ("/healthz/ready",)),
+            (options.metrics, ("/stats/prometheus",)),
+        ):
+            if address is None:
+                continue
+            try:
+                await self.admin.listen(*address, only=paths)
+            except OSError as error:
+                LOG.warning("%s:%d cannot be had for %s: %s", *address, paths[0], error.strerror or error)
+
+    def _client(self, target: AdsTarget) -> AdsClient:
+        return AdsClient(
+            self.configuration,
+            self.bootstrap.message.node,
+            target.host,
+            target.port,
+            want_clusters=target.clusters,
+            want_listeners=target.listeners,
+            report=LOG.warning,
+        )
+
+    async def _initialize(self) -> None:
+        """Become LIVE when everything that was asked for first is there."""
+        if self._target is not None:
+            while self.ads is None:
+                await asyncio.sleep(0)
+            await self.ads.initialized.wait()
+            self.state.set(ServerState.INITIALIZING)
+            await self.configuration.warmed()
+        if self.state.value is not ServerState.DRAINING:
+            self.state.set(ServerState.LIVE)
+            self.stats.gauge("server.live").set(1)
+            LOG.info("all dependencies initialized. starting workers")
+
+    # --- ending ---
+
+    async def _drain(self) -> None:
+        """No new connections; wait for requests under way, at most for the drain time."""
+        self.state.set(ServerState.DRAINING)
+        self.stats.gauge("server.live").set(0)
+        self.configuration.drain_listeners(self.options.drain_time_s)
+        left = await self._wait_for_connections(self.options.drain_time_s)
+        if left and not self._stop_now.is_set():
+            LOG.warning("%d connections cut off at the end of the drain time", left)
+
+    async def _wait_for_connections(self, limit_s: float) -> int:
+        """Until no connection is open, a second signal has come or time is up; how many are left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        left = self.configuration.open_connections
+        while left and loop.time() < deadline and not self._stop_now.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_now.wait(), _DRAIN_POLL_S)
+            left = self.configuration.open_connections
+        return left
+
+    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.admin is not None:
+            await self.admin.close()
+        self.configuration.close()
+        await asyncio.sleep(0)  # closed transports say good-bye in the next turn, and log
+        self.log_files.close()
+
+
+def _located(bootstrap: BootstrapFile, act: Callable[[], Result]) -> Result:
+    """Do something with the bootstrap; a mistake in it is reported with its place in the file."""
+    try:
+        return act()
+    except CompileError as error:
+        raise BootstrapError([bootstrap.problem(error.field, error.reason)]) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BootstrapError([bootstrap.problem("static_resources.listeners", reason)]) from None
+
+
+@contextlib.contextmanager
+def _signals(server: ProxyServer) -> Iterator[None]:
+    """SIGTERM and SIGINT drain (twice: at once), SIGUSR1 opens the logs anew."""
+    loop = asyncio.get_running_loop()
+    handlers = {
+        signal.SIGTERM: server.stop,
+        signal.SIGINT: server.stop,
+        signal.SIGUSR1: server.reopen_logs,
+    }
+    installed = []
+    for number, handler in handlers.items():
+        with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: a test, an embedder
+            loop.add_signal_handler(number, handler)
+            installed.append(number)
+    try:
+        yield
+    finally:
+        for number in installed:
+            loop.remove_signal_handler(number)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a proxy with these arguments (without the program's name); returns the exit status.
+
+    0 after an orderly end; 1 when the configuration or an address is not to be had; 2 for wrong arguments.
+    """
+    parser = _argument_parser()
+    try:
+        arguments = parser.parse_args(list(argv))
+    except SystemExit as error:  # argparse has said why
+        return int(error.code or 0)
+    _set_up_logging(arguments.log_level)
+    try:
+        server = _server(arguments)
+        _run(server)
+    except BootstrapError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ArgumentProblemError as error:
+        parser.print_usage(sys.stderr)
+        print(f"minimesh proxy: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"minimesh proxy: error: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class ArgumentProblemError(ValueError):
+    """Arguments that each make sense, but not as they are or together."""
+
+
+def _argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minimesh proxy", description="Run one proxy, from an Envoy file or a control plane."
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-c", "--config-path", metavar="FILE", help="an Envoy bootstrap file, YAML or JSON")
+    source.add_argument("--xds", metavar="HOST:PORT", help="the control plane to follow")
+    parser.add_argument("--node-id", default="", help="node id, as sidecar~IP~POD.NAMESPACE~DOMAIN")
+    parser.add_argument("--node-cluster", default="", help="node cluster, as APP.NAMESPACE")
+    parser.add_argument("--node-metadata", default="{}", metavar="JSON", help="node metadata")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="address of the admin API")
+    parser.add_argument("--access-log", default="", metavar="PATH", help="write every access log here")
+    parser.add_argument("--pod-ip", default="", metavar="IP", help="stands for 0.0.0.0")
+    parser.add_argument("--app-address", default="", metavar="IP", help="stands for 127.0.0.1")
+    parser.add_argument(
+        "--also-bind", action="append", default=[], metavar="IP", help="more addresses for 0.0.0.0"
+    )
+    parser.add_argument("--port-map", default="", metavar="PORT=REAL,...", help="ports that are others here")
+    parser.add_argument(
+        "--capture", action="store_true", help="open the pod's own ports, as a redirect would"
+    )
+    parser.add_argument("--concurrency", type=int, default=_ONE_WORKER, help="worker processes (one for now)")
+    parser.add_argument("--drain-time-s", type=float, default=5.0, help="for requests under way at the end")
+    parser.add_argument(
+        "-l", "--log-level", default="warning", choices=sorted(_LEVELS), help="of standard error"
+    )
+    return parser
+
+
+_LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "off": logging.CRITICAL + 10,
+}
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, format="%(asctime)s\t%(levelname)s\t%(name)s\t%(message)s", force=True
+    )
+    logging.getLogger("minimesh").setLevel(_LEVELS[level])
+
+
+def _server(arguments: argparse.Namespace) -> ProxyServer:
+    if arguments.concurrency > _ONE_WORKER:
+        LOG.warning("--concurrency %d: there is one worker for now", arguments.concurrency)
+    address_map = _address_map(arguments)
+    if arguments.config_path:
+        bootstrap = read_bootstrap(arguments.config_path)
+        for notice in bootstrap.notices:
+            LOG.warning("%s", notice)
+        admin = (
+            _address(arguments.admin, "--admin") if arguments.admin else _configured_admin(bootstrap.message)
+        )
+        return ProxyServer(bootstrap, address_map, _options(arguments, admin))
+    return _pod_server(arguments, address_map)
+
+
+def _pod_server(arguments: argparse.Namespace, address_map: AddressMap) -> ProxyServer:
+    """A proxy that a control plane configures: its admin, health and metrics ports are the pod's."""
+    pod_ip = arguments.pod_ip
+    admin = _address(arguments.admin, "--admin") if arguments.admin else None
+    if admin is None:
+        admin = (pod_ip or "127.0.0.1", address_map.real_port(DEFAULT_ADMIN_PORT))
+    message = pod_bootstrap(
+        _address(arguments.xds, "--xds"),
+        node_id=arguments.node_id,
+        node_cluster=arguments.node_cluster,
+        node_metadata=_metadata(arguments.node_metadata),
+        admin=admin,
+    )
+    bootstrap = BootstrapFile(message, "<command line>", {})
+    health = (pod_ip, address_map.real_port(HEALTH_PORT)) if pod_ip else None
+    metrics = (pod_ip, address_map.real_port(METRICS_PORT)) if pod_ip else None
+    return ProxyServer(bootstrap, address_map, _options(arguments, admin, health, metrics))
+
+
+def _options(
+    arguments: argparse.Namespace,
+    admin: tuple[str, int] | None,
+    health: tuple[str, int] | None = None,
+    metrics: tuple[str, int] | None = None,
+) -> ProxyOptions:
+    return ProxyOptions(
+        admin=admin,
+        health=health,
+        metrics=metrics,
+        access_log=arguments.access_log,
+        drain_time_s=arguments.drain_time_s,
+        concurrency=arguments.concurrency,
+    )
+
+
+def _address_map(arguments: argparse.Namespace) -> AddressMap:
+    try:
+        port_map = parse_port_map(arguments.port_map)
+    except ValueError as error:
+        raise ArgumentProblemError(f"--port-map: {error}") from None
+    return AddressMap(
+        pod_ip=arguments.pod_ip,
+        app_address=arguments.app_address,
+        also_bind=tuple(address for each in arguments.also_bind for address in each.split(",") if address),
+        port_map=port_map,
+        capture=arguments.capture,
+    )
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ArgumentProblemError(f"{option}: {text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _configured_admin(message: Any) -> tuple[str, int] | None:
+    if not message.admin.HasField("address"):
+        return None
+    address = message.admin.address.socket_address
+    return address.address, address.port_value
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ArgumentProblemError(f"--node-metadata: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ArgumentProblemError("--node-metadata: must be a JSON object")
+    return found
+
+
+def _run(server: ProxyServer) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(server.run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop where it is installed: some 5 % less CPU a request."""
+    return asyncio.new_event_loop

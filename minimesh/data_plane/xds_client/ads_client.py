@@ -1,0 +1,193 @@
+"""The ADS stream to the control plane: what comes is applied and acknowledged, what breaks is tried again.
+
+`xds.ads_protocol` decides which request follows which response; `config_update` what becomes of the
+resources. This module only owns the gRPC stream. While the control plane is away the last good
+configuration stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from grpclib.client import Channel
+from grpclib.const import Cardinality
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from minimesh.data_plane.xds_client.config_update import LiveConfiguration, RejectedUpdateError
+from minimesh.xds import messages as m
+from minimesh.xds.ads_protocol import Client, UnexpectedResponseError
+from minimesh.xds.resource_names import (
+    CLUSTER_TYPE_URL,
+    ENDPOINT_TYPE_URL,
+    LISTENER_TYPE_URL,
+    ROUTE_TYPE_URL,
+    SHORT_TYPE_NAMES,
+)
+
+_METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+#: Reconnecting: the wait doubles from the first to the second, and a random part of it is slept.
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 5.0
+
+_MESSAGES = {
+    CLUSTER_TYPE_URL: m.cluster_pb2.Cluster,
+    ENDPOINT_TYPE_URL: m.endpoint_pb2.ClusterLoadAssignment,
+    LISTENER_TYPE_URL: m.listener_pb2.Listener,
+    ROUTE_TYPE_URL: m.route_pb2.RouteConfiguration,
+}
+
+
+class AdsClient:
+    """Follows one control plane for as long as `run` runs."""
+
+    def __init__(
+        self,
+        configuration: LiveConfiguration,
+        node: Any,
+        host: str,
+        port: int,
+        *,
+        want_clusters: bool = True,
+        want_listeners: bool = True,
+        report: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`report` is told, one line each, what an operator should know (connected, lost, rejected)."""
+        self.configuration = configuration
+        self.connected = False
+        #: Set when CDS and LDS were both accepted for the first time.
+        self.initialized = asyncio.Event()
+        self._host, self._port = host, port
+        self._report = report
+        self._client = Client(node)
+        self._waiting_for: set[str] = set()
+        self._complained = False
+        for type_url, wanted in ((CLUSTER_TYPE_URL, want_clusters), (LISTENER_TYPE_URL, want_listeners)):
+            if wanted:
+                self._client.subscribe_all(type_url)
+                self._waiting_for.add(type_url)
+        # Static resources may name load assignments and routes too.
+        self._client.subscribe(ENDPOINT_TYPE_URL, configuration.endpoint_names)
+        self._client.subscribe(ROUTE_TYPE_URL, configuration.route_names)
+        if not self._waiting_for:
+            self.initialized.set()
+        stats = configuration.stats
+        self._connected_state = stats.gauge("control_plane.connected_state")
+        self._attempts = {
+            type_url: stats.counter(f"{_stat_prefix(short)}.update_attempt")
+            for type_url, short in SHORT_TYPE_NAMES.items()
+        }
+
+    async def run(self) -> None:
+        """Connect, follow, reconnect; ends only by cancellation."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            try:
+                received = await self._follow()
+            except (OSError, GRPCError, ProtocolError, StreamTerminatedError, ssl.SSLError) as error:
+                received = self.connected
+                self._lost(str(error) or type(error).__name__)
+            else:
+                self._lost("the stream ended")
+            backoff_s = FIRST_BACKOFF_S if received else min(backoff_s * 2, LONGEST_BACKOFF_S)
+            # Not for secrets: spreads the proxies that come back at once.
+            await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
+
+    async def _follow(self) -> bool:
+        """One stream from its beginning to its end; whether anything was received."""
+        channel = Channel(self._host, self._port)
+        received = False
+        try:
+            async with channel.request(
+                _METHOD,
+                Cardinality.STREAM_STREAM,
+                m.discovery_pb2.DiscoveryRequest,
+                m.discovery_pb2.DiscoveryResponse,
+            ) as stream:
+                await stream.send_request()
+                for request in self._client.connected():
+                    await stream.send_message(request)
+                self._mark_connected(True)
+                while (response := await stream.recv_message()) is not None:
+                    received = True
+                    for request in self._answers(response):
+                        await stream.send_message(request)
+                await stream.recv_trailing_metadata()
+        finally:
+            self._client.disconnected()
+            channel.close()
+        return received
+
+    def _answers(self, response: Any) -> list[Any]:
+        """Apply a response; what to send back: subscriptions that follow from it, and ACK or NACK."""
+        counter = self._attempts.get(response.type_url)
+        if counter is not None:
+            counter.inc()
+        try:
+            self._apply(response)
+        except (RejectedUpdateError, m.DecodeError) as error:
+            return self._rejected(response, str(error))
+        except Exception as error:  # a mistake of ours must not cost the configuration in force
+            return self._rejected(response, f"internal error: {type(error).__name__}: {error}")
+        requests = [*self._new_subscriptions(response.type_url)]
+        try:
+            requests.append(self._client.accept(response))
+        except UnexpectedResponseError as error:
+            self._report(f"ignored: {error}")
+            return []
+        self._waiting_for.discard(response.type_url)
+        if not self._waiting_for:
+            self.initialized.set()
+        return requests
+
+    def _apply(self, response: Any) -> None:
+        cls = _MESSAGES.get(response.type_url)
+        if cls is None:
+            raise RejectedUpdateError(f"type {response.type_url}: not supported")
+        messages = [cls.FromString(resource.value) for resource in response.resources]
+        update = {
+            CLUSTER_TYPE_URL: self.configuration.update_clusters,
+            ENDPOINT_TYPE_URL: self.configuration.update_endpoints,
+            LISTENER_TYPE_URL: self.configuration.update_listeners,
+            ROUTE_TYPE_URL: self.configuration.update_routes,
+        }[response.type_url]
+        update(messages, response.version_info)
+
+    def _rejected(self, response: Any, reason: str) -> list[Any]:
+        short = SHORT_TYPE_NAMES.get(response.type_url, response.type_url)
+        self._report(f"{short} update rejected: {reason}")
+        self.configuration.stats.counter(f"{_stat_prefix(short)}.update_rejected").inc()
+        try:
+            return [self._client.reject(response, reason)]
+        except UnexpectedResponseError:
+            return []
+
+    def _new_subscriptions(self, type_url: str) -> list[Any]:
+        """Clusters name load assignments, listeners name routes."""
+        if type_url == CLUSTER_TYPE_URL:
+            request = self._client.subscribe(ENDPOINT_TYPE_URL, self.configuration.endpoint_names)
+        elif type_url == LISTENER_TYPE_URL:
+            request = self._client.subscribe(ROUTE_TYPE_URL, self.configuration.route_names)
+        else:
+            request = None
+        return [request] if request is not None else []
+
+    def _mark_connected(self, connected: bool) -> None:
+        self.connected = connected
+        self._connected_state.set(int(connected))
+        if connected:
+            self._complained = False
+
+    def _lost(self, reason: str) -> None:
+        """Say once that the control plane is away, not at every attempt."""
+        self._mark_connected(False)
+        if not self._complained:
+            self._complained = True
+            self._report(f"control plane {self._host}:{self._port} is away ({reason}); trying again")
+
+
+def _stat_prefix(short: str) -> str:
+    return {"CDS": "cluster_manager.cds", "LDS": "listener_manager.lds"}.get(short, short.lower())
