@@ -122,7 +122,7 @@ class Lab:
         self.timers.close()
         await self.upstream.stop()
         await self.other.stop()
-        for _ in range(3):  # turns of the loop in which transports tell that they are closed
+        for _ in range(20):  # turns of the loop in which transports tell that they are closed
             await asyncio.sleep(0)
 
     async def client(self) -> Client:

@@ -30,10 +30,16 @@ virtual_hosts:
   - {{name: timeout, match: {{path: /delay/2}}, route: {{cluster: up, timeout: 0.1s}}}}
   - name: pertry
     match: {{path: /delay/3}}
-    route: {{cluster: up, timeout: 0s, retry_policy: {{retry_on: 5xx, num_retries: 2, per_try_timeout: 0.03s}}}}
+    route:
+      cluster: up
+      timeout: 0s
+      retry_policy: {{retry_on: 5xx, num_retries: 2, per_try_timeout: 0.03s}}
   - name: pertry+timeout
     match: {{path: /delay/4}}
-    route: {{cluster: up, timeout: 0.1s, retry_policy: {{retry_on: 5xx, num_retries: 9, per_try_timeout: 0.06s}}}}
+    route:
+      cluster: up
+      timeout: 0.1s
+      retry_policy: {{retry_on: 5xx, num_retries: 9, per_try_timeout: 0.06s}}
   - {{name: stall-timeout, match: {{path: /stall}}, route: {{cluster: up, timeout: 0.1s}}}}
   - name: retry503
     match: {{path: /status/503/r}}
@@ -47,7 +53,9 @@ virtual_hosts:
   - name: reset-retry
     match: {{path: /reset, query_parameters: [{{name: retry, present_match: true}}]}}
     route: {{cluster: up, timeout: 0s, retry_policy: {{retry_on: reset, num_retries: 2}}}}
-  - {{name: direct, match: {{path: /direct}}, direct_response: {{status: 503, body: {{inline_string: direct body}}}}}}
+  - name: direct
+    match: {{path: /direct}}
+    direct_response: {{status: 503, body: {{inline_string: direct body}}}}
   - {{name: direct-nobody, match: {{path: /dnobody}}, direct_response: {{status: 200}}}}
   - name: redir
     match: {{path: /redir}}

@@ -69,7 +69,10 @@ class Case(NamedTuple):
     upstream: str | None = None
 
 
-_JSON = "content-type: application/json|server: istio-envoy|content-length: {}|x-envoy-upstream-service-time: <ms>|date: <now>"
+_JSON = (
+    "content-type: application/json|server: istio-envoy|content-length: {}|"
+    "x-envoy-upstream-service-time: <ms>|date: <now>"
+)
 
 
 def ok(target: str, status: str = "200 OK", tag: str = "a") -> str:
@@ -214,12 +217,14 @@ CASES = {
     ),
     "redirect": Case(
         GET.format("/redir?q=1"),
-        "HTTP/1.1 302 Found|location: http://other.com/new?q=1|date: <now>|server: istio-envoy|content-length: 0||",
+        "HTTP/1.1 302 Found|location: http://other.com/new?q=1|date: <now>|server: istio-envoy|"
+        "content-length: 0||",
         "302 - direct_response",
     ),
     "redirect with prefix rewrite": Case(
         GET.format("/rprefix/x?q=1"),
-        "HTTP/1.1 301 Moved Permanently|location: http://gs.xebia.com/np/x?q=1|date: <now>|server: istio-envoy|"
+        "HTTP/1.1 301 Moved Permanently|location: http://gs.xebia.com/np/x?q=1|date: <now>|"
+        "server: istio-envoy|"
         "content-length: 0||",
         "301 - direct_response",
     ),
@@ -230,13 +235,15 @@ CASES = {
     ),
     "hop-by-hop and repeated response headers": Case(
         GET.format("/hop"),
-        "HTTP/1.1 200 OK|x-hop: 1|server: istio-envoy|date: Mon, 01 Jan 2001 00:00:00 GMT|via: 1.1 up|x-dup: a|"
+        "HTTP/1.1 200 OK|x-hop: 1|server: istio-envoy|date: Mon, 01 Jan 2001 00:00:00 GMT|via: 1.1 up|"
+        "x-dup: a|"
         "x-dup: b|set-cookie: a=1|set-cookie: b=2|content-length: 2|x-envoy-upstream-service-time: <ms>||ok",
         "200 - via_upstream",
     ),
     "upstream says close": Case(
         GET.format("/connclose"),
-        "HTTP/1.1 200 OK|content-length: 2|x-envoy-upstream-service-time: <ms>|date: <now>|server: istio-envoy||ok",
+        "HTTP/1.1 200 OK|content-length: 2|x-envoy-upstream-service-time: <ms>|date: <now>|"
+        "server: istio-envoy||ok",
         "200 - via_upstream",
     ),
     "chunked response, trailers dropped": Case(
@@ -454,12 +461,12 @@ async def test_overflow_of_pending_requests() -> None:
         raw = "GET /delay/0.2/cb HTTP/1.1\r\nHost: gs.xebia.com\r\n\r\n"
         first, second, third = await running.client(), await running.client(), await running.client()
         first.send(raw)
-        while not running.upstream.requests:
-            await asyncio.sleep(0.001)
+        await running.upstream.request_came()
         second.send(raw)
         pending = running.stats.gauge("cluster.cb.upstream_rq_pending_active")
-        while pending.value < 1:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(2):
+            while pending.value < 1:  # noqa: ASYNC110 - a gauge has no event
+                await asyncio.sleep(0)
         third.send(raw)
         body = FIRST + "overflow"
         assert await third.response() == failed(
@@ -509,8 +516,7 @@ async def test_client_gone_before_the_response() -> None:
     async with gateway() as running:
         client = await running.client()
         client.send("GET /delay/5 HTTP/1.1\r\nHost: gs.xebia.com\r\n\r\n")
-        while not running.upstream.requests:
-            await asyncio.sleep(0.001)
+        await running.upstream.request_came()
         client.abort()
         assert '" 0 DC downstream_remote_disconnect - "-" 0 0' in await running.log.next()
 
