@@ -92,7 +92,7 @@ class PodProcesses:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def start(self, wanted: ProcessRequest) -> PodProcess:
-        """Start a process and return once it exists. PodParentGoneError when nothing can be started any more."""
+        """Start a process and return once it exists. PodParentGoneError when nothing can be started."""
         process = PodProcess(self, f"{wanted.name}#{next(self._numbers)}")
         if self.parent_gone is None or self.parent_gone.done():
             raise PodParentGoneError

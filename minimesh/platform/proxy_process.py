@@ -1,0 +1,83 @@
+"""What a pod's proxy is started with: Istio's node identity, and this machine's addresses. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from minimesh.platform.environment import PodFacts
+from minimesh.platform.pod_network import PodAddress
+from minimesh.platform.workloads import ProxyRole, Workload
+
+ISTIO_VERSION = "1.27.0"
+ADMIN_PORT = 15000
+CLUSTER_DOMAIN = "svc.cluster.local"
+
+
+def node_id(role: ProxyRole, facts: PodFacts) -> str:
+    """`sidecar~127.10.0.5~httpbin-7d9f.default~default.svc.cluster.local`"""
+    domain = f"{facts.namespace}.{CLUSTER_DOMAIN}"
+    return f"{role.value}~{facts.pod_ip}~{facts.name}.{facts.namespace}~{domain}"
+
+
+def node_metadata(workload: Workload, facts: PodFacts, address: PodAddress) -> dict[str, object]:
+    """The node metadata that Istio's agent would send, and what a pod without a network namespace adds."""
+    ports = [
+        {"containerPort": port.container_port, "name": port.name, "protocol": port.protocol}
+        for container in workload.spec.containers
+        for port in container.ports
+    ]
+    metadata: dict[str, object] = {
+        "NAME": facts.name,
+        "NAMESPACE": facts.namespace,
+        "LABELS": dict(facts.labels),
+        "SERVICE_ACCOUNT": facts.service_account,
+        "INSTANCE_IPS": facts.pod_ip,
+        "ISTIO_VERSION": ISTIO_VERSION,
+        "CLUSTER_ID": "Kubernetes",
+        "MESH_ID": "cluster.local",
+        "WORKLOAD_NAME": workload.name,
+        "OWNER": f"kubernetes://apis/apps/v1/namespaces/{facts.namespace}/deployments/{workload.name}",
+        "APP_CONTAINERS": ",".join(container.name for container in workload.spec.containers),
+        "INTERCEPTION_MODE": "REDIRECT",
+        "APP_ADDRESS": facts.app_address,
+        "POD_PORTS": json.dumps(ports),
+    }
+    if address.app_port_map:
+        metadata["PORT_MAP"] = port_map_text(address.app_port_map)
+    return metadata
+
+
+def proxy_arguments(
+    workload: Workload,
+    facts: PodFacts,
+    address: PodAddress,
+    *,
+    xds_address: str,
+    also_bind: tuple[str, ...] = (),
+    extra_metadata: Mapping[str, object] | None = None,
+) -> list[str]:
+    """The command line of the pod's proxy. `also_bind`: more addresses for a gateway's listeners."""
+    app = workload.metadata.labels.get("app") or workload.name
+    metadata = node_metadata(workload, facts, address) | dict(extra_metadata or {})
+    arguments = [
+        *("--xds", xds_address),
+        *("--node-id", node_id(workload.role, facts)),
+        *("--node-cluster", f"{app}.{facts.namespace}"),
+        *("--node-metadata", json.dumps(metadata)),
+        *("--admin", f"{facts.pod_ip}:{address.real_port(ADMIN_PORT)}"),
+        *("--pod-ip", facts.pod_ip),
+        *("--app-address", facts.app_address),
+    ]
+    for bound in also_bind:
+        arguments += ["--also-bind", bound]
+    if address.port_map:
+        arguments += ["--port-map", port_map_text(address.port_map)]
+    if workload.role is ProxyRole.SIDECAR:
+        arguments.append("--capture")
+    return arguments
+
+
+def port_map_text(ports: Mapping[int, int]) -> str:
+    """`80=20080,443=20443`"""
+    return ",".join(f"{port}={real}" for port, real in sorted(ports.items()))

@@ -1,0 +1,362 @@
+"""Keeps the pods that the store asks for, and writes their state back to the store.
+
+The controller loop of a laptop: every change of a Deployment, a Pod or a Namespace leads to one more look at
+the whole (`workloads`, then `plan`), whose outcome is pods started and pods ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minimesh.config.kubernetes import pod as kubernetes
+from minimesh.config.resources import ResourceKey
+from minimesh.config.store import Change, Snapshot, Store
+from minimesh.platform import logs
+from minimesh.platform.container import ContainerPlan
+from minimesh.platform.environment import PodFacts, container_environment
+from minimesh.platform.images import ImageTable, Program, UnknownImageError
+from minimesh.platform.pod import Pod
+from minimesh.platform.pod_network import PodAddress, PodNetwork, can_bind
+from minimesh.platform.pod_processes import PodProcesses, ProcessRequest
+from minimesh.platform.proxy_process import ADMIN_PORT, proxy_arguments
+from minimesh.platform.readiness import Check, http_check, tcp_check
+from minimesh.platform.state import StateFolder
+from minimesh.platform.workloads import (
+    PROXY_CONTAINER,
+    ProxyRole,
+    Workload,
+    plan,
+    pod_labels,
+    random_suffix,
+    workloads,
+)
+
+# How long proxies get to hear that a pod goes before its own proxy stops listening.
+PROPAGATION_S = 0.2
+# How long a proxy may let requests under way end.
+PROXY_GRACE_S = 8.0
+# At the end of the whole mesh nobody waits for a slow request.
+SHUTDOWN_GRACE_S = 1.5
+LOG_CHECK_INTERVAL_S = 5.0
+
+_WATCHED_KINDS = frozenset({"Deployment", "Pod", "Namespace"})
+GATEWAY = ResourceKey("Deployment", "istio-system", "istio-ingressgateway")
+GATEWAY_HTTP_PORT = 8080
+LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """What the runtime is told once. `inherited` is the environment that pods take a few variables from."""
+
+    xds_address: str
+    ingress_port: int = GATEWAY_HTTP_PORT
+    inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class PodRuntime:
+    """The pods of one mesh. `on_change` is called after every change of any pod."""
+
+    def __init__(
+        self,
+        store: Store,
+        processes: PodProcesses,
+        network: PodNetwork,
+        images: ImageTable,
+        state: StateFolder,
+        settings: RuntimeSettings,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._processes = processes
+        self._network = network
+        self._images = images
+        self._state = state
+        self._settings = settings
+        self._on_change = on_change
+        self._pods: dict[tuple[str, str], Pod] = {}
+        self._ending: dict[Pod, asyncio.Task[None]] = {}
+        self._unpublished: set[Pod] = set()
+        self._publishing: asyncio.Handle | None = None
+        self._reconciling: asyncio.Handle | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._bounding_logs: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def pods(self) -> Sequence[Pod]:
+        """The pods there are, ending ones included, by namespace and name."""
+        return sorted((*self._pods.values(), *self._ending), key=lambda pod: pod.key)
+
+    @property
+    def all_ready(self) -> bool:
+        return all(pod.ready for pod in self._pods.values())
+
+    def shown(self) -> list[dict[str, Any]]:
+        """All pods as plain data."""
+        return [pod.shown() for pod in self.pods]
+
+    def start(self) -> None:
+        """Start the pods that the store asks for now, and follow it from here on."""
+        self._unwatch = self._store.watch(self._store_changed)
+        self._bounding_logs = asyncio.create_task(self._bound_logs())
+        self._reconcile()
+
+    async def stop(self) -> None:
+        """End every pod, all at the same time, and give every address back."""
+        self._stopped = True
+        if self._unwatch is not None:
+            self._unwatch()
+        for handle in (self._publishing, self._reconciling):
+            if handle is not None:
+                handle.cancel()
+        tasks = [*self._ending.values()]
+        if self._bounding_logs is not None:
+            tasks.append(self._bounding_logs)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(
+            *(
+                container.stop(SHUTDOWN_GRACE_S)
+                for pod in (*self._pods.values(), *self._ending)
+                for container in pod.containers
+            )
+        )
+        self._pods.clear()
+        self._ending.clear()
+        self._network.close()
+
+    def _store_changed(self, changes: Sequence[Change]) -> None:
+        if any(change.resource.kind in _WATCHED_KINDS for change in changes):
+            self._reconcile_soon()
+
+    def _reconcile_soon(self) -> None:
+        if self._reconciling is None and not self._stopped:
+            self._reconciling = asyncio.get_running_loop().call_soon(self._reconcile)
+
+    def _reconcile(self) -> None:
+        self._reconciling = None
+        snapshot = self._store.snapshot()
+        existing = [pod.existing for pod in self._pods.values()]
+        steps = plan(workloads(snapshot), existing, lambda: random_suffix(os.urandom(5)))
+        for key in steps.delete:
+            self._end(self._pods.pop(key))
+        for workload, name in steps.create:
+            if (workload.namespace, name) not in self._pods:
+                self._create(workload, name, snapshot)
+        self._write_state()
+
+    def _create(self, workload: Workload, name: str, snapshot: Snapshot) -> None:
+        programs = {c.name: self._program(c) for c in workload.spec.containers}
+        listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
+        address = self._allocate(workload, {*workload.container_ports, *listening})
+        facts = _facts(workload, name, address)
+        owner = snapshot.get(workload.owner)
+        plans: list[ContainerPlan] = []
+        environments: dict[str, dict[str, str]] = {}
+        for container in workload.spec.containers:
+            program = programs[container.name]
+            if workload.role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
+                continue
+            image_environment = program.env if isinstance(program, Program) else {}
+            environments[container.name] = container_environment(
+                facts,
+                container,
+                snapshot,
+                image_environment=image_environment,
+                inherited=self._settings.inherited,
+            )
+            environment = environments[container.name]
+            plans.append(self._app_plan(container, program, facts, address, environment))
+        if workload.role is not ProxyRole.NONE:
+            plans.append(self._proxy_plan(workload, facts, address))
+        pod = Pod(
+            workload,
+            facts,
+            address,
+            owner.metadata.uid if owner else "",
+            plans,
+            environments,
+            processes=self._processes,
+            changed=self._pod_changed,
+        )
+        self._pods[pod.key] = pod
+        self._publish(pod)
+        pod.start()
+
+    def _program(self, container: kubernetes.Container) -> Program | str:
+        """What to run, or why nothing can be."""
+        try:
+            return self._images.program(container)
+        except UnknownImageError as error:
+            return str(error)
+
+    def _allocate(self, workload: Workload, ports: set[int]) -> PodAddress:
+        fixed: dict[int, int] = {}
+        if _is_main_gateway(workload):
+            fixed[GATEWAY_HTTP_PORT] = self._settings.ingress_port
+            # A second mesh on this machine has the gateway's other ports on localhost already.
+            gateway_ports = {*ports, 15021, 15090} - {GATEWAY_HTTP_PORT}
+            fixed |= {port: _free_local_port() for port in gateway_ports if not can_bind(LOCALHOST, port)}
+        return self._network.allocate(ports, fixed=fixed)
+
+    def _app_plan(
+        self,
+        container: kubernetes.Container,
+        program: Program | str,
+        facts: PodFacts,
+        address: PodAddress,
+        environment: Mapping[str, str],
+    ) -> ContainerPlan:
+        if isinstance(program, str):
+            return ContainerPlan(container.name, container.image, None, refusal=program)
+        real_port = address.real_app_port(program.port) if program.port else None
+        request = ProcessRequest(
+            name=program.entry or container.name,
+            entry=program.entry,
+            argv=program.arguments(address.app_address, real_port),
+            environment=environment,
+            log_path=str(self._state.log_path(facts.namespace, facts.name, container.name)),
+        )
+        return ContainerPlan(
+            container.name, container.image, request, _app_check(container, program, address)
+        )
+
+    def _proxy_plan(self, workload: Workload, facts: PodFacts, address: PodAddress) -> ContainerPlan:
+        inherited = self._settings.inherited
+        arguments = proxy_arguments(
+            workload,
+            facts,
+            address,
+            xds_address=self._settings.xds_address,
+            also_bind=(LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
+        )
+        request = ProcessRequest(
+            name="proxy",
+            entry="proxy",
+            argv=arguments,
+            environment={name: inherited[name] for name in ("PATH", "HOME", "TZ") if name in inherited},
+            log_path=str(self._state.log_path(facts.namespace, facts.name, PROXY_CONTAINER)),
+        )
+        check = http_check(address.pod_ip, address.real_port(ADMIN_PORT), "/ready")
+        return ContainerPlan(PROXY_CONTAINER, "minimesh/proxy", request, check)
+
+    def _end(self, pod: Pod) -> None:
+        pod.terminating = True
+        self._ending[pod] = asyncio.create_task(self._end_gracefully(pod))
+
+    async def _end_gracefully(self, pod: Pod) -> None:
+        resource_key = ResourceKey("Pod", *pod.key)
+        stored = self._store.snapshot().get(resource_key)
+        if stored is not None and not pod.workload.single:
+            self._store.delete(resource_key)
+        await asyncio.sleep(PROPAGATION_S)
+        await pod.stop(proxy_grace_s=PROXY_GRACE_S, app_grace_s=pod.workload.grace_s)
+        self._network.release(pod.address)
+        del self._ending[pod]
+        self._write_state()
+
+    def _pod_changed(self, pod: Pod) -> None:
+        """Note a pod's change; what happens in one turn of the loop is written once."""
+        if self._stopped:
+            return
+        self._unpublished.add(pod)
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_soon(self._publish_changed)
+
+    def _publish_changed(self) -> None:
+        self._publishing = None
+        changed, self._unpublished = self._unpublished, set()
+        for pod in changed:
+            if self._pods.get(pod.key) is pod:
+                self._publish(pod)
+        self._write_state()
+        # A new pod that became ready may be what an old one waited for.
+        self._reconcile_soon()
+
+    def _publish(self, pod: Pod) -> None:
+        resource = pod.resource()
+        if pod.workload.single and self._store.snapshot().get(resource.key) is None:
+            return
+        self._store.put(resource)
+
+    def _write_state(self) -> None:
+        rows = [{**pod.shown(), "environment": dict(pod.environment)} for pod in self.pods]
+        self._state.write_pods(rows)
+        self._on_change()
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_INTERVAL_S)
+            for pod in self.pods:
+                for container in pod.containers:
+                    if container.plan.request is not None:
+                        path = self._state.log_path(*pod.key, container.plan.name)
+                        with contextlib.suppress(OSError):
+                            logs.bound(path)
+
+
+def unknown_images(snapshot: Snapshot, images: ImageTable) -> tuple[str, ...]:
+    """Why containers that the snapshot asks for could not run; each reason once."""
+    reasons: dict[str, None] = {}
+    for workload in workloads(snapshot):
+        for container in workload.spec.containers:
+            if workload.role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
+                continue
+            try:
+                images.program(container)
+            except UnknownImageError as error:
+                reasons[f"{workload.owner.kind} {workload.namespace}/{workload.name}: {error}"] = None
+    return tuple(reasons)
+
+
+def _is_main_gateway(workload: Workload) -> bool:
+    return workload.owner == GATEWAY
+
+
+def _facts(workload: Workload, name: str, address: PodAddress) -> PodFacts:
+    return PodFacts(
+        name=name,
+        namespace=workload.namespace,
+        pod_ip=address.pod_ip,
+        app_address=address.app_address,
+        service_account=workload.service_account,
+        labels=pod_labels(workload),
+        annotations=dict(workload.metadata.annotations),
+        http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",
+    )
+
+
+def _app_check(container: kubernetes.Container, program: Program, address: PodAddress) -> Check | None:
+    """The container's readiness probe, or that its port accepts connections, or nothing to wait for."""
+    probe = container.readiness_probe
+    if probe is not None and probe.http_get is not None:
+        port = _port_number(probe.http_get.port, container)
+        if port is not None:
+            return http_check(address.app_address, address.real_app_port(port), probe.http_get.path or "/")
+    if probe is not None and probe.tcp_socket is not None:
+        port = _port_number(probe.tcp_socket.port, container)
+        if port is not None:
+            return tcp_check(address.app_address, address.real_app_port(port))
+    if program.port is None:
+        return None
+    return tcp_check(address.app_address, address.real_app_port(program.port))
+
+
+def _port_number(port: int | str | None, container: kubernetes.Container) -> int | None:
+    if isinstance(port, int):
+        return port
+    return next((p.container_port for p in container.ports if p.name == port), None)
+
+
+def _free_local_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        return int(probe.getsockname()[1])
