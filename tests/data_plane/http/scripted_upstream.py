@@ -20,6 +20,7 @@ class ScriptedUpstream:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stopped = False
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
@@ -28,6 +29,7 @@ class ScriptedUpstream:
 
     async def stop(self) -> None:
         assert self._server is not None
+        self._stopped = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -43,6 +45,9 @@ class ScriptedUpstream:
                 await self._changed.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopped:
+            writer.transport.abort()
+            return
         self.connections += 1
         self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
