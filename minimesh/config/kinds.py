@@ -14,8 +14,10 @@ TELEMETRY = ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind that is decoded. `spec` and `status` name a module below `minimesh.config` and a class in it;
-    they are imported when the first document of the kind is met.
+    """A kind that is decoded.
+
+    `spec` and `status` name a module below `minimesh.config` and a class in it; they are imported when the
+    first document of the kind is met.
 
     `has_spec` is false for kinds whose own top-level fields are the content (Secret, ConfigMap).
     `is_crd` is true for Istio's kinds, for which the API server refuses `null` where a value is meant.
@@ -75,3 +77,48 @@ DECODED: dict[tuple[str, str], Kind] = {
     (version, kind.name): kind for kind in _DECODED for version in kind.api_versions
 }
 """(apiVersion, kind) -> how to decode it."""
+
+_NAMED_ONLY = {
+    "v1": "ComponentStatus Endpoints Event LimitRange Node PersistentVolume PersistentVolumeClaim PodTemplate "
+    "ReplicationController ResourceQuota Binding",
+    "apps/": "ControllerRevision DaemonSet ReplicaSet StatefulSet",
+    "batch/": "CronJob Job",
+    "autoscaling/": "HorizontalPodAutoscaler",
+    "policy/": "PodDisruptionBudget PodSecurityPolicy",
+    "networking.k8s.io/": "Ingress IngressClass NetworkPolicy",
+    "extensions/": "Ingress Deployment DaemonSet",
+    "discovery.k8s.io/": "EndpointSlice",
+    "rbac.authorization.k8s.io/": "ClusterRole ClusterRoleBinding Role RoleBinding",
+    "storage.k8s.io/": "StorageClass CSIDriver CSINode VolumeAttachment",
+    "scheduling.k8s.io/": "PriorityClass",
+    "coordination.k8s.io/": "Lease",
+    "admissionregistration.k8s.io/": "MutatingWebhookConfiguration ValidatingWebhookConfiguration "
+    "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    "apiextensions.k8s.io/": "CustomResourceDefinition",
+    "apiregistration.k8s.io/": "APIService",
+    "certificates.k8s.io/": "CertificateSigningRequest",
+    "gateway.networking.k8s.io/": "GatewayClass Gateway HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute "
+    "ReferenceGrant BackendTLSPolicy ListenerSet XListenerSet XBackendTrafficPolicy",
+    "networking.istio.io/": "EnvoyFilter WorkloadGroup ProxyConfig",
+    "security.istio.io/": "AuthorizationPolicy PeerAuthentication RequestAuthentication",
+    "extensions.istio.io/": "WasmPlugin TrafficExtension",
+    "install.istio.io/": "IstioOperator",
+    "cert-manager.io/": "Certificate Issuer ClusterIssuer",
+    "certmanager.k8s.io/": "Certificate Issuer ClusterIssuer",
+    "monitoring.coreos.com/": "ServiceMonitor PodMonitor PrometheusRule",
+    "kustomize.config.k8s.io/": "Kustomization Component",
+}
+"""Kinds that published manifests hold beside the decoded ones; by group, or `v1` for the core group."""
+
+
+def is_named_only(api_version: str, kind: str) -> bool:
+    """Whether the kind is known, but nothing here acts on it."""
+    group = api_version if "/" not in api_version else api_version.partition("/")[0] + "/"
+    return kind in _NAMED_ONLY.get(group, "").split()
+
+
+def known_kinds() -> list[str]:
+    """All kind names, the decoded ones first."""
+    names = [name for _, name in DECODED]
+    names += [name for line in _NAMED_ONLY.values() for name in line.split()]
+    return list(dict.fromkeys(names))

@@ -11,7 +11,6 @@ Knows nothing about YAML, places in files, or what any field means.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import sys
 from collections.abc import Mapping
@@ -255,10 +254,15 @@ class Schema:
         return self.fields.get(name) or self.fields.get(ALSO_SPELLED.get(name, ""))
 
 
-@functools.cache
+_SCHEMAS: dict[type[Message], Schema] = {}
+
+
 def schema_of(cls: type[Message]) -> Schema:
     """The schema of a message class; made once."""
-    return Schema(cls)
+    schema = _SCHEMAS.get(cls)
+    if schema is None:
+        schema = _SCHEMAS[cls] = Schema(cls)
+    return schema
 
 
 def _field_type(annotation: Any, marks: tuple[Any, ...] = ()) -> FieldType:

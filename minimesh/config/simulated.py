@@ -1,0 +1,221 @@
+"""Which fields this version acts on. Everything else that is set is accepted and reported, never dropped silently.
+
+One table for each kind, one path a line. `[]` stands for any item of a list; a path covers what encloses it,
+and a path that ends in `**` covers all below it. When a feature comes to life its line is added here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+ACTED_ON: dict[str, str] = {
+    "Namespace": """
+        metadata.labels.**
+        spec.finalizers
+    """,
+    "Service": """
+        spec.selector.**
+        spec.ports[].name
+        spec.ports[].port
+        spec.ports[].protocol
+        spec.ports[].targetPort
+        spec.ports[].appProtocol
+        spec.type
+        spec.clusterIP
+        spec.clusterIPs
+        spec.externalName
+    """,
+    "ServiceAccount": """
+    """,
+    "Pod": """
+        {pod}
+    """,
+    "Deployment": """
+        spec.replicas
+        spec.selector.**
+        spec.template.metadata.labels.**
+        spec.template.metadata.annotations.**
+        spec.template.metadata.name
+        spec.template.metadata.namespace
+        {spec.template.pod}
+    """,
+    "Secret": """
+        type
+        data.**
+        stringData.**
+        immutable
+    """,
+    "ConfigMap": """
+        data.**
+        binaryData.**
+        immutable
+    """,
+    "Gateway": """
+        spec.selector.**
+        spec.servers[].name
+        spec.servers[].hosts
+        spec.servers[].port.number
+        spec.servers[].port.protocol
+        spec.servers[].port.name
+        spec.servers[].port.targetPort
+    """,
+    "VirtualService": """
+        spec.hosts
+        spec.gateways
+        spec.exportTo
+        spec.http[].name
+        spec.http[].match[].name
+        spec.http[].match[].uri.**
+        spec.http[].match[].scheme.**
+        spec.http[].match[].method.**
+        spec.http[].match[].authority.**
+        spec.http[].match[].headers.**
+        spec.http[].match[].withoutHeaders.**
+        spec.http[].match[].queryParams.**
+        spec.http[].match[].ignoreUriCase
+        spec.http[].match[].port
+        spec.http[].match[].gateways
+        spec.http[].match[].sourceLabels.**
+        spec.http[].match[].sourceNamespace
+        spec.http[].match[].statPrefix
+        spec.http[].route[].destination.**
+        spec.http[].route[].weight
+        spec.http[].route[].headers.**
+        spec.http[].headers.**
+        spec.http[].redirect.**
+        spec.http[].directResponse.**
+        spec.http[].rewrite.**
+        spec.http[].timeout
+        spec.http[].retries.attempts
+        spec.http[].retries.perTryTimeout
+        spec.http[].retries.retryOn
+        spec.http[].retries.retryIgnorePreviousHosts
+        spec.http[].retries.backoff
+    """,
+    "DestinationRule": """
+        spec.host
+        spec.exportTo
+        spec.subsets[].name
+        spec.subsets[].labels.**
+        {spec.trafficPolicy}
+        {spec.subsets[].trafficPolicy}
+    """,
+    "Telemetry": """
+        spec.selector.**
+        spec.accessLogging[].match.mode
+        spec.accessLogging[].providers[].name
+        spec.accessLogging[].disabled
+    """,
+    "Sidecar": """
+    """,
+    "ServiceEntry": """
+    """,
+    "WorkloadEntry": """
+    """,
+}
+"""Kind -> the paths that are acted on. A line in braces stands for a block of SHARED below that path."""
+
+EVERY_KIND = """
+    metadata.name
+    metadata.namespace
+    metadata.labels.**
+    metadata.annotations.**
+    metadata.creationTimestamp
+    metadata.uid
+    metadata.resourceVersion
+    metadata.generation
+    metadata.managedFields.**
+    status.**
+    apiVersion
+    kind
+"""
+"""Acted on for all kinds; what a server wrote (as `kubectl get -o yaml` shows it) needs no report."""
+
+SHARED: dict[str, str] = {
+    "pod": """
+        spec.containers[].name
+        spec.containers[].image
+        spec.containers[].command
+        spec.containers[].args
+        spec.containers[].env[].name
+        spec.containers[].env[].value
+        spec.containers[].ports[].name
+        spec.containers[].ports[].containerPort
+        spec.containers[].ports[].protocol
+        spec.containers[].workingDir
+        spec.serviceAccountName
+        spec.serviceAccount
+        spec.terminationGracePeriodSeconds
+    """,
+    "trafficPolicy": """
+        loadBalancer.simple
+        connectionPool.tcp.maxConnections
+        connectionPool.tcp.connectTimeout
+        connectionPool.http.http1MaxPendingRequests
+        connectionPool.http.http2MaxRequests
+        connectionPool.http.maxRequestsPerConnection
+        connectionPool.http.maxRetries
+        connectionPool.http.idleTimeout
+        portLevelSettings[].port.number
+        portLevelSettings[].loadBalancer.simple
+        portLevelSettings[].connectionPool.tcp.maxConnections
+        portLevelSettings[].connectionPool.tcp.connectTimeout
+        portLevelSettings[].connectionPool.http.http1MaxPendingRequests
+        portLevelSettings[].connectionPool.http.http2MaxRequests
+        portLevelSettings[].connectionPool.http.maxRequestsPerConnection
+        portLevelSettings[].connectionPool.http.maxRetries
+        portLevelSettings[].connectionPool.http.idleTimeout
+    """,
+}
+"""Blocks that stand in more than one place. `{spec.template.pod}` puts the block `pod` below `spec.template`."""
+
+
+def not_simulated(kind: str, paths: Iterable[str]) -> list[str]:
+    """Those of the `paths` written in a document that nothing acts on; the outermost path of each subtree.
+
+    Items of one list are reported once: `spec.http[0].fault` and not `spec.http[1].fault` too.
+    """
+    exact, subtrees = _compiled(kind)
+    found: list[str] = []
+    reported: tuple[str, ...] = ()
+    for path in paths:
+        plain = re.sub(r"\[\d+\]", "[]", path)
+        if not plain or plain in exact or _below(plain, subtrees) or _below(plain, reported):
+            continue
+        if plain.endswith("[]") and plain[:-2] in exact:
+            continue
+        reported = (*reported, plain)
+        found.append(path)
+    return found
+
+
+def _below(path: str, roots: Iterable[str]) -> bool:
+    return any(path.startswith(root) and path[len(root) : len(root) + 1] in ("", ".", "[") for root in roots)
+
+
+@functools.cache
+def _compiled(kind: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The acted-on paths with all that enclose them, and the roots of acted-on subtrees."""
+    exact: set[str] = set()
+    subtrees: list[str] = []
+    for line in [*EVERY_KIND.split(), *_lines(kind)]:
+        path = line.removesuffix(".**")
+        if path != line:
+            subtrees.append(path)
+        while path:
+            exact.add(path)
+            path = path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
+    return frozenset(exact), tuple(subtrees)
+
+
+def _lines(kind: str) -> Iterable[str]:
+    for line in ACTED_ON.get(kind, "").split():
+        if not line.startswith("{"):
+            yield line
+            continue
+        prefix, _, block = line.strip("{}").rpartition(".")
+        base = prefix if block == "pod" else f"{prefix}.{block}"
+        for below in SHARED[block].split():
+            yield f"{base}.{below}" if base else below
