@@ -146,7 +146,7 @@ class Http1ServerConnection(asyncio.Protocol):
     # --- asked by the listener ---
 
     def drain(self) -> None:
-        """The next response is the last; a connection without one under way closes when it has been idle."""
+        """The next response is the last."""
         self._draining = True
 
     def close_if_idle(self) -> None:

@@ -30,7 +30,10 @@ class ServerConnection(Protocol):
     """What a listener asks of the protocol of a connection it accepted (an `asyncio.Protocol` as well)."""
 
     def drain(self) -> None:
-        """Finish what is going on, then close; never begin anything new."""
+        """The next response is the last: the configuration this connection came by is out of date."""
+
+    def close_if_idle(self) -> None:
+        """As `drain`, but a connection that is doing nothing closes now."""
 
     def close_now(self) -> None:
         """Close without waiting."""
@@ -191,6 +194,8 @@ class Listener:
     def update(self, settings: ListenerSettings) -> None:
         """Take over new settings: new connections get the new chains, sockets that stay are left alone.
 
+        Connections already there keep what they began with until their next response, which is their last.
+
         Raises OSError when a new address cannot be bound; the old settings stay in force then.
         """
         self._open([address for address in settings.addresses if address not in self._sockets])
@@ -198,6 +203,8 @@ class Listener:
             self._close(address)
         self.settings = settings
         self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
+        for connection in self.connections:
+            connection.drain()
 
     def stop_listening(self) -> None:
         """New connections are refused from now on."""
@@ -205,11 +212,11 @@ class Listener:
             self._close(address)
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Stop listening; let requests finish, and close what is left after the drain time."""
+        """Stop listening, close what is idle; requests finish, and what is left after the time is cut off."""
         self.stop_listening()
         self.draining = True
         for connection in list(self.connections):
-            connection.drain()
+            connection.close_if_idle()
         limit_s = self.settings.drain_timeout_s if timeout_s is None else timeout_s
         if self.connections and self._drain_deadline is None:
             self._drain_deadline = self.timers.call_after(limit_s, self.close_connections)

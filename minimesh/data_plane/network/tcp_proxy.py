@@ -167,6 +167,9 @@ class TcpProxyConnection(asyncio.Protocol):
     def drain(self) -> None:
         """A TCP connection lasts until one side ends it, or the drain time is over."""
 
+    def close_if_idle(self) -> None:
+        """Nobody but its two ends knows whether it is idle."""
+
     def close_now(self) -> None:
         self._transport.abort()
 

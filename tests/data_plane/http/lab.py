@@ -120,10 +120,10 @@ class Lab:
             if handle.cluster is not None:
                 handle.cluster.close()
         self.timers.close()
+        await _turns()  # a dial under way arrives before its server is gone
         await self.upstream.stop()
         await self.other.stop()
-        for _ in range(20):  # turns of the loop in which transports tell that they are closed
-            await asyncio.sleep(0)
+        await _turns()  # transports tell that they are closed
 
     async def client(self) -> Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -137,6 +137,12 @@ class Lab:
             return await client.response()
         finally:
             client.close()
+
+
+async def _turns() -> None:
+    """Some turns of the event loop."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 class Client:
