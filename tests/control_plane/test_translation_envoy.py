@@ -22,6 +22,7 @@ from tests.control_plane.meshes import gateway_proxy, push, sidecar_proxy
 pytestmark = pytest.mark.slow
 
 XDS_CLUSTER = "xds-grpc"
+SAMPLES = Path(__file__).resolve().parents[3] / "shared/reference/samples/istio/bookinfo"
 
 
 def envoy_binary() -> str:
@@ -75,12 +76,9 @@ CASES: dict[str, tuple[Proxy, MeshConfig]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_envoy_accepts_the_configuration(name: str, tmp_path: Path) -> None:
-    proxy, mesh = CASES[name]
-    context = push(GATEWAY, GS_LAB, HTTPBIN_LAB, EVERYTHING, *GS_PODS, *HTTPBIN_PODS, mesh=mesh)
-    path = tmp_path / "envoy.json"
-    path.write_text(m.json_format.MessageToJson(bootstrap(build_resources(proxy, context))))
+def assert_envoy_accepts(resources: Resources, folder: Path) -> None:
+    path = folder / "envoy.json"
+    path.write_text(m.json_format.MessageToJson(bootstrap(resources)))
     result = subprocess.run(
         [envoy_binary(), "--mode", "validate", "-c", str(path), "-l", "error"],
         capture_output=True,
@@ -89,3 +87,20 @@ def test_envoy_accepts_the_configuration(name: str, tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_envoy_accepts_the_configuration(name: str, tmp_path: Path) -> None:
+    proxy, mesh = CASES[name]
+    context = push(GATEWAY, GS_LAB, HTTPBIN_LAB, EVERYTHING, *GS_PODS, *HTTPBIN_PODS, mesh=mesh)
+    assert_envoy_accepts(build_resources(proxy, context), tmp_path)
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="the published samples are not beside the repository")
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("networking/*.yaml")), ids=lambda path: path.stem)
+def test_envoy_accepts_a_published_sample(sample: Path, tmp_path: Path) -> None:
+    application = (SAMPLES / "platform/kube/bookinfo.yaml").read_text()
+    subsets = (SAMPLES / "networking/destination-rule-all.yaml").read_text()
+    context = push(GATEWAY, application, subsets, sample.read_text())
+    for proxy in (gateway_proxy(), sidecar_proxy({"app": "productpage"})):
+        assert_envoy_accepts(build_resources(proxy, context), tmp_path)

@@ -123,6 +123,27 @@ def test_a_gateways_tcp_server_follows_the_tcp_rules() -> None:
     assert f"0.0.0.0_9100 -> tcp ['outbound|9100||{host}', 'outbound|9080||{host}']" in described
 
 
+EXTERNAL_TLS = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.example.com]
+  resolution: DNS
+  ports: [{{name: https, number: 443, protocol: HTTPS}}]
+"""
+
+
+def test_services_outside_are_told_apart_by_the_name_in_the_tls_hello() -> None:
+    found = listeners(EXTERNAL_TLS.format(name="a"), EXTERNAL_TLS.format(name="b"), proxy=sidecar_proxy({}))
+    chains = found["0.0.0.0_443"].filter_chains
+    assert [list(chain.filter_chain_match.server_names) for chain in chains] == [
+        ["a.example.com"],
+        ["b.example.com"],
+    ]
+    assert found["0.0.0.0_443"].default_filter_chain.name == "PassthroughFilterChain"
+
+
 def test_registry_only_leads_strangers_nowhere() -> None:
     mesh = MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy.REGISTRY_ONLY)
     resources = build_resources(sidecar_proxy({"app": "sleep"}), push(HTTPBIN_LAB, mesh=mesh))

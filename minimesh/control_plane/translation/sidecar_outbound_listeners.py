@@ -40,7 +40,10 @@ def build_outbound_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     found: dict[str, Any] = {}
     for egress in scope.egress:
         for listener in _egress_listeners(proxy, push, scope, egress):
-            found.setdefault(listener.name, listener)
+            if listener.name in found:
+                _merge_listener(found[listener.name], listener)
+            else:
+                found[listener.name] = listener
     yield from found.values()
     yield _virtual_outbound(proxy, push, scope)
     if push.mesh.proxy_http_port:
@@ -77,6 +80,9 @@ def _service_listeners(
     if not addresses and port.protocol is Protocol.UNSUPPORTED:
         yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
         return
+    if not addresses and not service.kubernetes:
+        yield _stranger_listener(proxy, push, scope, egress, service, port)
+        return
     if not addresses:
         # A headless TCP service is called by the addresses of its pods.
         addresses = tuple(e.address for e in push.registry.endpoints(service, port) if e.port == port.port)
@@ -97,10 +103,40 @@ def _http_listener(
     chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
     listener = _captured_listener(proxy, push, bind, port)
     listener.filter_chains.append(chain)
-    listener.default_filter_chain.name = "PassthroughFilterChain"
-    listener.default_filter_chain.filters.append(filters.tcp(_stranger_cluster(scope), TrafficMode.CLIENT))
+    listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
     _add_inspectors(listener)
     return listener
+
+
+def _stranger_listener(
+    proxy: Proxy,
+    push: PushContext,
+    scope: SidecarScope,
+    egress: EgressListener,
+    service: Service,
+    port: ServicePort,
+) -> Any:
+    """A service outside the mesh without an address: known by the name in the TLS hello, or by its port."""
+    filters = FilterBuilder(proxy, push)
+    listener = _captured_listener(proxy, push, WILDCARD_ADDRESS, port.port)
+    chain = _tcp_chain(filters, egress, service, port)
+    if port.protocol in (Protocol.TLS, Protocol.HTTPS):
+        chain.filter_chain_match.server_names.append(service.hostname)
+        listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
+        add_listener_filter(
+            listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector()
+        )
+    listener.filter_chains.append(chain)
+    return listener
+
+
+def _merge_listener(known: Any, other: Any) -> None:
+    """Let services told apart by the name in the TLS hello share a port; else the first one keeps it."""
+    if all(chain.filter_chain_match.server_names for chain in (*known.filter_chains, *other.filter_chains)):
+        taken = {name for chain in known.filter_chains for name in chain.filter_chain_match.server_names}
+        for chain in other.filter_chains:
+            if taken.isdisjoint(chain.filter_chain_match.server_names):
+                known.filter_chains.append(chain)
 
 
 def _address_listener(
@@ -165,6 +201,13 @@ def _add_inspectors(listener: Any) -> None:
     add_listener_filter(listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector())
     add_listener_filter(
         listener, "envoy.filters.listener.http_inspector", m.http_inspector_pb2.HttpInspector()
+    )
+
+
+def _stranger_chain(filters: FilterBuilder, scope: SidecarScope) -> Any:
+    return m.listener_components_pb2.FilterChain(
+        name="PassthroughFilterChain",
+        filters=[filters.tcp(_stranger_cluster(scope), TrafficMode.CLIENT)],
     )
 
 
