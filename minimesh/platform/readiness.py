@@ -52,8 +52,8 @@ async def wait_until_ready(check: Check) -> None:
 async def _status(host: str, port: int, path: str) -> int:
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: kube-probe\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: kube-probe\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode())
         words = (await reader.readline()).split()
         return int(words[1]) if len(words) > 1 else 0
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -205,7 +206,11 @@ class PodRuntime:
             # A second mesh on this machine has the gateway's other ports on localhost already.
             gateway_ports = {*ports, 15021, 15090} - {GATEWAY_HTTP_PORT}
             fixed |= {port: _free_local_port() for port in gateway_ports if not can_bind(LOCALHOST, port)}
-        return self._network.allocate(ports, fixed=fixed)
+        address = self._network.allocate(ports, fixed=fixed)
+        if workload.role is ProxyRole.NONE:
+            # Without a sidecar the application itself answers at the pod's address.
+            return dataclasses.replace(address, app_address=address.pod_ip, app_port_map=address.port_map)
+        return address
 
     def _app_plan(
         self,

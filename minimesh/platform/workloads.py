@@ -119,7 +119,8 @@ def plan(wanted: Iterable[Workload], existing: Sequence[ExistingPod], suffix: Ca
         surplus = len(current) - workload.replicas
         if surplus > 0:
             # The unready go first, then the youngest.
-            doomed = sorted(current[::-1], key=lambda pod: pod.ready)[:surplus]
+            youngest_first = current[::-1]
+            doomed = sorted(youngest_first, key=lambda pod: pod.ready)[:surplus]
             delete += [(workload.namespace, pod.name) for pod in doomed]
         ready = sum(pod.ready for pod in current)
         if outdated and (ready >= workload.replicas or workload.single):

@@ -1,0 +1,67 @@
+"""`minimesh control-plane`: the control plane alone, for proxies that run elsewhere (in containers)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+
+from minimesh.cli.console import DiagnosticsConsole, say
+from minimesh.cli.paths import refuse_missing
+from minimesh.cli.refusal import Refusal
+
+
+@click.command()
+@click.option(
+    "--config", "paths", multiple=True, metavar="PATH", help="A file or folder of YAML; repeatable."
+)
+@click.option("--listen", default="127.0.0.1:15010", show_default=True, metavar="HOST:PORT", help="ADS.")
+@click.option(
+    "--debug", default="127.0.0.1:15014", show_default=True, metavar="HOST:PORT", help="The debug API."
+)
+def control_plane(paths: tuple[str, ...], listen: str, debug: str) -> None:
+    """Serve configuration to proxies; each that connects and asks for it becomes an endpoint."""
+    from minimesh.config.store import Store
+    from minimesh.control_plane.server import ControlPlane
+    from minimesh.logs import configure
+    from minimesh.platform.defaults import default_resources
+
+    refuse_missing(paths)
+    configure("info")
+    ads_host, ads_port = split_address(listen, "--listen")
+    debug_host, debug_port = split_address(debug, "--debug")
+    store = Store()
+    for resource in default_resources():
+        store.put(resource)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        server = ControlPlane(
+            store,
+            ads_host=ads_host,
+            ads_port=ads_port,
+            debug_host=debug_host,
+            debug_port=debug_port,
+            config_paths=paths,
+            on_diagnostics=DiagnosticsConsole().show,
+        )
+        await server.start()
+        say(f"control plane at {ads_host}:{server.ads_port}, debug API at {debug_host}:{server.debug_port}")
+        await stop.wait()
+        await server.stop()
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        raise Refusal(f"cannot listen on {listen} or {debug}: {error.strerror or error}") from error
+
+
+def split_address(text: str, option: str) -> tuple[str, int]:
+    """`HOST:PORT` in its parts."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise Refusal(f"{option} {text!r} is not HOST:PORT")
+    return host, int(port)

@@ -1,0 +1,62 @@
+"""`minimesh down`: ends the mesh of the state folder, whoever started it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import click
+
+from minimesh.cli.refusal import Refusal
+from minimesh.platform.state import Run, StateFolder
+
+ORDERLY_END_LIMIT_S = 15.0
+FORCED_END_LIMIT_S = 5.0
+_LOOK_INTERVAL_S = 0.02
+
+
+@click.command()
+def down() -> None:
+    """Stop the mesh that runs: every process that it started ends."""
+    state = StateFolder.default()
+    if not state.is_held():
+        click.echo("No mesh runs.")
+        return
+    run = _wait_for_run(state)
+    _signal(run.pid, signal.SIGTERM)
+    if not _ends(state, ORDERLY_END_LIMIT_S):
+        # The pod parent ends all pods when its mesh is gone.
+        _signal(run.pid, signal.SIGKILL)
+        if not _ends(state, FORCED_END_LIMIT_S):
+            raise Refusal(f"process {run.pid} does not end", f"Look at it: ps -fp {run.pid}")
+    click.echo("The mesh has stopped.")
+
+
+def _wait_for_run(state: StateFolder) -> Run:
+    """The running mesh; one that is just starting is given a moment to say who it is."""
+    deadline = time.monotonic() + FORCED_END_LIMIT_S
+    while time.monotonic() < deadline:
+        run = state.running()
+        if run is not None:
+            return run
+        time.sleep(_LOOK_INTERVAL_S)
+    raise Refusal(
+        f"a mesh holds {state.path} but does not say which process it is",
+        "Stop that process by hand: ps -ef | grep minimesh",
+    )
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _ends(state: StateFolder, limit_s: float) -> bool:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if not state.is_held():
+            return True
+        time.sleep(_LOOK_INTERVAL_S)
+    return False

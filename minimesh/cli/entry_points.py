@@ -1,0 +1,35 @@
+"""What a forked pod process can be: the proxy and the demo applications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from minimesh.platform.pod_parent import EntryPoint
+
+_MODULES = {
+    "proxy": "minimesh.data_plane.server",
+    "gsservice": "demo_apps.gsservice",
+    "helloworld": "demo_apps.helloworld",
+    "httpbin": "demo_apps.httpbin",
+    "sleep": "demo_apps.sleep",
+}
+
+
+def entry_points() -> Mapping[str, EntryPoint]:
+    """Entry points by name; a module is imported when its entry point first runs, unless it was preloaded."""
+    return {name: _entry_point(module) for name, module in _MODULES.items()}
+
+
+def preload() -> None:
+    """Import everything a pod may need, so that forks share it."""
+    for module in _MODULES.values():
+        import_module(module)
+    import_module("demo_apps.httpbin").load_application()
+
+
+def _entry_point(module: str) -> EntryPoint:
+    def run(argv: list[str]) -> int:
+        return int(import_module(module).main(argv))
+
+    return run

@@ -1,0 +1,200 @@
+"""The mesh in one process: control plane and pod runtime in one loop, joined by the store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, lines_to_try, say
+from minimesh.cli.refusal import Refusal
+from minimesh.cli.table import pod_table
+from minimesh.config.store import Store
+from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
+from minimesh.platform.defaults import default_resources
+from minimesh.platform.images import ImageTable
+from minimesh.platform.pod_network import choose_network
+from minimesh.platform.pod_parent import PodParentHandle
+from minimesh.platform.pod_processes import PodProcesses
+from minimesh.platform.runtime import PodRuntime, RuntimeSettings, unknown_images
+from minimesh.platform.state import Run, StateFolder
+
+READY_LIMIT_S = 20.0
+_ACCESS_LOG_INTERVAL_S = 0.1
+LOCALHOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshOptions:
+    """What the user asked for."""
+
+    paths: tuple[str, ...]
+    ingress_port: int
+    network: str
+    images: ImageTable
+
+
+class Mesh:
+    """A mesh from start to end. `state` is held by this process."""
+
+    def __init__(self, options: MeshOptions, parent: PodParentHandle, state: StateFolder) -> None:
+        self._options = options
+        self._state = state
+        self._store = Store()
+        self._diagnostics = DiagnosticsConsole()
+        self._access_log = AccessLogConsole()
+        self._processes = PodProcesses(parent)
+        self._control_plane: ControlPlane | None = None
+        self._runtime: PodRuntime | None = None
+        self._pods_changed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Run until `stop` is set; `on_ready` is called when the pods are ready and all is said.
+
+        Refusal when the mesh cannot be started. Whatever was started has ended when this returns.
+        """
+        try:
+            await self._processes.open()
+            stopping = asyncio.create_task(stop.wait())
+            running = asyncio.create_task(self._start_and_follow(on_ready))
+            await asyncio.wait([stopping, running], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if running.done():
+                running.result()
+            else:
+                say("stopping")
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        finally:
+            await self._stop()
+
+    async def _start_and_follow(self, on_ready: Callable[[], None]) -> None:
+        control_plane = await self._start_control_plane()
+        self._refuse_unknown_images()
+        runtime = self._start_runtime(control_plane)
+        self._write_run(control_plane)
+        say(f"starting {len(runtime.pods)} pods")
+        await self._wait_until_ready(runtime)
+        self._say_what_runs(runtime)
+        on_ready()
+        await self._follow(runtime)
+
+    async def _start_control_plane(self) -> ControlPlane:
+        say(f"reading {', '.join(self._options.paths)}")
+        for resource in default_resources():
+            self._store.put(resource)
+        try:
+            return await self._try_control_plane(ADS_PORT, DEBUG_PORT)
+        except OSError:
+            # Another mesh has the usual ports; nobody types these, so any will do.
+            return await self._try_control_plane(0, 0)
+
+    async def _try_control_plane(self, ads_port: int, debug_port: int) -> ControlPlane:
+        control_plane = ControlPlane(
+            self._store,
+            ads_host=LOCALHOST,
+            ads_port=ads_port,
+            debug_host=LOCALHOST,
+            debug_port=debug_port,
+            config_paths=self._options.paths,
+            extra_status=self._extra_status,
+            on_diagnostics=self._diagnostics.show,
+        )
+        await control_plane.start()
+        self._control_plane = control_plane
+        return control_plane
+
+    def _refuse_unknown_images(self) -> None:
+        unknown = unknown_images(self._store.snapshot(), self._options.images)
+        if unknown:
+            raise Refusal("\nminimesh: ".join(unknown))
+
+    def _start_runtime(self, control_plane: ControlPlane) -> PodRuntime:
+        settings = RuntimeSettings(
+            xds_address=f"{LOCALHOST}:{control_plane.ads_port}", ingress_port=self._options.ingress_port
+        )
+        network = choose_network(self._options.network)
+        runtime = PodRuntime(
+            self._store,
+            self._processes,
+            network,
+            self._options.images,
+            self._state,
+            settings,
+            on_change=self._pods_changed.set,
+        )
+        self._runtime = runtime
+        runtime.start()
+        return runtime
+
+    def _write_run(self, control_plane: ControlPlane) -> None:
+        self._state.write_run(
+            Run(
+                pid=os.getpid(),
+                pod_parent_pid=self._processes.parent_pid,
+                ads_port=control_plane.ads_port,
+                debug_port=control_plane.debug_port,
+                ingress_port=self._options.ingress_port,
+                paths=self._options.paths,
+            )
+        )
+
+    async def _wait_until_ready(self, runtime: PodRuntime) -> None:
+        """Until all pods are ready, or until one that is not has had its time."""
+        try:
+            async with asyncio.timeout(READY_LIMIT_S):
+                while not runtime.all_ready:
+                    self._pods_changed.clear()
+                    await self._pods_changed.wait()
+        except TimeoutError:
+            waiting = [pod for pod in runtime.pods if not pod.ready]
+            for pod in waiting:
+                say(f"{pod.facts.name} is not ready after {READY_LIMIT_S:.0f} s: {pod.shown_state}")
+
+    def _say_what_runs(self, runtime: PodRuntime) -> None:
+        port = self._options.ingress_port
+        lines = ["", pod_table(runtime.shown()), "", f"Ingress: http://localhost:{port}", "", "Try:"]
+        lines += [f"  {line}" for line in lines_to_try(self._store.snapshot(), port)]
+        if any(pod.workload.name == "sleep" for pod in runtime.pods):
+            lines.append("  minimesh exec deploy/sleep -- curl httpbin:8000/ip")
+        lines += ["  minimesh status", "", "Access log (Ctrl-C stops the mesh):"]
+        print("\n".join(lines), flush=True)
+
+    async def _follow(self, runtime: PodRuntime) -> None:
+        """Show access-log lines as they come; a Refusal if the pods are lost."""
+        gone = self._processes.parent_gone
+        while True:
+            self._access_log.follow(runtime.shown())
+            self._access_log.show()
+            if gone is not None and gone.done():
+                raise Refusal("the pod parent has died, and every pod with it", "Start the mesh again.")
+            await asyncio.sleep(_ACCESS_LOG_INTERVAL_S)
+
+    def _extra_status(self) -> dict[str, Any]:
+        return {
+            "pods": self._runtime.shown() if self._runtime is not None else [],
+            "ingress": {"address": LOCALHOST, "port": self._options.ingress_port},
+        }
+
+    async def _stop(self) -> None:
+        if self._runtime is not None:
+            await self._runtime.stop()
+            self._access_log.show()
+        if self._control_plane is not None:
+            await self._control_plane.stop()
+        await self._processes.close()
+
+
+def run_mesh(mesh: Callable[[], Mesh], loop_signals: Sequence[int], on_ready: Callable[[], None]) -> None:
+    """Run a mesh in an event loop of its own until one of the signals comes."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in loop_signals:
+            loop.add_signal_handler(number, stop.set)
+        await mesh().run(stop, on_ready)
+
+    asyncio.run(run())
