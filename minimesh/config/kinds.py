@@ -79,8 +79,8 @@ DECODED: dict[tuple[str, str], Kind] = {
 """(apiVersion, kind) -> how to decode it."""
 
 _NAMED_ONLY = {
-    "v1": "ComponentStatus Endpoints Event LimitRange Node PersistentVolume PersistentVolumeClaim PodTemplate "
-    "ReplicationController ResourceQuota Binding",
+    "v1": "Binding ComponentStatus Endpoints Event LimitRange Node PersistentVolume PersistentVolumeClaim "
+    "PodTemplate ReplicationController ResourceQuota",
     "apps/": "ControllerRevision DaemonSet ReplicaSet StatefulSet",
     "batch/": "CronJob Job",
     "autoscaling/": "HorizontalPodAutoscaler",

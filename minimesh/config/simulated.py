@@ -1,4 +1,4 @@
-"""Which fields this version acts on. Everything else that is set is accepted and reported, never dropped silently.
+"""Which fields this version acts on. Whatever else is set is accepted and reported, never dropped silently.
 
 One table for each kind, one path a line. `[]` stands for any item of a list; a path covers what encloses it,
 and a path that ends in `**` covers all below it. When a feature comes to life its line is added here.
@@ -169,7 +169,7 @@ SHARED: dict[str, str] = {
         portLevelSettings[].connectionPool.http.idleTimeout
     """,
 }
-"""Blocks that stand in more than one place. `{spec.template.pod}` puts the block `pod` below `spec.template`."""
+"""Blocks that stand in more than one place: `{spec.template.pod}` puts `pod` below `spec.template`."""
 
 
 def not_simulated(kind: str, paths: Iterable[str]) -> list[str]:

@@ -1,0 +1,85 @@
+"""Rules for Service, Deployment and Pod."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minimesh.config.checks.finding import Finding, Findings, as_name, check_labels, check_port, is_label
+
+if TYPE_CHECKING:
+    from minimesh.config.kubernetes.apps import DeploymentSpec
+    from minimesh.config.kubernetes.core import ServiceSpec
+    from minimesh.config.kubernetes.pod import PodSpec
+
+
+def check_service(spec: ServiceSpec) -> Findings:
+    if not spec.ports and spec.type != "ExternalName" and spec.cluster_ip != "None":
+        yield Finding("spec.ports", "missing-field", "is missing; a service needs at least one port")
+    if spec.type == "ExternalName" and not spec.external_name:
+        yield Finding("spec.externalName", "missing-field", "is missing; type ExternalName needs it")
+    yield from check_labels("spec.selector", spec.selector)
+    names: set[str] = set()
+    for index, port in enumerate(spec.ports):
+        path = f"spec.ports[{index}]"
+        yield from check_port(f"{path}.port", port.port)
+        if isinstance(port.target_port, int):
+            yield from check_port(f"{path}.targetPort", port.target_port)
+        if not port.name and len(spec.ports) > 1:
+            yield Finding(f"{path}.name", "missing-field", "is missing; each of several ports needs a name")
+        elif port.name and not is_label(port.name):
+            yield Finding(
+                f"{path}.name",
+                "bad-name",
+                f'"{port.name}" must be lower case letters, digits and dashes',
+                suggestion=as_name(port.name),
+            )
+        if port.name and port.name in names:
+            yield Finding(f"{path}.name", "duplicate-name", f'another port is called "{port.name}" too')
+        names.add(port.name)
+
+
+def check_deployment(spec: DeploymentSpec) -> Findings:
+    if spec.replicas < 0:
+        yield Finding("spec.replicas", "bad-value", f"must not be negative, it is {spec.replicas}")
+    selector = spec.selector.match_labels if spec.selector else {}
+    if spec.selector is not None and not selector and not spec.selector.match_expressions:
+        yield Finding("spec.selector", "missing-field", "is empty; it must select the pods of the template")
+    if spec.template is None:
+        return
+    labels = spec.template.metadata.labels if spec.template.metadata else {}
+    yield from check_labels("spec.template.metadata.labels", labels)
+    for key, value in selector.items():
+        if labels.get(key) != value:
+            yield Finding(
+                "spec.selector.matchLabels",
+                "selector-mismatch",
+                f"asks for {key}={value}, which spec.template.metadata.labels does not have",
+            )
+    yield from check_pod("spec.template.spec", spec.template.spec)
+
+
+def check_pod(path: str, spec: PodSpec | None) -> Findings:
+    if spec is None:
+        yield Finding(path, "missing-field", "is missing; it lists the containers")
+        return
+    if not spec.containers:
+        yield Finding(f"{path}.containers", "missing-field", "is empty; a pod needs at least one container")
+    names: set[str] = set()
+    for index, container in enumerate(spec.containers):
+        at = f"{path}.containers[{index}]"
+        if not container.image:
+            yield Finding(f"{at}.image", "missing-field", "is missing; it says what the container runs")
+        if container.name and not is_label(container.name):
+            yield Finding(
+                f"{at}.name",
+                "bad-name",
+                f'"{container.name}" must be lower case letters, digits and dashes',
+                suggestion=as_name(container.name),
+            )
+        if container.name in names:
+            yield Finding(
+                f"{at}.name", "duplicate-name", f'another container is called "{container.name}" too'
+            )
+        names.add(container.name)
+        for number, port in enumerate(container.ports):
+            yield from check_port(f"{at}.ports[{number}].containerPort", port.container_port)

@@ -1,0 +1,207 @@
+"""Names in one resource that should be found in another: gateways, hosts, subsets, selectors.
+
+All findings are warnings, because what is missing may be in a file that was not given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from minimesh.config.diagnostics import Diagnostic, Severity
+from minimesh.config.resources import Resource
+from minimesh.config.suggestions import nearest
+
+BUILT_IN_GATEWAY_LABELS: Mapping[str, str] = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+"""Labels of the gateway pod that `minimesh up` starts by itself."""
+
+_DOMAIN = "svc.cluster.local"
+
+
+def check_references(resources: Sequence[Resource]) -> list[Diagnostic]:
+    """Warnings for references that lead nowhere among these resources."""
+    known = _Known(resources)
+    found: list[Diagnostic] = []
+    for resource in resources:
+        if resource.kind == "VirtualService":
+            found.extend(_virtual_service(resource, known))
+        elif resource.kind == "DestinationRule":
+            found.extend(_destination_rule(resource, known))
+        elif resource.kind == "Gateway":
+            found.extend(_gateway(resource, known))
+        elif resource.kind == "Service":
+            found.extend(_service(resource, known))
+    return found
+
+
+class _Known:
+    """What the given resources declare."""
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self.gateways: set[str] = set()
+        self.hosts: set[str] = set()
+        self.ports: dict[str, set[int]] = {}
+        self.subsets: dict[str, set[str]] = {}
+        self.pod_labels: list[tuple[str, Mapping[str, str]]] = []
+        for resource in resources:
+            self._add(resource)
+
+    def _add(self, resource: Resource) -> None:
+        spec: Any = resource.spec
+        namespace = resource.namespace
+        if resource.kind == "Gateway":
+            self.gateways.add(f"{namespace}/{resource.name}")
+        elif resource.kind == "Service":
+            host = f"{resource.name}.{namespace}.{_DOMAIN}"
+            self.hosts.add(host)
+            self.ports[host] = {port.port for port in spec.ports}
+        elif resource.kind == "ServiceEntry":
+            self.hosts.update(spec.hosts)
+        elif resource.kind == "DestinationRule":
+            names = self.subsets.setdefault(full_host(spec.host, namespace), set())
+            names.update(subset.name for subset in spec.subsets)
+        elif resource.kind == "Pod":
+            self.pod_labels.append((namespace, resource.metadata.labels))
+        elif resource.kind == "Deployment" and spec.template is not None:
+            metadata = spec.template.metadata
+            self.pod_labels.append((namespace, metadata.labels if metadata else {}))
+
+    def has_host(self, host: str) -> bool:
+        """Whether a service of this full name, or a ServiceEntry whose wildcard covers it, is declared."""
+        if host in self.hosts:
+            return True
+        return any(one.startswith("*.") and host.endswith(one[1:]) for one in self.hosts)
+
+
+def full_host(host: str, namespace: str) -> str:
+    """The full name of a host: short names are services of the resource's own namespace."""
+    if "." in host or "*" in host or not host:
+        return host
+    return f"{host}.{namespace}.{_DOMAIN}"
+
+
+def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _virtual_service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
+    spec: Any = resource.spec
+    for index, name in enumerate(spec.gateways):
+        full = name if "/" in name else f"{resource.namespace}/{_first_labels(name, resource.namespace)}"
+        if name == "mesh" or full in known.gateways or ("." in name and "/" not in name):
+            continue
+        message = f'no Gateway called "{name}" in namespace {full.partition("/")[0]} among these files'
+        hint = nearest(full, known.gateways)
+        own = f"{resource.namespace}/"
+        yield _warning(
+            resource, f"spec.gateways[{index}]", "unknown-gateway", message, hint and hint.removeprefix(own)
+        )
+    for path, destination in _destinations(spec):
+        yield from _destination(resource, path, destination, known)
+
+
+def _first_labels(name: str, namespace: str) -> str:
+    """`gateway.namespace.svc.cluster.local`, an old spelling, names a gateway of that namespace."""
+    return name.removesuffix(f".{namespace}.{_DOMAIN}")
+
+
+def _destinations(spec: Any) -> Iterator[tuple[str, Any]]:
+    """All destinations of a VirtualService with their paths."""
+    for kind in ("http", "tls", "tcp"):
+        for number, route in enumerate(getattr(spec, kind)):
+            path = f"spec.{kind}[{number}]"
+            for index, one in enumerate(route.route):
+                yield f"{path}.route[{index}].destination", one.destination
+            if kind == "http":
+                yield f"{path}.mirror", route.mirror
+                for index, mirror in enumerate(route.mirrors):
+                    yield f"{path}.mirrors[{index}].destination", mirror.destination
+
+
+def _destination(resource: Resource, path: str, destination: Any, known: _Known) -> Iterator[Diagnostic]:
+    if destination is None or not destination.host:
+        return
+    host = full_host(destination.host, resource.namespace)
+    if not known.has_host(host):
+        # A name with dots may be `service.namespace`, which Istio's own warning is about, or a host outside.
+        message = f'no Service or ServiceEntry declares "{destination.host}" among these files'
+        hint = nearest(host, known.hosts)
+        short = hint.removesuffix(f".{resource.namespace}.{_DOMAIN}") if hint else None
+        yield _warning(resource, f"{path}.host", "unknown-host", message, short)
+        return
+    if destination.subset and destination.subset not in known.subsets.get(host, ()):
+        message = f'no DestinationRule for {destination.host} declares the subset "{destination.subset}"'
+        hint = nearest(destination.subset, known.subsets.get(host, ()))
+        yield _warning(resource, f"{path}.subset", "unknown-subset", message, hint)
+    ports = known.ports.get(host)
+    number = destination.port.number if destination.port else 0
+    if ports and number and number not in ports:
+        listed = ", ".join(map(str, sorted(ports)))
+        message = f"the service {destination.host} has no port {number}; it has {listed}"
+        yield _warning(resource, f"{path}.port.number", "unknown-port", message)
+    elif ports and not number and len(ports) > 1:
+        message = f"the service {destination.host} has several ports; say which one"
+        yield _warning(resource, path, "missing-port", message)
+
+
+def _destination_rule(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
+    host = full_host(resource.spec.host, resource.namespace)
+    if host and "*" not in host and not known.has_host(host):
+        message = f'no Service or ServiceEntry declares "{resource.spec.host}" among these files'
+        hint = nearest(host, known.hosts)
+        short = hint.removesuffix(f".{resource.namespace}.{_DOMAIN}") if hint else None
+        yield _warning(resource, "spec.host", "unknown-host", message, short)
+        return
+    for index, subset in enumerate(resource.spec.subsets):
+        service_pods = [labels for namespace, labels in known.pod_labels if namespace == _namespace_of(host)]
+        if (
+            subset.labels
+            and service_pods
+            and not any(_selects(subset.labels, labels) for labels in service_pods)
+        ):
+            shown = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
+            message = f'the subset "{subset.name}" selects no pods: none has the labels {shown}'
+            yield _warning(resource, f"spec.subsets[{index}].labels", "selects-nothing", message)
+
+
+def _namespace_of(host: str) -> str:
+    found = re.fullmatch(rf"[^.]+\.([^.]+)\.{re.escape(_DOMAIN)}", host)
+    return found[1] if found else ""
+
+
+def _gateway(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
+    selector = resource.spec.selector
+    pods = [labels for _, labels in known.pod_labels]
+    if any(_selects(selector, labels) for labels in [BUILT_IN_GATEWAY_LABELS, *pods]):
+        return
+    shown = ", ".join(f"{key}={value}" for key, value in selector.items())
+    message = f"selects no gateway: no pod has the labels {shown}; `istio: ingressgateway` is always there"
+    yield _warning(resource, "spec.selector", "selects-nothing", message)
+
+
+def _service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
+    selector = resource.spec.selector
+    pods = [labels for namespace, labels in known.pod_labels if namespace == resource.namespace]
+    if not selector or not pods or any(_selects(selector, labels) for labels in pods):
+        return
+    shown = ", ".join(f"{key}={value}" for key, value in selector.items())
+    message = f"selects no pods: none in namespace {resource.namespace} has the labels {shown}"
+    yield _warning(resource, "spec.selector", "selects-nothing", message)
+
+
+def _warning(
+    resource: Resource, path: str, code: str, message: str, suggestion: str | None = None
+) -> Diagnostic:
+    at = resource.source.value_location(path)
+    return Diagnostic(
+        severity=Severity.WARNING,
+        code=code,
+        message=message,
+        file=at.file,
+        line=at.line,
+        column=at.column,
+        field=path,
+        suggestion=suggestion,
+        resource=str(resource.key),
+    )
