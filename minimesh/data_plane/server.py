@@ -18,7 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from minimesh.data_plane.admin.app import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
@@ -31,7 +31,6 @@ from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFi
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
-Result = TypeVar("Result")
 LOG = logging.getLogger("minimesh.main")
 DEFAULT_ADMIN_PORT = 15000
 #: Ports of a pod that answer probes and scrapes, as Istio's agent does.
@@ -80,7 +79,8 @@ class ProxyServer:
         self.configuration: LiveConfiguration
         #: Set when static resources are served and the admin API answers.
         self.started = asyncio.Event()
-        self._target = _located(bootstrap, lambda: ads_target(bootstrap.message))
+        with _located(bootstrap):
+            self._target = ads_target(bootstrap.message)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
@@ -96,7 +96,7 @@ class ProxyServer:
         tasks: list[asyncio.Task[None]] = []
         try:
             with _signals(self):
-                self._apply_static_resources()
+                await self._apply_static_resources()
                 await self._start_admin()
                 if self._target is not None:
                     self.ads = self._client(self._target)
@@ -119,9 +119,9 @@ class ProxyServer:
 
     # --- starting ---
 
-    def _apply_static_resources(self) -> None:
-        configuration, message = self.configuration, self.bootstrap.message
-        _located(self.bootstrap, lambda: configuration.add_static_resources(message.static_resources))
+    async def _apply_static_resources(self) -> None:
+        with _located(self.bootstrap):
+            await self.configuration.add_static_resources(self.bootstrap.message.static_resources)
 
     async def _start_admin(self) -> None:
         options = self.options
@@ -152,9 +152,7 @@ class ProxyServer:
 
     async def _initialize(self) -> None:
         """Become LIVE when everything that was asked for first is there."""
-        if self._target is not None:
-            while self.ads is None:
-                await asyncio.sleep(0)
+        if self.ads is not None:
             await self.ads.initialized.wait()
             self.state.set(ServerState.INITIALIZING)
             await self.configuration.warmed()
@@ -196,10 +194,11 @@ class ProxyServer:
         self.log_files.close()
 
 
-def _located(bootstrap: BootstrapFile, act: Callable[[], Result]) -> Result:
-    """Do something with the bootstrap; a mistake in it is reported with its place in the file."""
+@contextlib.contextmanager
+def _located(bootstrap: BootstrapFile) -> Iterator[None]:
+    """A mistake in the bootstrap found in here is reported with its place in the file."""
     try:
-        return act()
+        yield
     except CompileError as error:
         raise BootstrapError([bootstrap.problem(error.field, error.reason)]) from None
     except OSError as error:

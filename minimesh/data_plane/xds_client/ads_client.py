@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -84,14 +83,19 @@ class AdsClient:
     async def run(self) -> None:
         """Connect, follow, reconnect; ends only by cancellation."""
         backoff_s = FIRST_BACKOFF_S
+        task = asyncio.current_task()
+        assert task is not None
         while True:
             try:
-                received = await self._follow()
-            except (OSError, GRPCError, ProtocolError, StreamTerminatedError, ssl.SSLError) as error:
+                # A task of its own: grpclib cancels the task that waits on a broken stream, and turns even a
+                # cancellation of ours into its own error, so that only the task tells the two apart.
+                received = await asyncio.create_task(self._follow())
+                self._lost("the stream ended")
+            except (OSError, GRPCError, ProtocolError, StreamTerminatedError) as error:
+                if task.cancelling():
+                    raise asyncio.CancelledError from None
                 received = self.connected
                 self._lost(str(error) or type(error).__name__)
-            else:
-                self._lost("the stream ended")
             backoff_s = FIRST_BACKOFF_S if received else min(backoff_s * 2, LONGEST_BACKOFF_S)
             # Not for secrets: spreads the proxies that come back at once.
             await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))

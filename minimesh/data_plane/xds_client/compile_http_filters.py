@@ -12,8 +12,12 @@ from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
 _ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
-#: Filters that only count, of which nothing a client sees depends.
-_COUNTING_TYPES = {m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name}
+#: Filters that only count, of which nothing a client sees depends, and those that act by route alone.
+_COUNTING_TYPES = {
+    m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name,
+    m.cors_pb2.Cors.DESCRIPTOR.full_name,
+    m.fault_pb2.HTTPFault.DESCRIPTOR.full_name,
+}
 
 
 @dataclass(frozen=True, slots=True)

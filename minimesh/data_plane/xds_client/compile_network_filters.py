@@ -89,6 +89,9 @@ class _SayAndClose(asyncio.Protocol):
     def drain(self) -> None:
         """It is closing anyway."""
 
+    def close_if_idle(self) -> None:
+        """It is closing anyway."""
+
     def close_now(self) -> None:
         if self._transport is not None:
             self._transport.abort()

@@ -169,8 +169,8 @@ class LiveConfiguration:
 
     # --- static resources of a bootstrap file ---
 
-    def add_static_resources(self, message: Any, path: str = "static_resources") -> None:
-        """Clusters, then listeners, of a bootstrap's StaticResources.
+    async def add_static_resources(self, message: Any, path: str = "static_resources") -> None:
+        """Clusters, then listeners, of a bootstrap's StaticResources; in between, names are resolved.
 
         Raises CompileError with the field's path from the root of the bootstrap, or OSError.
         """
@@ -184,6 +184,9 @@ class LiveConfiguration:
             compile_listener(listener, self.context, f"{path}.listeners[{index}]")
             for index, listener in enumerate(message.listeners)
         ]
+        for live in list(self.clusters.values()):
+            if live.resolver is not None:
+                await live.resolver.resolved.wait()
         for compiled_listener in listeners:
             self._apply_listener(compiled_listener, version="", static=True)
 

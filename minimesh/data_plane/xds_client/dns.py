@@ -6,6 +6,8 @@ One task for each cluster. A name that cannot be resolved leaves the cluster's h
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,6 +30,8 @@ class DnsResolver:
     def __init__(self, compiled: CompiledCluster, update: Callable[[list[HostSpec]], None]) -> None:
         self._compiled = compiled
         self._update = update
+        #: Set once every name has been looked up, with or without success.
+        self.resolved = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def close(self) -> None:
@@ -39,6 +43,7 @@ class DnsResolver:
             for target in self._compiled.dns_targets:
                 known[target] = await self._resolve(target) or known.get(target, [])
             self._update([spec for specs in known.values() for spec in specs])
+            self.resolved.set()
             await asyncio.sleep(self._compiled.settings.dns_refresh_rate_s)
 
     async def _resolve(self, target: DnsTarget) -> list[HostSpec]:
@@ -56,6 +61,8 @@ async def _addresses(hostname: str) -> Sequence[str]:
     """IPv4 addresses of a name, IPv6 ones where there are no others; empty when it cannot be resolved."""
     if hostname == "localhost":
         return [_LOCALHOST]
+    with contextlib.suppress(ValueError):
+        return [str(ipaddress.ip_address(hostname))]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,0 +1,186 @@
+"""A proxy that follows a control plane over real gRPC, with real traffic through what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client import ads_client
+from minimesh.data_plane.xds_client.ads_client import AdsClient
+from minimesh.data_plane.xds_client.config_update import LiveConfiguration
+from minimesh.xds import messages as m
+from minimesh.xds.ads_protocol import Reaction
+from tests.data_plane.sockets import body_of, exchange, free_port, status_of, upstream
+from tests.data_plane.xds_client.control_plane import (
+    ControlPlane,
+    cluster,
+    control_plane,
+    endpoints,
+    listener,
+    routes,
+)
+
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
+
+
+@asynccontextmanager
+async def following(port: int) -> AsyncIterator[AdsClient]:
+    configuration = LiveConfiguration(StatsStore())
+    client = AdsClient(configuration, m.base_pb2.Node(id="sidecar~1", cluster="c"), "127.0.0.1", port)
+    task = asyncio.create_task(client.run())
+    try:
+        yield client
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        configuration.close()
+        await asyncio.sleep(0)
+
+
+async def _serve(plane: ControlPlane, upstream_port: int) -> int:
+    """Resources of one listener, one route, one cluster; the listener's port."""
+    port = free_port()
+    plane.resources = {
+        "CDS": [cluster("up")],
+        "EDS": [endpoints("up", upstream_port)],
+        "LDS": [listener("web", port, "r")],
+        "RDS": [routes("r", "up")],
+    }
+    return port
+
+
+async def test_what_a_control_plane_sends_carries_traffic() -> None:
+    async with upstream(b"hello") as up, control_plane() as plane:
+        port = await _serve(plane, up)
+        async with following(plane.port):
+            assert (await plane.reaction("RDS")).reaction is Reaction.ACKED
+            assert body_of(await exchange(port)) == b"hello"
+            assert plane.nodes[0].id == "sidecar~1"
+
+
+async def test_a_push_moves_traffic_to_another_endpoint() -> None:
+    async with upstream(b"one") as first, upstream(b"two") as second, control_plane() as plane:
+        port = await _serve(plane, first)
+        async with following(plane.port):
+            await plane.reaction("RDS")
+            assert body_of(await exchange(port)) == b"one"
+            await plane.push("EDS", [endpoints("up", second)])
+            await plane.reaction("EDS")
+            assert body_of(await exchange(port)) == b"two"
+
+
+async def test_a_listener_opens_only_once_its_routes_are_there() -> None:
+    async with control_plane() as plane:
+        port = await _serve(plane, free_port())
+        plane.resources["RDS"] = []
+        async with following(plane.port) as client:
+            await plane.reaction("RDS")
+            assert client.configuration.listeners["web"].warming is not None
+            with pytest.raises(ConnectionRefusedError):
+                await exchange(port)
+            await plane.push("RDS", [routes("r", "", direct_response={"status": 204})])
+            await plane.reaction("RDS")
+            assert status_of(await exchange(port)) == 204
+
+
+async def test_a_bad_push_is_rejected_by_field_and_the_old_one_stays_in_force() -> None:
+    async with upstream(b"hello") as up, control_plane() as plane:
+        port = await _serve(plane, up)
+        async with following(plane.port):
+            await plane.reaction("RDS")
+            bad = routes("r", "", direct_response={"status": 200}, match={"safe_regex": {"regex": "("}})
+            await plane.push("RDS", [bad])
+            rejected = await plane.reaction("RDS")
+            assert rejected.reaction is Reaction.NACKED
+            assert rejected.error.startswith(
+                "Error adding/updating route configuration(s) "
+                "r: virtual_hosts[0].routes[0].match.safe_regex.regex: "
+            )
+            assert body_of(await exchange(port)) == b"hello"
+
+
+async def test_what_is_not_supported_is_refused_by_name() -> None:
+    async with control_plane() as plane:
+        empty = {"@type": "type.googleapis.com/envoy.config.core.v3.Node"}
+        lua = {"name": "envoy.filters.http.lua", "typed_config": empty}
+        port = await _serve(plane, free_port())
+        plane.resources["LDS"] = [listener("web", port, "r", http_filters=[lua])]
+        async with following(plane.port):
+            rejected = await plane.reaction("LDS")
+            assert rejected.reaction is Reaction.NACKED
+            assert "http_filters[0]" in rejected.error
+
+
+async def test_nothing_of_a_response_with_one_bad_cluster_is_applied() -> None:
+    async with control_plane() as plane:
+        bad = cluster(
+            "bad",
+            transport_socket={
+                "name": "tls",
+                "typed_config": {"@type": f"{_TLS}.UpstreamTlsContext"},
+            },
+        )
+        plane.resources = {"CDS": [cluster("good"), bad]}
+        async with following(plane.port) as client:
+            rejected = await plane.reaction("CDS")
+            assert rejected.error == (
+                "Error adding/updating cluster(s) bad: transport_socket: tls: not supported"
+            )
+            assert client.configuration.clusters == {}
+
+
+async def test_an_address_in_use_is_told_to_the_control_plane() -> None:
+    async with upstream(b"taken") as taken, control_plane() as plane:
+        await _serve(plane, free_port())
+        plane.resources["LDS"] = [listener("web", taken, "r")]
+        async with following(plane.port):
+            rejected = await plane.reaction("RDS", Reaction.NACKED)
+            assert f"web: cannot bind '127.0.0.1:{taken}'" in rejected.error
+
+
+async def test_a_removed_listener_refuses_connections_and_comes_back() -> None:
+    async with upstream(b"hello") as up, control_plane() as plane:
+        port = await _serve(plane, up)
+        everything = plane.resources["LDS"]
+        async with following(plane.port):
+            await plane.reaction("RDS")
+            await plane.push("LDS", [])
+            await plane.reaction("LDS")
+            with pytest.raises(ConnectionRefusedError):
+                await exchange(port)
+            await plane.push("LDS", everything)
+            await plane.reaction("RDS")
+            assert body_of(await exchange(port)) == b"hello"
+
+
+async def test_a_removed_cluster_is_not_found_by_requests() -> None:
+    async with upstream(b"hello") as up, control_plane() as plane:
+        port = await _serve(plane, up)
+        async with following(plane.port):
+            await plane.reaction("RDS")
+            await plane.push("CDS", [])
+            await plane.reaction("CDS")
+            assert status_of(await exchange(port)) == 503
+
+
+async def test_the_configuration_outlives_the_control_plane_and_follows_its_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ads_client, "FIRST_BACKOFF_S", 0.02)
+    async with upstream(b"one") as first, upstream(b"two") as second, control_plane() as plane:
+        port = await _serve(plane, first)
+        resources, control_port = plane.resources, plane.port
+        async with following(control_port) as client:
+            await plane.reaction("RDS")
+            await plane.stop()
+            assert body_of(await exchange(port)) == b"one"
+            async with control_plane(control_port) as successor:
+                successor.resources = {**resources, "EDS": [endpoints("up", second)]}
+                await successor.reaction("EDS")
+                assert client.connected
+                assert body_of(await exchange(port)) == b"two"
