@@ -13,7 +13,7 @@ from dataclasses import dataclass
 Field = tuple[str, str]
 
 #: Names whose values somebody asks for on every message, or whose repetitions are joined into one line.
-_KEPT = frozenset(
+WELL_KNOWN = frozenset(
     {
         "accept", "accept-encoding", "authorization", "cache-control", "connection", "content-length",
         "content-type", "date", "expect", "grpc-timeout", "host", "http2-settings", "keep-alive", "origin",
@@ -134,7 +134,7 @@ def _read_lines(lines: list[str]) -> HeaderBlock | Refusal:
         if not colon:
             return CODEC_ERROR
         value = value.strip(" \t")
-        if name in _KEPT:
+        if name in WELL_KNOWN:
             if name in kept:
                 repeated = True
                 if name == "content-length":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minimesh.data_plane.http.header_block import Field, HeaderBlock
+from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
 _JOINED_WHEN_ADDED = frozenset({"accept", "accept-encoding", "cache-control", "content-type", "user-agent"})
@@ -52,12 +52,15 @@ class _MutableFields:
             fields[:] = [field for field in fields if field[0] != name]
 
     def set_header(self, name: str, value: str) -> None:
+        """One value in place of all there are. As in Envoy, only a well-known header keeps its place."""
         if not self.header_values(name):
             self.add_header(name, value)
             return
         fields = self.mutable_fields()
         at = next(index for index, field in enumerate(fields) if field[0] == name)
-        fields[at:] = [(name, value), *(field for field in fields[at + 1 :] if field[0] != name)]
+        others = [field for field in fields if field[0] != name]
+        others.insert(at if name in WELL_KNOWN else len(others), (name, value))
+        fields[:] = others
 
     def add_header(self, name: str, value: str) -> None:
         if name in _JOINED_WHEN_ADDED:
