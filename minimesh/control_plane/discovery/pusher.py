@@ -163,6 +163,7 @@ class Pusher(Generic[PushT]):
             self._tell()
             return False
         self._build_fault = None
+        self._tell()
         return True
 
     def _deliver(self, connection: Connection) -> None:

@@ -1,0 +1,287 @@
+"""What is in the files is in the store: soon after a save, never half of one, never anything broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from minimesh.config.store import Store
+from minimesh.control_plane.file_source import (
+    EMPTY_AFTER_S,
+    GONE_AFTER_S,
+    SETTLED_AFTER_S,
+    ChangeDetector,
+    FileSet,
+    FileSource,
+    Fingerprint,
+    look,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
+
+    from minimesh.config.diagnostics import Diagnostic
+
+TIMEOUT_S = 10
+
+
+def service(name: str, port: int = 80) -> str:
+    return f"""\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: {port}}}]}}
+"""
+
+
+BROKEN = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {prots: []}\n"
+
+
+def names(store: Store) -> set[str]:
+    return {each.name for each in store.snapshot().by_kind("Service")}
+
+
+def port_of(store: Store, name: str) -> int:
+    [found] = [each for each in store.snapshot().by_kind("Service") if each.name == name]
+    port: int = found.spec.ports[0].port
+    return port
+
+
+def mark(number: int, size_bytes: int = 10) -> Fingerprint:
+    return Fingerprint(number, size_bytes, 1)
+
+
+class TestLook:
+    def test_only_configuration_files_are_seen_at_any_depth(self, tmp_path: Path) -> None:
+        (tmp_path / "deep" / "er").mkdir(parents=True)
+        (tmp_path / ".git").mkdir()
+        for name in (
+            *("a.yaml", "b.yml", "c.json", "deep/er/d.yaml"),
+            *("README.md", ".hidden.yaml", "a.yaml~", "a.yaml.swp", "4913", ".git/e.yaml"),
+        ):
+            (tmp_path / name).write_text("")
+        seen = {os.path.relpath(path, tmp_path) for path in look([str(tmp_path)])}
+        assert seen == {"a.yaml", "b.yml", "c.json", "deep/er/d.yaml"}
+
+    def test_a_file_named_outright_counts_whatever_its_name(self, tmp_path: Path) -> None:
+        (tmp_path / "mesh.txt").write_text("")
+        assert list(look([str(tmp_path / "mesh.txt")])) == [str(tmp_path / "mesh.txt")]
+
+    def test_what_does_not_exist_is_not_seen(self, tmp_path: Path) -> None:
+        assert look([str(tmp_path / "later")]) == {}
+
+
+class TestChangeDetector:
+    def test_the_first_look_reports_everything_at_once(self) -> None:
+        assert ChangeDetector().first({"a": mark(1)}).changed == {"a": mark(1)}
+
+    def test_a_change_is_reported_once_it_stayed(self) -> None:
+        detector = ChangeDetector()
+        detector.first({"a": mark(1)})
+        assert not detector.changes({"a": mark(2)}, 0.0).changed
+        assert not detector.changes({"a": mark(3)}, SETTLED_AFTER_S).changed  # still being written
+        assert detector.settling
+        assert detector.changes({"a": mark(3)}, 2 * SETTLED_AFTER_S).changed == {"a": mark(3)}
+        assert not detector.settling
+        assert not detector.changes({"a": mark(3)}, 3.0).changed
+
+    def test_an_emptied_file_is_given_time_to_fill(self) -> None:
+        detector = ChangeDetector()
+        detector.first({"a": mark(1)})
+        detector.changes({"a": mark(2, size_bytes=0)}, 0.0)
+        assert not detector.changes({"a": mark(2, size_bytes=0)}, EMPTY_AFTER_S / 2).changed
+        assert detector.changes({"a": mark(2, size_bytes=0)}, EMPTY_AFTER_S).changed
+
+    def test_a_file_that_is_missing_only_during_a_save_is_not_gone(self) -> None:
+        detector = ChangeDetector()
+        detector.first({"a": mark(1)})
+        assert not detector.changes({}, 0.0).gone
+        assert not detector.changes({"a": mark(2)}, 0.01).gone
+        assert detector.changes({"a": mark(2)}, 0.01 + SETTLED_AFTER_S).changed == {"a": mark(2)}
+
+    def test_a_file_that_stays_away_is_gone(self) -> None:
+        detector = ChangeDetector()
+        detector.first({"a": mark(1)})
+        detector.changes({}, 0.0)
+        assert detector.changes({}, GONE_AFTER_S).gone == ("a",)
+        assert not detector.changes({}, 9.0).gone
+
+    def test_a_file_that_came_and_went_between_looks_is_forgotten(self) -> None:
+        detector = ChangeDetector()
+        detector.first({})
+        detector.changes({"a": mark(1)}, 0.0)
+        detector.changes({}, 0.01)
+        assert not detector.settling
+
+    def test_a_mistrusted_file_is_reported_again(self) -> None:
+        detector = ChangeDetector()
+        detector.first({"a": mark(1)})
+        detector.mistrust("a")
+        detector.changes({"a": mark(1)}, 0.0)
+        assert detector.changes({"a": mark(1)}, 1.0).changed == {"a": mark(1)}
+
+
+class TestFileSet:
+    def test_a_file_with_an_error_leaves_what_it_held_in_force(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a")})
+        files.update({"a.yaml": BROKEN})
+        assert names(store) == {"a"}
+        told = {(each.file, each.line, each.field) for each in files.diagnostics()["a.yaml"]}
+        assert ("a.yaml", 4, "spec.prots") in told
+
+    def test_one_broken_file_does_not_hold_back_another(self) -> None:
+        store = Store()
+        FileSet(store).update({"a.yaml": BROKEN, "b.yaml": service("b")})
+        assert names(store) == {"b"}
+
+    def test_a_file_that_goes_takes_its_resources_and_diagnostics_along(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a"), "b.yaml": BROKEN})
+        files.update({}, gone=["a.yaml", "b.yaml"])
+        assert names(store) == set()
+        assert files.diagnostics() == {}
+
+    def test_two_files_may_say_the_same(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a"), "b.yaml": service("a")})
+        files.update({}, gone=["a.yaml"])
+        assert names(store) == {"a"}
+
+    def test_two_files_that_differ_are_told_apart_and_the_first_holds(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a", 80), "b.yaml": service("a", 81)})
+        assert port_of(store, "a") == 80
+        [found] = files.diagnostics()["b.yaml"]
+        assert found.file == "b.yaml"
+        assert "a.yaml:1" in found.message
+
+    def test_a_conflict_ends_when_the_other_file_gives_way(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a", 80), "b.yaml": service("a", 81)})
+        files.update({}, gone=["a.yaml"])
+        assert port_of(store, "a") == 81
+        assert files.diagnostics() == {"b.yaml": ()}
+
+    @pytest.mark.parametrize("order", [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")])
+    def test_a_resource_may_move_and_change_between_files_in_one_save(self, order: tuple[str, str]) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a"), "b.yaml": service("b")})
+        texts = {"a.yaml": service("c"), "b.yaml": service("b") + "---\n" + service("a", 81)}
+        files.update({path: texts[path] for path in order})
+        assert names(store) == {"a", "b", "c"}
+        assert port_of(store, "a") == 81
+
+
+class Watched:
+    """A store kept in step with a folder, and everything it was told."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.store = Store()
+        self.told: list[Mapping[str, tuple[Diagnostic, ...]]] = []
+        self._news = asyncio.Event()
+        self.store.watch(lambda _: self._news.set())
+        self.source = FileSource(self.store, paths, on_diagnostics=self._tell)
+
+    def _tell(self, diagnostics: Mapping[str, tuple[Diagnostic, ...]]) -> None:
+        self.told.append(diagnostics)
+        self._news.set()
+
+    async def until(self, condition: Callable[[Store], bool]) -> float:
+        """Wait for the store to fulfil a condition; the seconds it took."""
+        started_s = time.perf_counter()
+        async with asyncio.timeout(TIMEOUT_S):
+            while not condition(self.store):
+                self._news.clear()
+                await self._news.wait()
+        return time.perf_counter() - started_s
+
+
+@contextlib.asynccontextmanager
+async def watching(*paths: Path) -> AsyncIterator[Watched]:
+    watched = Watched(*paths)
+    await watched.source.start()
+    try:
+        yield watched
+    finally:
+        await watched.source.stop()
+
+
+class TestFileSource:
+    async def test_after_start_the_store_holds_what_the_files_say(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text(service("a"))
+        async with watching(tmp_path) as watched:
+            assert names(watched.store) == {"a"}
+
+    async def test_a_save_in_place_is_seen_soon(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.yaml"
+        file.write_text(service("a", 80))
+        async with watching(tmp_path) as watched:
+            taken_s = []
+            for port in range(81, 86):
+                file.write_text(service("a", port))
+                taken_s.append(await watched.until(lambda store, port=port: port_of(store, "a") == port))
+            assert sorted(taken_s)[2] < 0.05  # the middle one, since the machine may be busy
+
+    async def test_a_save_by_renaming_is_never_seen_as_a_deletion(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.yaml"
+        file.write_text(service("a", 80))
+        async with watching(tmp_path) as watched:
+            changes: list[str] = []
+            watched.store.watch(lambda found: changes.extend(each.type for each in found))
+            file.rename(tmp_path / "a.yaml~")
+            (tmp_path / ".a.yaml.tmp").write_text(service("a", 81))
+            await asyncio.sleep(0)
+            (tmp_path / ".a.yaml.tmp").rename(file)
+            await watched.until(lambda store: port_of(store, "a") == 81)
+            assert changes == ["MODIFIED"]
+
+    async def test_new_and_deleted_files_come_and_go(self, tmp_path: Path) -> None:
+        async with watching(tmp_path) as watched:
+            (tmp_path / "b.yaml").write_text(service("b"))
+            await watched.until(lambda store: names(store) == {"b"})
+            (tmp_path / "b.yaml").unlink()
+            await watched.until(lambda store: names(store) == set())
+
+    async def test_a_folder_may_come_later(self, tmp_path: Path) -> None:
+        folder = tmp_path / "later" / "deep"
+        async with watching(tmp_path / "later") as watched:
+            assert names(watched.store) == set()
+            folder.mkdir(parents=True)
+            (folder / "a.yaml").write_text(service("a"))
+            await watched.until(lambda store: names(store) == {"a"})
+
+    async def test_breaking_and_mending_a_file_is_told(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.yaml"
+        file.write_text(service("a"))
+        async with watching(tmp_path) as watched:
+            file.write_text(BROKEN)
+            await watched.until(lambda _: bool(watched.told[-1][str(file)]))
+            assert names(watched.store) == {"a"}
+            assert watched.told[-1][str(file)][0].file == str(file)
+            file.write_text(service("a"))
+            await watched.until(lambda _: not watched.told[-1][str(file)])
+
+    async def test_looking_costs_next_to_nothing(self, tmp_path: Path) -> None:
+        for number in range(20):
+            (tmp_path / f"{number}.yaml").write_text(service("a"))
+        look_cost_s = min(_seconds(lambda: look([str(tmp_path)])) for _ in range(20))
+        assert look_cost_s / 0.025 < 0.02  # of one core, at one look each 25 ms
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started_s = time.perf_counter()
+    action()
+    return time.perf_counter() - started_s
