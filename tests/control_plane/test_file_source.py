@@ -164,7 +164,7 @@ class TestFileSet:
         assert port_of(store, "a") == 80
         [found] = files.diagnostics()["b.yaml"]
         assert found.file == "b.yaml"
-        assert "a.yaml:1" in found.message
+        assert "a.yaml:3:12" in found.message
 
     def test_a_conflict_ends_when_the_other_file_gives_way(self) -> None:
         store = Store()
