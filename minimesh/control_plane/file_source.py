@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from minimesh.config.decoding import decode
 from minimesh.config.diagnostics import has_errors
+from minimesh.config.references import check_references
 from minimesh.logs import get_logger
 
 if TYPE_CHECKING:
@@ -158,14 +159,18 @@ def _settle_time_s(current: Fingerprint | None) -> float:
 
 @dataclass(slots=True)
 class _File:
-    """One file as it is now. `conflicts` are objects that another file declares differently."""
+    """One file as it is now.
+
+    `conflicts` are objects that another file declares differently, `references` names that lead nowhere.
+    """
 
     decoded: Decoded
     conflicts: tuple[Diagnostic, ...] = ()
+    references: tuple[Diagnostic, ...] = ()
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        return (*self.decoded.diagnostics, *self.conflicts)
+        return (*self.decoded.diagnostics, *self.conflicts, *self.references)
 
 
 class FileSet:
@@ -189,6 +194,7 @@ class FileSet:
         # What one file no longer says, another may now say: go on until nothing moves.
         while self._apply_refused():
             pass
+        self._check_references()
 
     def diagnostics(self) -> dict[str, tuple[Diagnostic, ...]]:
         """Everything there is to say about each file now; files without a diagnostic are listed too."""
@@ -197,6 +203,15 @@ class FileSet:
     def _apply_refused(self) -> bool:
         refused = [(path, file) for path, file in self._files.items() if file.conflicts]
         return any(self._apply(path, file) for path, file in refused)
+
+    def _check_references(self) -> None:
+        found: dict[str, list[Diagnostic]] = {}
+        for each in check_references(self._store.snapshot().resources):
+            found.setdefault(each.file, []).append(each)
+        for path, file in self._files.items():
+            # What is in force of a broken file is not what it says now: places in it would be wrong.
+            broken = has_errors(file.decoded.diagnostics) or file.conflicts
+            file.references = () if broken else tuple(found.get(path, ()))
 
     def _apply(self, path: str, file: _File) -> bool:
         """Bring the file's resources into force if nothing speaks against it; True when it did."""

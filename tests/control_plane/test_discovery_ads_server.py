@@ -129,6 +129,17 @@ async def test_a_context_that_cannot_be_built_leaves_everything_as_it_was() -> N
             await peer.has(lambda peer: peer.last(CDS) is not None)  # the context before still serves
 
 
+async def test_a_proxy_that_registers_while_nothing_can_be_built_has_the_context_before() -> None:
+    async with serving() as discovery:
+        discovery.default = clusters("a")
+        discovery.build_error = ValueError("two gateways on one port")
+        announced = node("httpbin", MINIMESH_AUTO_REGISTER="true")
+        async with connected(Peer(announced), discovery.server.port) as peer:
+            await discovery.until(lambda: bool(discovery.requested))
+            await discovery.push()
+            await peer.has(lambda peer: peer.last(CDS) is not None)
+
+
 async def test_a_node_that_is_none_of_istios_is_refused_by_name() -> None:
     async with serving() as discovery:
         peer = Peer(m.base_pb2.Node(id="just-a-name"))

@@ -42,6 +42,13 @@ spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: {port}}}]}}
 
 BROKEN = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {prots: []}\n"
 
+ROUTE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: route}
+spec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}
+"""
+
 
 def names(store: Store) -> set[str]:
     return {each.name for each in store.snapshot().by_kind("Service")}
@@ -165,6 +172,16 @@ class TestFileSet:
         [found] = files.diagnostics()["b.yaml"]
         assert found.file == "b.yaml"
         assert "a.yaml:3:12" in found.message
+
+    def test_a_reference_that_leads_nowhere_is_told_until_it_leads_somewhere(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"route.yaml": ROUTE})
+        [found] = files.diagnostics()["route.yaml"]
+        assert (found.severity, found.field) == ("warning", "spec.http[0].route[0].destination.host")
+        assert store.snapshot().by_kind("VirtualService")
+        files.update({"a.yaml": service("a")})
+        assert files.diagnostics()["route.yaml"] == ()
 
     def test_a_conflict_ends_when_the_other_file_gives_way(self) -> None:
         store = Store()

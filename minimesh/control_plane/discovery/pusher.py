@@ -99,10 +99,11 @@ class Pusher(Generic[PushT]):
     async def push(self, reasons: frozenset[str]) -> None:
         """Build a new context and bring every connection up to it. Never raises on bad configuration."""
         started = time.perf_counter()
-        if not self._rebuild():
-            return
+        rebuilt = self._rebuild()
         for connection in self.connections:
-            self._deliver(connection)
+            # With the context before still in force, only those who have nothing at all gain by it.
+            if rebuilt or connection.delivery.wanted is None:
+                self._deliver(connection)
             await asyncio.sleep(0)  # let what is ready go out before the next proxy is translated
         _log.debug(
             "push",
