@@ -85,8 +85,8 @@ class TcpProxyConnection(asyncio.Protocol):
     """The client's side."""
 
     __slots__ = (
-        "_cluster", "_deadline", "_dial", "_early", "_host", "_last_activity", "_logged", "_proxy", "_scope",
-        "_transport", "_upstream", "closed", "info", "stream",
+        "_cluster", "_deadline", "_dial", "_early", "_finished", "_host", "_last_activity", "_proxy",
+        "_scope", "_transport", "_upstream", "closed", "info", "stream",
     )  # fmt: skip
 
     def __init__(self, proxy: TcpProxy, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -99,7 +99,7 @@ class TcpProxyConnection(asyncio.Protocol):
         self._dial: asyncio.Task[None] | None = None
         self._cluster: Cluster | None = None
         self._host: Host | None = None
-        self._logged = False
+        self._finished = False
         self._early: list[bytes] = []
         self._deadline: Deadline | None = None
         self._last_activity = asyncio.get_running_loop().time()
@@ -135,6 +135,7 @@ class TcpProxyConnection(asyncio.Protocol):
         """The client has nothing more to say, but may still listen."""
         if self._upstream is None or self._upstream.finished:
             return False
+        self._finished = True
         self._upstream.transport.write_eof()
         return True
 
@@ -234,7 +235,12 @@ class TcpProxyConnection(asyncio.Protocol):
         self._transport.write(data)
 
     def on_upstream_eof(self) -> None:
-        if not self.closed and self._transport.can_write_eof() and not self._transport.is_closing():
+        """The host has nothing more to say; when the client has not either, that was it."""
+        if self.closed or self._transport.is_closing():
+            return
+        if self._finished:
+            self._transport.close()
+        else:
             self._transport.write_eof()
 
     def on_upstream_writable(self, writable: bool) -> None:
