@@ -14,7 +14,7 @@ from minimesh.config.kubernetes.meta import ObjectMeta
 from minimesh.config.resources import Resource
 from minimesh.config.schema import FieldType, Message, schema_of
 from minimesh.config.simulated import not_simulated
-from minimesh.config.source_map import SourceMap
+from minimesh.config.source_map import SourceMap, join
 from minimesh.config.suggestions import nearest
 from minimesh.config.yaml_nodes import Node, described, plain, scalar_kind
 
@@ -186,7 +186,7 @@ class _Document:
             message = (
                 "unknown field; it belongs under spec, check the indentation" if inside else "unknown field"
             )
-            self.fields.error_at_key(name, "unknown-field", message, None if inside else hint)
+            self.fields.error_at_key(join("", name), "unknown-field", message, None if inside else hint)
 
     def _finding(self, source: SourceMap, finding: Finding) -> None:
         if finding.severity is Severity.INFO:

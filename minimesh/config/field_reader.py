@@ -15,7 +15,7 @@ from typing import Any
 from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.durations import nearest_duration, parse_duration
 from minimesh.config.schema import FieldType, IntOrString, Message, Schema, message, schema_of
-from minimesh.config.source_map import Place, join
+from minimesh.config.source_map import Place, join, parent
 from minimesh.config.suggestions import nearest
 from minimesh.config.yaml_nodes import (
     MAX_DEPTH,
@@ -117,11 +117,13 @@ class FieldReader:
             value = self.value(value_node, field.type, child)
             if value is not SKIPPED:
                 values[field.attribute] = value
+            if self.crd and field.required and value == "":
+                self.error(value_node, "missing-field", child, "must not be empty")
         self._enclosing.pop()
         for field in schema.required:
-            if field.name not in entries:
-                near = nearest(field.name, (name for name in entries if schema.find(name) is None))
-                self.error(node, "missing-field", join(path, field.name), "is missing", near)
+            missing = join(path, field.name)
+            if field.name not in entries and missing not in self.refused:
+                self.error(node, "missing-field", missing, "is missing")
         return schema.cls(**values)
 
     def _unknown_field(self, name: str, child: str, schema: Schema) -> None:
@@ -134,6 +136,9 @@ class FieldReader:
                 )
                 self.error_at_key(child, "unknown-field", message, None)
                 return
+        if hint is not None:
+            # What was meant is known, so rules need not report that it is missing.
+            self.refused.append(join(parent(child), hint))
         self.error_at_key(child, "unknown-field", "unknown field; " + _listed(schema), hint)
 
     # -- Values
@@ -163,10 +168,10 @@ class FieldReader:
         return self._scalar(node, type_, path)
 
     def _null(self, node: Node, type_: FieldType, path: str) -> Any:
-        if self.crd and not type_.nullable:
+        # Istio's schemas allow null for wrapped numbers and booleans only.
+        allowed = type_.nullable and type_.python in (bool, int, float)
+        if self.crd and not allowed:
             self.error(node, "wrong-type", path, f"is empty; give it {_wanted(type_)}, or remove the line")
-        elif self.crd and type_.is_message:
-            self.error(node, "wrong-type", path, f"is empty; give it {_wanted(type_)}, or write `{{}}`")
         return SKIPPED
 
     def _list(self, node: Node, type_: FieldType, path: str) -> Any:
@@ -266,7 +271,8 @@ class FieldReader:
 
     def place(self, path: str, key: Node, value: Node) -> None:
         """Write down where a field stands."""
-        start, at = key.start_mark, value.start_mark
+        start = key.start_mark
+        at = value.start_mark if value.id == "scalar" else start
         self.places[path] = Place(
             self._first_line + start.line + 1, start.column + 1, self._first_line + at.line + 1, at.column + 1
         )

@@ -131,7 +131,11 @@ def _destination(resource: Resource, path: str, destination: Any, known: _Known)
         yield _warning(resource, f"{path}.host", "unknown-host", message, short)
         return
     if destination.subset and destination.subset not in known.subsets.get(host, ()):
-        message = f'no DestinationRule for {destination.host} declares the subset "{destination.subset}"'
+        declared = ", ".join(sorted(known.subsets.get(host, ()))) or "none"
+        message = (
+            f'no DestinationRule for {destination.host} declares the subset "{destination.subset}"; '
+            f"declared: {declared}"
+        )
         hint = nearest(destination.subset, known.subsets.get(host, ()))
         yield _warning(resource, f"{path}.subset", "unknown-subset", message, hint)
     ports = known.ports.get(host)

@@ -200,7 +200,7 @@ def _compiled(kind: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """The acted-on paths with all that enclose them, and the roots of acted-on subtrees."""
     exact: set[str] = set()
     subtrees: list[str] = []
-    for line in [*EVERY_KIND.split(), *_lines(kind)]:
+    for line in [*EVERY_KIND.split(), *acted_on_paths(kind)]:
         path = line.removesuffix(".**")
         if path != line:
             subtrees.append(path)
@@ -210,7 +210,8 @@ def _compiled(kind: str) -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(exact), tuple(subtrees)
 
 
-def _lines(kind: str) -> Iterable[str]:
+def acted_on_paths(kind: str) -> Iterable[str]:
+    """The lines of a kind's own table, with the shared blocks put in."""
     for line in ACTED_ON.get(kind, "").split():
         if not line.startswith("{"):
             yield line

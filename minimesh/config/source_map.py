@@ -13,7 +13,11 @@ PLAIN_KEY = re.compile(r"[A-Za-z_$][\w$-]*").fullmatch
 
 
 class Place(NamedTuple):
-    """Line and column of a field's name (of a list item: of its first character) and of its value, from 1."""
+    """Where a field stands; from 1.
+
+    `line` and `column` are of its name, for an item of a list of its first character; `value_line` and
+    `value_column` of its value when that is a scalar, else the same as of the name.
+    """
 
     line: int
     column: int
@@ -48,7 +52,7 @@ class SourceMap:
         return Location(self.file, place.line, place.column)
 
     def value_location(self, path: str) -> Location:
-        """Where the field's value starts; falls back as `location` does."""
+        """Where a scalar field's value starts; else as `location`."""
         place = self._place(path)
         if path in self.places:
             return Location(self.file, place.value_line, place.value_column)

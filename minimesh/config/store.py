@@ -243,7 +243,7 @@ def _same_object(one: Resource, other: Resource) -> bool:
 
 
 def _conflict(resource: Resource, other: Resource) -> Diagnostic:
-    here, there = resource.location(), other.location()
+    here, there = resource.location("metadata.name"), other.location("metadata.name")
     return Diagnostic(
         severity=Severity.ERROR,
         code="duplicate-resource",

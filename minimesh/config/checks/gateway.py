@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minimesh.config.checks.finding import Finding, Findings, check_host, check_port
+from minimesh.config.checks.finding import Finding, Findings, as_name, check_host, check_port, is_label
 
 if TYPE_CHECKING:
     from minimesh.config.istio.gateway import Gateway, Server
@@ -26,6 +26,9 @@ def check_gateway(spec: Gateway) -> Findings:
             yield Finding(
                 f"{path}.port.name", "duplicate-name", f'another server\'s port is called "{name}" too'
             )
+        if name and not is_label(name.lower()):
+            message = f'"{name}" must be at most 63 letters, digits and dashes'
+            yield Finding(f"{path}.port.name", "bad-name", message, suggestion=as_name(name[:63]))
         port_names.add(name)
 
 

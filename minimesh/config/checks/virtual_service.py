@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def check_virtual_service(spec: VirtualService) -> Findings:
-    if not spec.hosts and not spec.http:
+    if not spec.hosts and (spec.gateways or not spec.http):
         yield Finding("spec.hosts", "missing-field", "is empty; list the hosts that the routes are for")
     elif not spec.hosts:
         severity, why = (
@@ -124,7 +124,9 @@ def _http_match(path: str, condition: HTTPMatchRequest) -> Findings:
         ("queryParams", condition.query_params),
     ):
         for key, match in matches.items():
-            yield from _string_match(join(f"{path}.{name}", key), match, presence=True)
+            # Istio itself writes "any value" as the expression `*` here.
+            if match.regex != "*" or name == "queryParams":
+                yield from _string_match(join(f"{path}.{name}", key), match, presence=True)
             if name != "queryParams":
                 yield from _header_name(join(f"{path}.{name}", key), key)
             if match.prefix == "":
@@ -208,6 +210,9 @@ def _redirect_and_response(path: str, route: HTTPRoute) -> Findings:
             yield Finding(
                 f"{path}.redirect", "missing-field", "changes nothing; give it a uri or an authority"
             )
+        if redirect.prefix_rewrite and any(one.uri and one.uri.regex for one in route.match):
+            message = "does not go with a match by regex; there is no prefix to replace"
+            yield Finding(f"{path}.redirect.prefixRewrite", "several-matches", message)
         if redirect.redirect_code not in (0, 301, 302, 303, 307, 308):
             message = f"must be one of 301, 302, 303, 307, 308, not {redirect.redirect_code}"
             yield Finding(f"{path}.redirect.redirectCode", "bad-value", message)
@@ -239,11 +244,9 @@ def _rewrite(path: str, route: HTTPRoute) -> Findings:
         yield from _regex(f"{path}.rewrite.uriRegexRewrite.match", by_regex.match)
 
 
-RETRY_CONDITIONS = (
-    "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
-    "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers",
-    "http3-post-connect-failure", "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
-)  # fmt: skip
+RETRY_CONDITIONS = tuple(
+    ["5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited", "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers", "http3-post-connect-failure", "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"]
+)
 
 
 def _timeouts(path: str, route: HTTPRoute) -> Findings:
@@ -263,7 +266,7 @@ def _timeouts(path: str, route: HTTPRoute) -> Findings:
             f"{path}.retries.attempts", "bad-value", "is 0, which switches retries off; remove the rest"
         )
     for word in retries.retry_on.split(","):
-        known = word.strip() in RETRY_CONDITIONS or (word.strip().isdigit() and 100 <= int(word) <= 599)
+        known = word.strip() in RETRY_CONDITIONS or re.fullmatch(r"[1-5][0-9][0-9]", word.strip())
         if word and not known:
             message = f'"{word.strip()}" is no retry condition and no status code'
             yield Finding(

@@ -1,0 +1,104 @@
+"""Files checked together: names that lead nowhere."""
+
+from minimesh.config import validate
+from minimesh.config.diagnostics import Severity
+
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: reviews}
+spec: {selector: {app: reviews}, ports: [{port: 9080, name: http}]}
+"""
+PODS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: reviews-v1}
+spec:
+  selector: {matchLabels: {app: reviews}}
+  template: {metadata: {labels: {app: reviews, version: v1}}, spec: {containers: [{name: a, image: b}]}}
+"""
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{hosts: ["*"], port: {number: 80, name: http, protocol: HTTP}}]
+"""
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec:
+  host: reviews
+  subsets: [{name: v1, labels: {version: v1}}]
+"""
+ROUTES = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: ["*"]
+  gateways: [shop]
+  http:
+  - route:
+    - destination: {host: reviews, subset: v1, port: {number: 9080}}
+"""
+GOOD = {"svc.yaml": SERVICE, "pods.yaml": PODS, "gw.yaml": GATEWAY, "dr.yaml": RULE, "vs.yaml": ROUTES}
+
+
+def findings(**changed: str) -> list[tuple[str, str, str | None]]:
+    texts = GOOD | {f"{name}.yaml": text for name, text in changed.items()}
+    return [(one.field, one.code, one.suggestion) for one in validate.check(texts)]
+
+
+def test_files_that_fit_together_have_no_findings() -> None:
+    assert findings() == []
+
+
+def test_an_unknown_gateway() -> None:
+    assert findings(vs=ROUTES.replace("gateways: [shop]", "gateways: [shpo]")) == [
+        ("spec.gateways[0]", "unknown-gateway", "shop")
+    ]
+
+
+def test_an_unknown_host() -> None:
+    assert findings(vs=ROUTES.replace("host: reviews,", "host: review,")) == [
+        ("spec.http[0].route[0].destination.host", "unknown-host", "reviews")
+    ]
+
+
+def test_an_undeclared_subset() -> None:
+    assert findings(vs=ROUTES.replace("subset: v1", "subset: v3")) == [
+        ("spec.http[0].route[0].destination.subset", "unknown-subset", None)
+    ]
+
+
+def test_a_port_that_the_service_lacks() -> None:
+    assert findings(vs=ROUTES.replace("number: 9080", "number: 80")) == [
+        ("spec.http[0].route[0].destination.port.number", "unknown-port", None)
+    ]
+
+
+def test_selectors_that_select_nothing() -> None:
+    assert findings(gw=GATEWAY.replace("ingressgateway", "gateway")) == [
+        ("spec.selector", "selects-nothing", None)
+    ]
+    assert findings(svc=SERVICE.replace("app: reviews", "app: review")) == [
+        ("spec.selector", "selects-nothing", None)
+    ]
+    assert findings(dr=RULE.replace("version: v1", "version: v2")) == [
+        ("spec.subsets[0].labels", "selects-nothing", None)
+    ]
+
+
+def test_dangling_names_are_warnings() -> None:
+    assert [one.severity for one in validate.check({"vs.yaml": ROUTES})] == [
+        Severity.WARNING,
+        Severity.WARNING,
+    ]
+
+
+def test_the_same_object_in_two_files_with_other_content() -> None:
+    other = SERVICE.replace("9080", "9081")
+    assert [one.code for one in validate.check({"a": SERVICE, "b": other})] == ["duplicate-resource"]
