@@ -9,9 +9,20 @@ from minimesh.config.durations import nearest_duration, parse_duration
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10s", 10), ("1m30s", 90), ("0.5s", 0.5), (".5s", 0.5), ("100ms", 0.1), ("1h", 3600), ("0", 0), ("-1s", -1),
-     ("1.5h2m", 5520), ("250us", 0.00025), ("250µs", 0.00025)],
-)  # fmt: skip
+    [
+        ("10s", 10),
+        ("1m30s", 90),
+        ("0.5s", 0.5),
+        (".5s", 0.5),
+        ("100ms", 0.1),
+        ("1h", 3600),
+        ("0", 0),
+        ("-1s", -1),
+        ("1.5h2m", 5520),
+        ("250us", 0.00025),
+        ("250µs", 0.00025),
+    ],
+)
 def test_what_durations_say(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
