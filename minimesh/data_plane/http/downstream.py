@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, HeaderBlock, Refusal
@@ -89,8 +89,7 @@ class Http1ServerConnection(asyncio.Protocol):
     # --- told by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         stats = self.manager.stats
         stats.cx_total.inc()
         stats.cx_active.inc()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
@@ -141,8 +141,7 @@ class Http1ClientConnection(asyncio.Protocol):
     # --- told by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.local_address = address_text(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:

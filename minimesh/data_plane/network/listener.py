@@ -323,7 +323,7 @@ class _Accepted(asyncio.Protocol):
         self._destination_port = destination_port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         if transport.get_extra_info("peername") is None:
             transport.abort()  # gone before it was accepted
             return

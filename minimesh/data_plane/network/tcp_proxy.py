@@ -12,7 +12,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
 from minimesh.data_plane.routing.actions import ClusterHandle
@@ -109,14 +109,13 @@ class TcpProxyConnection(asyncio.Protocol):
     # --- told by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._proxy.cx_total.inc()
         cluster = self._proxy.choose_cluster()
         if cluster is None:
             self._proxy.cx_no_route.inc()
             self.stream.add_flag("NC")
-            transport.close()
+            self._transport.close()
             return
         self._cluster = cluster
         self.stream.upstream_cluster = cluster.name
@@ -288,8 +287,7 @@ class _Upstream(asyncio.Protocol):
         self.finished = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._client.on_upstream_data(data)
