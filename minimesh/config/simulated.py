@@ -56,6 +56,8 @@ ACTED_ON: dict[str, str] = {
         spec.selector.**
         spec.servers[].name
         spec.servers[].hosts
+        spec.servers[].bind
+        spec.servers[].tls.httpsRedirect
         spec.servers[].port.number
         spec.servers[].port.protocol
         spec.servers[].port.name
@@ -109,8 +111,30 @@ ACTED_ON: dict[str, str] = {
         spec.accessLogging[].disabled
     """,
     "Sidecar": """
+        spec.workloadSelector.**
+        spec.egress[].hosts
+        spec.egress[].port.number
+        spec.egress[].port.protocol
+        spec.egress[].port.name
+        spec.egress[].bind
+        spec.outboundTrafficPolicy.mode
     """,
     "ServiceEntry": """
+        spec.hosts
+        spec.addresses
+        spec.ports[].number
+        spec.ports[].protocol
+        spec.ports[].name
+        spec.ports[].targetPort
+        spec.location
+        spec.resolution
+        spec.endpoints[].address
+        spec.endpoints[].ports.**
+        spec.endpoints[].labels.**
+        spec.endpoints[].locality
+        spec.endpoints[].weight
+        spec.workloadSelector.**
+        spec.exportTo
     """,
     "WorkloadEntry": """
     """,
@@ -141,10 +165,18 @@ SHARED: dict[str, str] = {
         spec.containers[].args
         spec.containers[].env[].name
         spec.containers[].env[].value
+        spec.containers[].env[].valueFrom.fieldRef.**
+        spec.containers[].env[].valueFrom.configMapKeyRef.**
+        spec.containers[].env[].valueFrom.secretKeyRef.**
+        spec.containers[].envFrom.**
+        spec.containers[].readinessProbe.httpGet.path
+        spec.containers[].readinessProbe.httpGet.port
+        spec.containers[].readinessProbe.tcpSocket.port
         spec.containers[].ports[].name
         spec.containers[].ports[].containerPort
         spec.containers[].ports[].protocol
         spec.containers[].workingDir
+        spec.hostNetwork
         spec.serviceAccountName
         spec.serviceAccount
         spec.terminationGracePeriodSeconds
