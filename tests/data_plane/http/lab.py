@@ -178,9 +178,7 @@ class Client:
         self.writer.close()
 
     def abort(self) -> None:
-        transport = self.writer.transport
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.abort()
+        self.writer.transport.abort()
 
 
 @asynccontextmanager
