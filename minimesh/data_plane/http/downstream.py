@@ -223,16 +223,16 @@ class Http1ServerConnection(asyncio.Protocol):
     def stream_finished(self, stream: Stream) -> None:
         """The response is out. Read the next request, or close."""
         self._stream = None
-        incomplete = self._body is not None or self._tunnel
+        unread = self._body is not None
         self._body = None
         if self._request_deadline is not None:
             self._request_deadline.cancel()
             self._request_deadline = None
         if self.closed:
             return
-        if not self._keep_alive or incomplete:
+        if not self._keep_alive or unread or self._tunnel:
             self._buffer = b""
-            if stream.replied_locally and stream.response_complete:
+            if stream.response_complete and (stream.replied_locally or unread):
                 self._linger()
             else:
                 self._transport.close()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.routing.route_table import Route
     from minimesh.data_plane.upstream.cluster import Cluster
+    from minimesh.data_plane.upstream.connection_pool import ConnectionPool
     from minimesh.data_plane.upstream.host import Host
 
 _RESET_OF_FAILURE = {
@@ -57,8 +58,8 @@ class Router:
         self.attempt = 1
         self.host: Host | None = None
         self.connection: Http1ClientConnection | None = None
-        #: The host in whose pool the request waits for a connection.
-        self.waiting_on: Host | None = None
+        #: The pool in which the request waits for a connection.
+        self.waiting_on: ConnectionPool | None = None
         policy = action.retry_policy
         self._retries = None if policy is None else RetryState(policy, stream.manager.random)
         limit = route.retry_buffer_limit_bytes
@@ -218,8 +219,9 @@ class Router:
             self.stream.info.add_flag("UH")
             self.stream.send_local_reply(503, NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
             return
-        self.host = self.waiting_on = host
-        connection = cluster.pool_of(host).acquire(self)
+        self.host = host
+        pool = self.waiting_on = cluster.pool_of(host)
+        connection = pool.acquire(self)
         if connection is not None:
             self.on_pool_ready(connection, host)
 
@@ -289,7 +291,7 @@ class Router:
         connection, waiting_on = self.connection, self.waiting_on
         if waiting_on is not None:
             self.waiting_on = None
-            self._cluster.pool_of(waiting_on).cancel(self)
+            waiting_on.cancel(self)
         self._end_exchange()
         if connection is not None:
             self._cluster.stats.rq_tx_reset.inc()
@@ -318,6 +320,7 @@ class Router:
         if self._retries is not None and self._retry_after_response(response):
             return
         self._response_started = True
+        self._retries = None
         self._held = []
         if info.first_upstream_rx_at is None or self.attempt > 1:
             info.first_upstream_rx_at = now

@@ -148,13 +148,6 @@ class Cluster:
             pool = host.pool = ConnectionPool(host, self.resources)
         return pool
 
-    def close_idle_connections(self, now: float) -> None:
-        """Close what has been idle for longer than the idle timeout; called now and then by a sweep."""
-        if self.settings.idle_timeout_s > 0:
-            for host in self.hosts:
-                if host.pool is not None:
-                    host.pool.close_idle(older_than=now - self.settings.idle_timeout_s)
-
     # --- within ---
 
     def _retire_pool(self, host: Host) -> None:

@@ -62,7 +62,17 @@ class ClusterResources:
 class ConnectionPool:
     """See the module. A connection is idle, or lent to one requester, or gone."""
 
-    __slots__ = ("_dials", "_tasks", "connections", "draining", "host", "idle", "resources", "waiting")
+    __slots__ = (
+        "_dials",
+        "_sweep",
+        "_tasks",
+        "connections",
+        "draining",
+        "host",
+        "idle",
+        "resources",
+        "waiting",
+    )
 
     def __init__(self, host: Host, resources: ClusterResources) -> None:
         self.host = host
@@ -75,6 +85,7 @@ class ConnectionPool:
         self.draining = False
         self._dials = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     def acquire(self, requester: Requester) -> Any:
         """An idle connection; or None, and the requester is called back (perhaps before this returns)."""
@@ -97,15 +108,19 @@ class ConnectionPool:
     def release(self, connection: Any, now: float) -> None:
         """Take back a connection whose exchange is complete; `now` is the loop's time."""
         settings = self.resources.settings
-        worn_out = 0 < settings.max_requests_per_connection <= connection.requests_started
-        if worn_out or self.draining:
+        if 0 < settings.max_requests_per_connection <= connection.requests_started:
             connection.close()
             return
         if self.waiting:
             self._serve_next(connection)
             return
+        if self.draining:
+            connection.close()
+            return
         connection.idle_since = now
         self.idle.append(connection)
+        if self._sweep is None and settings.idle_timeout_s > 0:
+            self._sweep = asyncio.get_running_loop().call_later(settings.idle_timeout_s, self._sweep_idle)
 
     def cancel(self, requester: Requester) -> None:
         """The requester no longer waits. A dial made for it goes on: the next one is glad of it."""
@@ -135,9 +150,21 @@ class ConnectionPool:
             connection.close()
 
     def drain(self) -> None:
-        """The host is gone: idle connections close now, lent ones when their exchange ends."""
+        """The host is gone: idle connections close now, the others when nobody waits for them any more."""
         self.draining = True
         self.close_idle()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def _sweep_idle(self) -> None:
+        """One timer for the pool, set again for the connection that has been idle longest."""
+        self._sweep = None
+        loop, limit_s = asyncio.get_running_loop(), self.resources.settings.idle_timeout_s
+        self.close_idle(older_than=loop.time() - limit_s)
+        if self.idle and limit_s > 0:
+            oldest = min(connection.idle_since for connection in self.idle)
+            self._sweep = loop.call_at(oldest + limit_s + 0.001, self._sweep_idle)
 
     # --- waiting and dialling ---
 

@@ -20,7 +20,6 @@ from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.cluster import Cluster, ClusterSettings, HostSpec
 from tests.data_plane.http.lab import Lines
 
-
 ANY = FilterChainMatch()
 
 
