@@ -218,4 +218,8 @@ def mask_log(line: str, running: Lab) -> str:
     line = line.replace(f"127.0.0.1:{running.port} ", "127.0.0.1:<proxy> ")
     line = line.replace(f'"127.0.0.1:{running.upstream.port}"', '"127.0.0.1:<up>"')
     line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:<eph>", line)
-    return re.sub(r'(" \d+ \d+) \d+ (\d+|-) "', r'\1 <ms> \2 "', line).replace("<ms> 0 ", "<ms> <ms> ")
+    return re.sub(
+        r'(" \d+ \d+) \d+ (\d+|-) "',
+        lambda found: f'{found[1]} <ms> {"-" if found[2] == "-" else "<ms>"} "',
+        line,
+    )

@@ -38,8 +38,8 @@ virtual_hosts:
     match: {{path: /delay/4}}
     route:
       cluster: up
-      timeout: 0.1s
-      retry_policy: {{retry_on: 5xx, num_retries: 9, per_try_timeout: 0.06s}}
+      timeout: 0.17s
+      retry_policy: {{retry_on: 5xx, num_retries: 9, per_try_timeout: 0.1s}}
   - {{name: stall-timeout, match: {{path: /stall}}, route: {{cluster: up, timeout: 0.1s}}}}
   - name: retry503
     match: {{path: /status/503/r}}
