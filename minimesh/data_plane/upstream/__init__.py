@@ -1,10 +1,12 @@
 """Clusters, their hosts, the choice among them, and the pools of connections to them.
 
-* `host`             one endpoint, alive across updates
-* `cluster`          settings of a cluster and its live state
-* `load_balancer`    pure choice of a host
-* `connection_pool`  idle connections, dialling, the queue and its limits
-* `resolver`         names to addresses for STRICT_DNS and LOGICAL_DNS
+* `cluster_settings`  what a cluster's configuration says
+* `cluster`           a live cluster
+* `host`              one endpoint, alive across updates
+* `load_balancer`     pure choice of a host
+* `connection_pool`   idle connections, dialling, the queue and its limits
+* `cluster_stats`     counters
 
-Knows no HTTP: a pool is handed its `connect` function.
+Knows no HTTP: a pool is handed its `connect` function. Knows no DNS either: whoever resolves names calls
+`Cluster.update_hosts`.
 """
