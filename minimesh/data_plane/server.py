@@ -79,6 +79,8 @@ class ProxyServer:
         self.configuration: LiveConfiguration
         #: Set when static resources are served and the admin API answers.
         self.started = asyncio.Event()
+        #: Set when the state is LIVE.
+        self.live = asyncio.Event()
         with _located(bootstrap):
             self._target = ads_target(bootstrap.message)
         self._stop = asyncio.Event()
@@ -92,7 +94,6 @@ class ProxyServer:
             log_files=self.log_files,
             access_log_override=self.options.access_log,
         )
-        self.stats.gauge("server.live")
         tasks: list[asyncio.Task[None]] = []
         try:
             with _signals(self):
@@ -158,7 +159,7 @@ class ProxyServer:
             await self.configuration.warmed()
         if self.state.value is not ServerState.DRAINING:
             self.state.set(ServerState.LIVE)
-            self.stats.gauge("server.live").set(1)
+            self.live.set()
             LOG.info("all dependencies initialized. starting workers")
 
     # --- ending ---
@@ -166,7 +167,6 @@ class ProxyServer:
     async def _drain(self) -> None:
         """No new connections; wait for requests under way, at most for the drain time."""
         self.state.set(ServerState.DRAINING)
-        self.stats.gauge("server.live").set(0)
         self.configuration.drain_listeners(self.options.drain_time_s)
         left = await self._wait_for_connections(self.options.drain_time_s)
         if left and not self._stop_now.is_set():
@@ -404,4 +404,9 @@ def _run(server: ProxyServer) -> None:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """uvloop where it is installed: some 5 % less CPU a request."""
-    return asyncio.new_event_loop
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return new_event_loop

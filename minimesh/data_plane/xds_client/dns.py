@@ -38,11 +38,12 @@ class DnsResolver:
         self._task.cancel()
 
     async def _run(self) -> None:
-        known: dict[DnsTarget, list[HostSpec]] = {}
+        targets = self._compiled.dns_targets
+        known: list[list[HostSpec]] = [[] for _ in targets]
         while True:
-            for target in self._compiled.dns_targets:
-                known[target] = await self._resolve(target) or known.get(target, [])
-            self._update([spec for specs in known.values() for spec in specs])
+            for index, target in enumerate(targets):
+                known[index] = await self._resolve(target) or known[index]
+            self._update([spec for specs in known for spec in specs])
             self.resolved.set()
             await asyncio.sleep(self._compiled.settings.dns_refresh_rate_s)
 
