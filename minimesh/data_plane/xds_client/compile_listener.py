@@ -158,7 +158,9 @@ def _real_addresses(
     addresses = context.address_map.bind_addresses(host, port)
     if message.name != _CAPTURING_LISTENER:
         return addresses
-    ports = [chain.match.destination_port for chain in chains if chain.match.destination_port]
+    destinations = (chain.match.destination_port for chain in chains)
+    # A chain for the listener's own port (istiod guards 15006 against loops) needs no second socket.
+    ports = [destination for destination in destinations if destination not in (None, 0, port)]
     return (*addresses, *context.address_map.capture_addresses(ports))
 
 
