@@ -84,6 +84,8 @@ class Mesh:
             self.process.send_signal(signal.SIGINT)
         code = self.process.wait(timeout=20)
         self._reader.join(timeout=5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return code
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
