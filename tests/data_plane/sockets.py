@@ -9,15 +9,39 @@ from contextlib import asynccontextmanager
 
 
 async def exchange(port: int, request: bytes = b"", path: str = "/", host: str = "127.0.0.1") -> bytes:
-    """Send a request (by default a plain GET that asks to close) and read until the end."""
+    """Send a request (by default a plain GET that asks to close) and read the response to its end."""
     async with asyncio.timeout(5):
         reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(request or f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode())
-            return await reader.read()
+            return await _response(reader)
         finally:
             writer.close()
             await writer.wait_closed()
+
+
+async def _response(reader: asyncio.StreamReader) -> bytes:
+    """A response by its content-length: after a local reply the server leaves closing to the client."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return head + await reader.readexactly(int(line.partition(b":")[2]))
+    if status_of(head) == 204:
+        return head
+    body = await reader.read()
+    return head + (_dechunked(body) if b"transfer-encoding: chunked" in head.lower() else body)
+
+
+def _dechunked(body: bytes) -> bytes:
+    parts = []
+    size, _, rest = body.partition(b"\r\n")
+    while length := int(size, 16):
+        parts.append(rest[:length])
+        size, _, rest = rest[length + 2 :].partition(b"\r\n")
+    return b"".join(parts)
 
 
 def status_of(response: bytes) -> int:

@@ -201,7 +201,8 @@ def server_info(bootstrap: Any, state: StateHolder) -> Any:
     options.service_node, options.service_cluster = bootstrap.node.id, bootstrap.node.cluster
     for duration in (options.file_flush_interval, options.drain_time, options.parent_shutdown_time):
         duration.SetInParent()
-    return to_dict(message, everything=True)
+    # A field newer than the generated messages.
+    return {**to_dict(message, everything=True), "hot_restart_initializing": False}
 
 
 def memory() -> Any:
