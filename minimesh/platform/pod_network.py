@@ -147,6 +147,22 @@ class AddressNetwork:
         raise NoAddressLeftError("every 127.10.x.0/24 is in use by another mesh")
 
 
+class ContainerNetwork:
+    """The network namespace of a container, which is one pod: nothing is mapped, localhost is its own."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def allocate(self, ports: Collection[int], *, fixed: Mapping[int, int] | None = None) -> PodAddress:
+        return PodAddress(self._address, "127.0.0.1")
+
+    def release(self, address: PodAddress) -> None:
+        """The container's address goes with the container."""
+
+    def close(self) -> None:
+        """Nothing was claimed."""
+
+
 class MappedNetwork:
     """All pods on 127.0.0.1, each configured port on a real port of its own."""
 

@@ -59,6 +59,8 @@ class RuntimeSettings:
     xds_address: str
     ingress_port: int = GATEWAY_HTTP_PORT
     inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    extra_metadata: Mapping[str, object] = field(default_factory=dict)
+    """More node metadata for every proxy."""
 
 
 class PodRuntime:
@@ -242,6 +244,7 @@ class PodRuntime:
             address,
             xds_address=self._settings.xds_address,
             also_bind=(LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
+            extra_metadata=self._settings.extra_metadata,
         )
         request = ProcessRequest(
             name="proxy",
