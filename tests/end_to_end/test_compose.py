@@ -103,7 +103,8 @@ class ComposeMesh:
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeMesh]:
     composed = ComposeMesh(tmp_path_factory.mktemp("compose"))
     try:
-        composed.compose("up", "--detach", "--build")
+        composed.compose("build")
+        composed.compose("up", "--detach")
         wait_until(
             lambda: "V2" in composed.curl("-H", "Host:gs.xebia.com", "localhost:8080/"), "V2", START_LIMIT_S
         )
