@@ -201,8 +201,11 @@ def server_info(bootstrap: Any, state: StateHolder) -> Any:
     options.service_node, options.service_cluster = bootstrap.node.id, bootstrap.node.cluster
     for duration in (options.file_flush_interval, options.drain_time, options.parent_shutdown_time):
         duration.SetInParent()
-    # A field newer than the generated messages.
-    return {**to_dict(message, everything=True), "hot_restart_initializing": False}
+    info = to_dict(message, everything=True)
+    # Fields that are newer than the generated messages.
+    info["hot_restart_initializing"] = False
+    info["command_line_options"].update(file_flush_min_size=0, log_stacktrace_single_entry=False)
+    return info
 
 
 def memory() -> Any:

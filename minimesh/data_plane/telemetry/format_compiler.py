@@ -140,16 +140,21 @@ def _add_items(source: _Source, brackets: str, items: list[tuple[str | None, Any
 
 def _add_json_string(source: _Source, text: str) -> None:
     single = _only_operator(text)
-    if single is not None:
+    if single is None:
+        _add_mixed_string(source, text, "-")
+    else:
         source.field(_as_json(single), {**single.bindings, "json_text": json_text, "json_of": _json_of})
-        return
+
+
+def _add_mixed_string(source: _Source, text: str, empty: str) -> None:
+    """Text and operators in one JSON string; every value is escaped for itself, as Envoy does."""
     source.literal('"')
     for part in parse_format(text):
         if isinstance(part, str):
             source.literal(json.dumps(part, ensure_ascii=False)[1:-1])
         else:
             found = expression(part)
-            as_text = _as_text(found, "-")
+            as_text = _as_text(found, empty)
             inner = as_text if found.kind == "number" else f"json_text({as_text})[1:-1]"
             source.field(inner, {**found.bindings, "json_text": json_text, "plain": _plain})
     source.literal('"')
@@ -192,6 +197,8 @@ def _escaped(byte: int) -> str:
 
 def _json_of(value: Any) -> str:
     """JSON of any value, on one line, keys sorted."""
+    if isinstance(value, _RenderedJson):
+        return value
     if isinstance(value, str):
         return json_text(value)
     if isinstance(value, Mapping):
@@ -221,8 +228,21 @@ def _sparse(template: Any) -> _Sparse:
         return lambda info: [found for item in items if (found := item(info)) is not None]
     if isinstance(template, str):
         single = _only_operator(template)
-        return compile_text_format(template, omit_empty_values=True) if single is None else _value(single)
+        return _sparse_mixed_string(template) if single is None else _value(single)
     return lambda info: template
+
+
+class _RenderedJson(str):
+    """Text that is JSON already."""
+
+    __slots__ = ()
+
+
+def _sparse_mixed_string(text: str) -> _Sparse:
+    source = _Source()
+    _add_mixed_string(source, text, "")
+    render = source.compile()
+    return lambda info: _RenderedJson(render(info))
 
 
 def _sparse_object(template: Mapping[str, Any]) -> _Sparse:

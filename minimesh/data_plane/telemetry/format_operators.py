@@ -94,9 +94,13 @@ def _ms_between(start: str, end: str) -> Expression:
     return Expression(f"ms_between(i.{start}, i.{end})", kind="number", bindings={"ms_between": ms_between})
 
 
+#: Differences of floats fall short of a whole millisecond by less than this (in milliseconds).
+_ROUNDING = 1e-6
+
+
 def ms_between(start: float | None, end: float | None) -> int | None:
     """Whole milliseconds from one moment to another (seconds); None when either never came."""
-    return None if start is None or end is None else int((end - start) * 1000)
+    return None if start is None or end is None else int((end - start) * 1000 + _ROUNDING)
 
 
 def _host_of(attribute: str) -> Expression:
@@ -174,7 +178,7 @@ _LONG_FLAGS = Expression("long_flags(i.response_flags)", bindings={"long_flags":
 # Envoy's text for a request without flags is "-" even in JSON, where other absent facts are null.
 _FLAGS = Expression("(i.response_flags or '-')", nullable=False)
 _DURATION = Expression(
-    "(int((t - i.started_at) * 1000) if (t := i.completed_at) is not None else None)", kind="number"
+    "(int((t - i.started_at) * 1000 + 1e-6) if (t := i.completed_at) is not None else None)", kind="number"
 )
 _TLS_FACTS = (
     "TLS_SESSION_ID", "TLS_CIPHER", "TLS_VERSION", "PEER_FINGERPRINT_256", "PEER_FINGERPRINT_1",

@@ -90,7 +90,7 @@ _TAGS = tuple(
     (re.compile(pattern), label)
     for pattern, label in (
         (r"^cluster\.(.+?)\.(?=(?:upstream_|circuit_breakers\.|membership_|lb_|update_|assignment_|external\.|internal\."
-         r"|default\.|version$|max_host_weight|retry_|bind_errors|original_dst|warming|outlier|health_check))",
+         r"|version$|max_host_weight|retry_|bind_errors|original_dst|warming|outlier|health_check))",
          "envoy_cluster_name"),
         (r"^http\.(.+?)\.(?:downstream_|rq_|passthrough|tracing|no_route|no_cluster|rds|fault|user_agent)",
          "envoy_http_conn_manager_prefix"),

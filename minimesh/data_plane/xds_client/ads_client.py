@@ -64,6 +64,7 @@ class AdsClient:
         self._client = Client(node)
         self._waiting_for: set[str] = set()
         self._complained = False
+        self._reported_notices = 0
         for type_url, wanted in ((CLUSTER_TYPE_URL, want_clusters), (LISTENER_TYPE_URL, want_listeners)):
             if wanted:
                 self._client.subscribe_all(type_url)
@@ -136,6 +137,7 @@ class AdsClient:
             return self._rejected(response, str(error))
         except Exception as error:  # a mistake of ours must not cost the configuration in force
             return self._rejected(response, f"internal error: {type(error).__name__}: {error}")
+        self._report_notices()
         requests = [*self._new_subscriptions(response.type_url)]
         try:
             requests.append(self._client.accept(response))
@@ -159,6 +161,13 @@ class AdsClient:
             ROUTE_TYPE_URL: self.configuration.update_routes,
         }[response.type_url]
         update(messages, response.version_info)
+
+    def _report_notices(self) -> None:
+        """What was taken but is not acted on: each once."""
+        notices = self.configuration.context.notices
+        for notice in notices[self._reported_notices :]:
+            self._report(notice)
+        self._reported_notices = len(notices)
 
     def _rejected(self, response: Any, reason: str) -> list[Any]:
         short = SHORT_TYPE_NAMES.get(response.type_url, response.type_url)

@@ -104,18 +104,16 @@ class CompiledCluster:
         return (settings.service_name or settings.name) if settings.discovery is Discovery.EDS else ""
 
 
-def compile_cluster(
-    message: Any, context: CompileContext, path: str = "", *, strict: bool
-) -> CompiledCluster:
-    """One Cluster. `strict`: refuse what can only be simulated in part. Raises CompileError."""
+def compile_cluster(message: Any, context: CompileContext, path: str = "") -> CompiledCluster:
+    """One Cluster. Raises CompileError."""
     refuse_unsupported(message, path, _CLUSTER | _NOT_SIMULATED)
     for field in _NOT_SIMULATED:
         if field in {descriptor.name for descriptor, _ in message.ListFields()}:
-            context.not_simulated(join(path, field), f"{field} of cluster {message.name!r}", strict=strict)
+            context.not_simulated(join(path, field), f"{field} of cluster {message.name!r}")
     if not message.name:
         raise CompileError(join(path, "name"), "must not be empty")
     discovery = _discovery(message, path)
-    settings = _settings(message, discovery, path, context, strict=strict)
+    settings = _settings(message, discovery, path, context)
     assignment, where = message.load_assignment, join(path, "load_assignment")
     if discovery is Discovery.STATIC:
         return CompiledCluster(message, settings, hosts=compile_load_assignment(assignment, where))
@@ -142,15 +140,13 @@ def _discovery(message: Any, path: str) -> Discovery:
     return _DISCOVERIES[name]
 
 
-def _settings(
-    message: Any, discovery: Discovery, path: str, context: CompileContext, *, strict: bool
-) -> ClusterSettings:
+def _settings(message: Any, discovery: Discovery, path: str, context: CompileContext) -> ClusterSettings:
     connect_timeout_s = optional_seconds(message, "connect_timeout", path)
     settings = ClusterSettings(
         name=message.name,
         alt_stat_name=message.alt_stat_name,
         discovery=discovery,
-        lb_policy=_lb_policy(message, path, context, strict=strict),
+        lb_policy=_lb_policy(message, path, context),
         connect_timeout_s=5.0 if connect_timeout_s is None else connect_timeout_s,
         circuit_breakers=_circuit_breakers(message),
         panic_threshold_percent=_panic_threshold(message),
@@ -180,11 +176,11 @@ def _settings(
     return _with_http_options(settings, message, path)
 
 
-def _lb_policy(message: Any, path: str, context: CompileContext, *, strict: bool) -> LoadBalancerPolicy:
+def _lb_policy(message: Any, path: str, context: CompileContext) -> LoadBalancerPolicy:
     name = message.LbPolicy.Name(message.lb_policy)
     policy = _POLICIES.get(name)
     if policy is None:
-        context.not_simulated(join(path, "lb_policy"), f"{name} of cluster {message.name!r}", strict=strict)
+        context.not_simulated(join(path, "lb_policy"), f"{name} of cluster {message.name!r}")
         return LoadBalancerPolicy.LEAST_REQUEST
     return policy
 

@@ -28,17 +28,19 @@ class CompileContext:
     """The holder that RDS fills for a route configuration's name."""
     access_log_override: str = ""
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
+    strict: bool = False
+    """Refuse what can only be simulated in part: the user wrote it for this proxy, in a file."""
     notices: list[str] = field(default_factory=list)
     """Configuration taken but not acted on, for the log."""
 
-    def not_simulated(self, path: str, what: str, *, strict: bool) -> None:
-        """Refuse `what` by name where the user wrote it for this proxy; take note where a mesh sent it.
+    def not_simulated(self, path: str, what: str) -> None:
+        """Refuse `what` by name if `strict`; else take note, once.
 
         A control plane writes for every proxy of the mesh at once: refusing a cluster's outlier detection
         would keep all clusters from being updated.
         """
-        if strict:
+        if self.strict:
             raise CompileError(path, f"{what}: not supported")
-        notice = f"{path}: {what}: accepted, not simulated"
+        notice = f"{what}: accepted, not simulated"
         if notice not in self.notices:
             self.notices.append(notice)

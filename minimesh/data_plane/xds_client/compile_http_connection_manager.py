@@ -19,7 +19,7 @@ from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_http_filters import (
     compile_http_filters,
-    compile_route_filter_config,
+    route_filter_compiler,
 )
 from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
 from minimesh.data_plane.xds_client.route_environment import by_number, optional_seconds
@@ -129,7 +129,7 @@ def _route_config(message: Any, path: str, context: CompileContext) -> tuple[Rou
             context.clusters,
             find_cluster=context.find_cluster,
             compile_format=value_formatter,
-            compile_filter_config=compile_route_filter_config,
+            compile_filter_config=route_filter_compiler(context),
             validate_clusters=True,
         )
     except CompileError as error:

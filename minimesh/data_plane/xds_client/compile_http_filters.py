@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from minimesh.data_plane.http.interfaces import Filter
+from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
 _ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
-#: Filters that only count, of which nothing a client sees depends, and those that act by route alone.
-_COUNTING_TYPES = {
+#: Filters that only count, and those that do nothing unless a route tells them to.
+_INERT_TYPES = {
     m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name,
     m.cors_pb2.Cors.DESCRIPTOR.full_name,
     m.fault_pb2.HTTPFault.DESCRIPTOR.full_name,
@@ -44,15 +45,22 @@ def compile_http_filters(messages: Sequence[Any], path: str) -> CompiledFilters:
     return CompiledFilters(tuple(filters), _suppresses_envoy_headers(messages[last], f"{path}[{last}]"))
 
 
-def compile_route_filter_config(name: str, config: Any) -> object:
-    """The configuration of one filter for one route (a hook of `compile_route_configuration`)."""
-    kind = config.TypeName()
-    compile_kind = _ROUTE_TYPES.get(kind)
-    if compile_kind is None:
-        raise CompileError("", f"filter {name!r} ({kind}): not supported")
-    message = compile_kind[0]()
-    config.Unpack(message)
-    return compile_kind[1](message)
+def route_filter_compiler(context: CompileContext) -> Callable[[str, Any], object]:
+    """The hook of `compile_route_configuration` for configurations of filters on single routes."""
+
+    def compile_config(name: str, config: Any) -> object:
+        kind = config.TypeName()
+        known = _ROUTE_TYPES.get(kind)
+        if known is not None:
+            message = known[0]()
+            config.Unpack(message)
+            return known[1](message)
+        if kind not in _INERT_TYPES:
+            raise CompileError("", f"filter {name!r} ({kind}): not supported")
+        context.not_simulated("", f"filter {name!r} on a route")
+        return None
+
+    return compile_config
 
 
 def _is_router(message: Any) -> bool:
@@ -63,7 +71,7 @@ def _is_router(message: Any) -> bool:
 
 def _compile(message: Any, path: str) -> list[Filter]:
     kind = message.typed_config.TypeName()
-    if kind in _COUNTING_TYPES:
+    if kind in _INERT_TYPES:
         return []
     known = _FILTER_TYPES.get(kind)
     if known is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from minimesh.data_plane.network.address_map import AddressMap
@@ -35,7 +35,7 @@ from minimesh.data_plane.xds_client.compile_cluster import (
 )
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http_filters import compile_route_filter_config
+from minimesh.data_plane.xds_client.compile_http_filters import route_filter_compiler
 from minimesh.data_plane.xds_client.compile_listener import CompiledListener, compile_listener
 from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
 from minimesh.data_plane.xds_client.dns import DnsResolver
@@ -174,14 +174,15 @@ class LiveConfiguration:
 
         Raises CompileError with the field's path from the root of the bootstrap, or OSError.
         """
+        static = replace(self.context, strict=True)
         for index, cluster in enumerate(message.clusters):
             where = f"{path}.clusters[{index}]"
             if cluster.name in self.clusters:
                 raise CompileError(f"{where}.name", f"cluster {cluster.name!r} is there twice")
-            compiled = compile_cluster(cluster, self.context, where, strict=True)
+            compiled = compile_cluster(cluster, static, where)
             self._apply_cluster(compiled, version="", static=True)
         listeners = [
-            compile_listener(listener, self.context, f"{path}.listeners[{index}]")
+            compile_listener(listener, static, f"{path}.listeners[{index}]")
             for index, listener in enumerate(message.listeners)
         ]
         for live in list(self.clusters.values()):
@@ -198,7 +199,7 @@ class LiveConfiguration:
             messages,
             "cluster",
             version,
-            lambda message: compile_cluster(message, self.context, strict=False),
+            lambda message: compile_cluster(message, self.context),
         )
         wanted = {each.settings.name for each in compiled}
         for each in compiled:
@@ -364,7 +365,7 @@ class LiveConfiguration:
             self._handle,
             find_cluster=self._find_cluster,
             compile_format=value_formatter,
-            compile_filter_config=compile_route_filter_config,
+            compile_filter_config=route_filter_compiler(self.context),
             version=version,
         )
 
