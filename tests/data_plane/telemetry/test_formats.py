@@ -161,7 +161,7 @@ def test_the_default_line_of_a_routed_request() -> None:
     info.x_forwarded_for, info.user_agent, info.request_id = "10.0.0.1", "t", "an-id"
     info.upstream_host, info.upstream_cluster = (
         "127.0.0.1:19001",
-        "outbound|8000||up.default.svc.cluster.local",
+        "outbound|8000||up",
     )
     info.upstream_local_address, info.downstream_remote_address = "127.0.0.1:5", "127.0.0.1:6"
     info.route_name = "one"
