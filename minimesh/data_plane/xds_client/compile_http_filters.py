@@ -17,6 +17,7 @@ _ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
 _INERT_TYPES = {
     m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name,
     m.cors_pb2.Cors.DESCRIPTOR.full_name,
+    m.cors_pb2.CorsPolicy.DESCRIPTOR.full_name,
     m.fault_pb2.HTTPFault.DESCRIPTOR.full_name,
 }
 
