@@ -151,8 +151,7 @@ class Pod:
 
     def _annotations(self) -> dict[str, str]:
         annotations = dict(self.workload.metadata.annotations)
-        ports = {port: self.address.real_port(port) for port in self.workload.container_ports}
-        mapped = {port: real for port, real in ports.items() if port != real}
+        mapped = {port: real for port, real in self.address.port_map.items() if port != real}
         if mapped:
             annotations[PORT_MAP_ANNOTATION] = port_map_text(mapped)
         return annotations

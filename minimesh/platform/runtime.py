@@ -35,6 +35,7 @@ from minimesh.platform.workloads import (
     plan,
     pod_labels,
     random_suffix,
+    service_target_ports,
     workloads,
 )
 
@@ -159,7 +160,8 @@ class PodRuntime:
     def _create(self, workload: Workload, name: str, snapshot: Snapshot) -> None:
         programs = {c.name: self._program(c) for c in workload.spec.containers}
         listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
-        address = self._allocate(workload, {*workload.container_ports, *listening})
+        ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
+        address = self._allocate(workload, ports)
         facts = _facts(workload, name, address)
         owner = snapshot.get(workload.owner)
         plans: list[ContainerPlan] = []

@@ -137,6 +137,19 @@ def random_suffix(random_bytes: bytes) -> str:
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in random_bytes[:5])
 
 
+def service_target_ports(workload: Workload, snapshot: Snapshot) -> frozenset[int]:
+    """The port numbers under which Services lead to the workload's pods, declared by a container or not."""
+    labels = pod_labels(workload)
+    return frozenset(
+        port.target_port or port.port
+        for service in snapshot.by_kind("Service")
+        if service.namespace == workload.namespace and service.spec.selector
+        if service.spec.selector.items() <= labels.items()
+        for port in service.spec.ports
+        if not isinstance(port.target_port, str)
+    )
+
+
 def pod_labels(workload: Workload) -> dict[str, str]:
     """The labels of the workload's pods."""
     labels = dict(workload.metadata.labels)

@@ -1,6 +1,6 @@
 """Meshes shared by the end-to-end tests: starting one takes a second, so reading tests share it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,8 @@ def start_mesh(tmp_path: Path) -> Iterator[Callable[..., Mesh]]:
     """Start a mesh over the named labs for one test alone."""
     meshes: list[Mesh] = []
 
-    def start(*labs: str) -> Mesh:
-        mesh = Mesh(tmp_path, labs)
+    def start(*labs: str, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> Mesh:
+        mesh = Mesh(tmp_path, labs, options, prefix)
         meshes.append(mesh)
         mesh.console_line(r"curl ")
         return mesh

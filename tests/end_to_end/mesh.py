@@ -54,7 +54,10 @@ def minimesh(*arguments: str, state: Path, timeout_s: float = 30) -> subprocess.
 class Mesh:
     """A running `minimesh up` over copies of the given labs."""
 
-    def __init__(self, folder: Path, labs: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, labs: Sequence[str], options: Sequence[str] = (), prefix: Sequence[str] = ()
+    ) -> None:
+        """`options`: more options of `up`; `prefix`: a command that runs it, say with fewer privileges."""
         self.state = folder / "state"
         self.configs = folder / "configs"
         for lab in labs:
@@ -63,7 +66,11 @@ class Mesh:
         self.port = free_port()
         self.console: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "minimesh", "up", *self.labs, "--ingress-port", str(self.port)],
+            [
+                *prefix,
+                *(sys.executable, "-m", "minimesh", "up", *self.labs),
+                *("--ingress-port", str(self.port), *options),
+            ],
             cwd=REPOSITORY,
             env={**os.environ, "MINIMESH_STATE": str(self.state)},
             stdout=subprocess.PIPE,

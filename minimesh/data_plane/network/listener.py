@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import itertools
+import logging
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -152,6 +153,7 @@ class ListenerStats:
         self.no_filter_chain_match = store.counter(prefix + "no_filter_chain_match")
 
 
+_LOG = logging.getLogger("minimesh.listener")
 _connection_ids = itertools.count(1)
 
 
@@ -242,8 +244,15 @@ class Listener:
         opened: list[BindAddress] = []
         try:
             for address in addresses:
-                self._sockets[address] = _listen(address, self.settings)
-                opened.append(address)
+                try:
+                    self._sockets[address] = _listen(address, self.settings)
+                except PermissionError as error:
+                    if address.original_port is None:
+                        raise
+                    # A redirect needs no privilege: the listener must not fail with its stand-in.
+                    _LOG.warning("%s; port %d refuses connections", error, address.original_port)
+                else:
+                    opened.append(address)
         except OSError:
             for address in opened:
                 self._close(address)
