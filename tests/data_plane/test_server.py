@@ -55,11 +55,14 @@ static_resources:
 """
 
 
-def static_cluster(name: str, port: int, kind: str = "STATIC", host: str = "127.0.0.1") -> str:
+def static_cluster(
+    name: str, port: int, kind: str = "STATIC", host: str = "127.0.0.1", options: str = ""
+) -> str:
     address = f"{{socket_address: {{address: {host}, port_value: {port}}}}}"
     return (
         f"{{name: {name}, type: {kind}, load_assignment: {{cluster_name: {name}, endpoints: "
-        f"[{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]}}}}"
+        f"[{{lb_endpoints: [{{endpoint: {{address: {address}}}}}]}}]}}"
+        f"{', ' if options else ''}{options}}}"
     )
 
 

@@ -340,6 +340,7 @@ class LiveConfiguration:
         if live.resolver is not None:
             live.resolver.close()
         live.cluster.close()
+        self.stats.remove(f"cluster.{live.compiled.settings.alt_stat_name or name}.")
         if live.compiled.eds_name not in self.endpoint_names:
             self.endpoints.pop(live.compiled.eds_name, None)
 

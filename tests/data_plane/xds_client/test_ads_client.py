@@ -184,3 +184,53 @@ async def test_the_configuration_outlives_the_control_plane_and_follows_its_succ
                 await successor.reaction("EDS")
                 assert client.connected
                 assert body_of(await exchange(port)) == b"two"
+
+
+async def test_no_request_fails_while_configuration_changes() -> None:
+    async with upstream(b"one") as first, upstream(b"two") as second, control_plane() as plane:
+        port = await _serve(plane, first)
+        plane.resources["CDS"].append(cluster("other"))
+        plane.resources["EDS"].append(endpoints("other", second))
+        async with following(plane.port):
+            await plane.reaction("RDS")
+            changing = asyncio.create_task(_push_weights(plane))
+            answers = []
+            while not changing.done():
+                answers.append(await exchange(port))
+            await changing
+            assert {status_of(answer) for answer in answers} == {200}
+            assert body_of(await exchange(port)) == b"two"
+
+
+async def _push_weights(plane: ControlPlane) -> None:
+    """From all to one cluster to all to the other, and new listener settings on the way."""
+    for weight in range(0, 101, 10):
+        shares = [{"name": "up", "weight": 100 - weight}, {"name": "other", "weight": weight}]
+        split = {"weighted_clusters": {"clusters": [share for share in shares if share["weight"]]}}
+        await plane.push("RDS", [routes("r", "", route=split)])
+        await plane.reaction("RDS")
+        changed = m.listener_pb2.Listener()
+        changed.CopyFrom(plane.resources["LDS"][0])
+        changed.tcp_backlog_size.value = 100 + weight
+        await plane.push("LDS", [changed])
+        await plane.reaction("LDS")
+
+
+async def test_what_is_not_simulated_is_said_once_and_does_not_hold_up_the_rest() -> None:
+    async with control_plane() as plane:
+        plane.resources = {"CDS": [cluster("a", outlier_detection={}), cluster("b", lb_policy="MAGLEV")]}
+        said: list[str] = []
+        configuration = LiveConfiguration(StatsStore())
+        client = AdsClient(configuration, m.base_pb2.Node(), "127.0.0.1", plane.port, report=said.append)
+        task = asyncio.create_task(client.run())
+        await plane.reaction("CDS")
+        await plane.push("CDS", plane.resources["CDS"])
+        assert (await plane.reaction("CDS")).reaction is Reaction.ACKED
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        configuration.close()
+        assert said == [
+            "outlier_detection of cluster 'a': accepted, not simulated",
+            "MAGLEV of cluster 'b': accepted, not simulated",
+        ]
