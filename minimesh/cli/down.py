@@ -14,6 +14,7 @@ from minimesh.platform.state import Run, StateFolder
 
 ORDERLY_END_LIMIT_S = 15.0
 FORCED_END_LIMIT_S = 5.0
+EXIT_LIMIT_S = 1.0
 _LOOK_INTERVAL_S = 0.02
 
 
@@ -26,10 +27,10 @@ def down() -> None:
         return
     run = _wait_for_run(state)
     _signal(run.pid, signal.SIGTERM)
-    if not _ends(state, ORDERLY_END_LIMIT_S):
+    if not _ends(state, run.pid, ORDERLY_END_LIMIT_S):
         # The pod parent ends all pods when its mesh is gone.
         _signal(run.pid, signal.SIGKILL)
-        if not _ends(state, FORCED_END_LIMIT_S):
+        if not _ends(state, run.pid, FORCED_END_LIMIT_S):
             raise Refusal(f"process {run.pid} does not end", f"Look at it: ps -fp {run.pid}")
     click.echo("The mesh has stopped.")
 
@@ -53,10 +54,22 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _ends(state: StateFolder, limit_s: float) -> bool:
+def _ends(state: StateFolder, pid: int, limit_s: float) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if not state.is_held():
+            _wait_for_exit(pid)
             return True
         time.sleep(_LOOK_INTERVAL_S)
     return False
+
+
+def _wait_for_exit(pid: int) -> None:
+    """The folder is given up just before the process ends; whoever started it may never ask how."""
+    deadline = time.monotonic() + EXIT_LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(_LOOK_INTERVAL_S)
