@@ -29,6 +29,12 @@ def read_document(
     _Document(file, first_line, diagnostics).read(node, resources)
 
 
+ENVOY_BOOTSTRAP_FIELDS = frozenset(
+    {"static_resources", "dynamic_resources", "staticResources", "dynamicResources"}
+)
+"""What tells Envoy's own configuration from a Kubernetes document."""
+
+
 class _Document:
     """One document, its fields read by `self.fields`."""
 
@@ -87,6 +93,10 @@ class _Document:
         return str(node.value)
 
     def _missing_type(self, node: Node, entries: Mapping[str, Node], missing: str, kind: str) -> None:
+        if missing == "kind" and not ENVOY_BOOTSTRAP_FIELDS.isdisjoint(entries):
+            message = "is missing: this is an Envoy bootstrap file; run it with `minimesh proxy -c`"
+            self.fields.error(node, "missing-field", missing, message)
+            return
         remedy = "say what the document is, for example `kind: VirtualService`"
         if missing == "apiVersion":
             versions = sorted({version for version, name in DECODED if name == kind})
@@ -142,7 +152,7 @@ class _Document:
             # A rule about what could not be read, or about what encloses it, would only report an echo.
             if not any(_related(finding.path, path) for path in refused):
                 self._finding(source, finding)
-        for path in not_simulated(kind.name, self.fields.places):
+        for path in not_simulated(kind.name, (path for path in self.fields.places if path not in refused)):
             self._finding(source, Finding(path, "not-simulated", "accepted, not simulated", Severity.INFO))
         if resource.name:
             yield resource

@@ -290,3 +290,17 @@ def test_nesting_without_end_and_aliases_without_end_are_refused() -> None:
     wide = errors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" + bomb)
     assert "deep" in deep[0].message
     assert wide
+
+
+def test_an_unknown_field_is_not_also_called_accepted() -> None:
+    decoded = decode(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\n"
+        "spec: {hosts: [a.com], gateway: [gs], http: [{directResponse: {status: 200}}]}\n",
+        "x.yaml",
+    )
+    assert [(one.severity, one.field) for one in decoded.diagnostics] == [("error", "spec.gateway")]
+
+
+def test_an_envoy_file_among_the_manifests_is_recognised() -> None:
+    decoded = decode("static_resources: {}\n", "envoy.yaml")
+    assert "minimesh proxy -c" in decoded.diagnostics[0].message
