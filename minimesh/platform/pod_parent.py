@@ -266,11 +266,9 @@ def _redirect_output(log_path: str) -> None:
     for descriptor in (log, nothing):
         if descriptor > 2:
             os.close(descriptor)
-    # A Python program's lines are to appear as they are printed, as on a terminal.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True)
+    # New text layers: whatever the old ones were, lines are to appear as they are printed, as on a terminal.
+    sys.stdout = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _die_with_parent(parent_pid: int) -> None:
