@@ -55,7 +55,8 @@ def serve(application: WSGIApplication, host: str, port: int, *, threads: int, s
     except OSError as error:
         print(f"cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
         return 1
-    print(f"listening on {host}:{port}", flush=True)
+    # The effective port: port 0 takes any free one.
+    print(f"listening on {host}:{server.effective_port}", flush=True)
     server.run()
     return 0
 
