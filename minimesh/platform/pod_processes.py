@@ -92,7 +92,10 @@ class PodProcesses:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def start(self, wanted: ProcessRequest) -> PodProcess:
-        """Start a process and return once it exists. PodParentGoneError when nothing can be started."""
+        """Start a process and return once it exists. PodParentGoneError when nothing can be started.
+
+        Who is cancelled while waiting leaves no process behind.
+        """
         process = PodProcess(self, f"{wanted.name}#{next(self._numbers)}")
         if self.parent_gone is None or self.parent_gone.done():
             raise PodParentGoneError
@@ -108,7 +111,11 @@ class PodProcesses:
                 "log": wanted.log_path,
             }
         )
-        await process.started
+        try:
+            await asyncio.shield(process.started)
+        except asyncio.CancelledError:
+            process.send_signal(signal.SIGKILL)
+            raise
         return process
 
     def request(self, message: Mapping[str, object]) -> None:

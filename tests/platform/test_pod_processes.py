@@ -135,6 +135,23 @@ async def test_many_processes_start_at_once(processes: PodProcesses, tmp_path: P
 
 
 @on_linux
+async def test_a_start_that_is_given_up_leaves_no_process_and_harms_no_other(
+    processes: PodProcesses, pod_parent: PodParentHandle, tmp_path: Path
+) -> None:
+    given_up = asyncio.create_task(processes.start(request(tmp_path, "stubborn")))
+    await asyncio.sleep(0)  # the request is on its way, its answer is not here yet
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    assert given_up.cancelled()
+    other = await processes.start(request(tmp_path, "wait"))
+    children = Path(f"/proc/{pod_parent.pid}/task/{pod_parent.pid}/children")
+    async with asyncio.timeout(5):
+        while children.read_text().split() != [str(other.started.result())]:  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.005)
+    assert await other.stop(grace_s=5) == -signal.SIGTERM
+
+
+@on_linux
 async def test_what_a_process_left_running_ends_with_it(processes: PodProcesses, tmp_path: Path) -> None:
     process = await processes.start(request(tmp_path, None, "sh", "-c", "sleep 60 & echo $!"))
     await process.exit
