@@ -45,10 +45,12 @@ class ConnectionManagerStats:
 class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
-    __slots__ = ("_date", "_date_second", "config", "random", "request_ids", "stats")
+    __slots__ = ("_date", "_date_second", "config", "random", "request_ids", "standing_filters", "stats")
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
         self.config = config
+        #: The filters for routes that configure none.
+        self.standing_filters = tuple(each for each in config.filters if not each.by_route)
         self.stats = ConnectionManagerStats(config)
         self.request_ids = RequestIds()
         # Chances of weights and fractions, no secrets.

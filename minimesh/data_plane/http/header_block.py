@@ -15,7 +15,11 @@ Field = tuple[str, str]
 #: Names whose values somebody asks for on every message, or whose repetitions are joined into one line.
 WELL_KNOWN = frozenset(
     {
-        "accept", "accept-encoding", "authorization", "cache-control", "connection", "content-length",
+        "accept", "accept-encoding", "access-control-allow-credentials", "access-control-allow-headers",
+        "access-control-allow-methods", "access-control-allow-origin",
+        "access-control-allow-private-network", "access-control-expose-headers", "access-control-max-age",
+        "access-control-request-method", "access-control-request-private-network", "authorization",
+        "cache-control", "connection", "content-length",
         "content-type", "date", "expect", "grpc-timeout", "host", "http2-settings", "keep-alive", "origin",
         "proxy-connection", "server", "te", "traceparent", "transfer-encoding", "upgrade", "user-agent",
         "via", "x-envoy-attempt-count", "x-envoy-decorator-operation", "x-envoy-downstream-service-cluster",

@@ -29,15 +29,22 @@ class FilterStatus(Enum):
     """What happens after a filter has seen a request."""
 
     CONTINUE = "continue"
-    #: The filter has answered (`stream.send_local_reply`) or will call `stream.continue_request()` later.
+    #: The filter has answered (`stream.send_local_reply`), or will call `stream.continue_request()` later
+    #: (see `stream.wait`).
     STOP = "stop"
 
 
 class Filter(Protocol):
-    """One HTTP filter, made when configuration arrives and shared by all streams: no stream's state in it."""
+    """One HTTP filter, made when configuration arrives and shared by all streams: no stream's state in it.
+
+    What it has to remember of a stream it keeps in `stream.filter_state` under its name.
+    """
 
     name: str
     """The name under which routes configure it (`typed_per_filter_config`)."""
+
+    by_route: bool
+    """Acts on nothing but routes that configure it: a stream on any other route never sees the filter."""
 
     def on_request(self, stream: Stream) -> FilterStatus:
         """Called with a complete head and a chosen route, before the router."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from string import punctuation
+from urllib.parse import quote
+
 from minimesh.data_plane.http.header_block import Field
 from minimesh.data_plane.http.http1 import REASONS
 from minimesh.data_plane.http.interfaces import ResetReason
@@ -10,6 +13,19 @@ from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
 NO_HEALTHY_UPSTREAM = b"no healthy upstream"
 REQUEST_TIMEOUT = b"upstream request timeout"
 OVERLOADED: Field = ("x-envoy-overloaded", "true")
+_GRPC_INTERNAL, _GRPC_UNAVAILABLE, _GRPC_UNKNOWN = 13, 14, 2
+#: gRPC escapes only what is not printable ASCII, and the sign of the escape itself.
+_UNQUOTED = punctuation.replace("%", "") + " "
+_GRPC_STATUS_OF = {
+    400: _GRPC_INTERNAL,
+    401: 16,
+    403: 7,
+    404: 12,
+    429: _GRPC_UNAVAILABLE,
+    502: _GRPC_UNAVAILABLE,
+    503: _GRPC_UNAVAILABLE,
+    504: _GRPC_UNAVAILABLE,
+}
 
 
 def local_response(status: int, body: bytes, first: tuple[Field, ...] = ()) -> ResponseHead:
@@ -21,6 +37,18 @@ def local_response(status: int, body: bytes, first: tuple[Field, ...] = ()) -> R
     if body:
         fields = (*first, ("content-length", str(len(body))), ("content-type", "text/plain"))
     return ResponseHead(status, ResponseFields(fields), len(body) or -1, local=True)
+
+
+def grpc_response(
+    status: int, message: bytes, first: tuple[Field, ...] = (), grpc_status: int | None = None
+) -> ResponseHead:
+    """The same for a gRPC call: HTTP says 200, and how it went stands in the headers; there is no body."""
+    if grpc_status is None:
+        grpc_status = _GRPC_STATUS_OF.get(status, _GRPC_UNKNOWN)
+    fields = (*first, ("content-type", "application/grpc"), ("grpc-status", str(grpc_status)))
+    if message:
+        fields = (*fields, ("grpc-message", quote(message, safe=_UNQUOTED)))
+    return ResponseHead(200, ResponseFields(fields), -1, local=True)
 
 
 def reset_body(reason: ResetReason, retried: bool, transport_reason: str = "") -> bytes:

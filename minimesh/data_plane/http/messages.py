@@ -156,6 +156,13 @@ class RequestHead(_MutableFields):
         elif name[:1] != ":":
             super().set_header(name, value)
 
+    def copy(self) -> RequestHead:
+        """Another head like this one, to be changed for itself."""
+        twin = RequestHead(self.method, self.path, self.authority, self.scheme, self.block, self.prepared)
+        twin.request_id = self.request_id
+        twin.fields = self._copy() if self.fields is None else list(self.fields)
+        return twin
+
     def header_text(self) -> str:
         """All header lines but host, for the wire."""
         if self.fields is not None:

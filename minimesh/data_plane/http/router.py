@@ -19,6 +19,7 @@ from minimesh.data_plane.http.local_reply import (
     reset_details,
 )
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
+from minimesh.data_plane.http.mirror import Mirroring, mirroring_of
 from minimesh.data_plane.http.retry import Retry, RetryState
 from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
@@ -44,7 +45,7 @@ class Router:
     """See the module."""
 
     __slots__ = (
-        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes",
+        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_mirroring",
         "_paused_downstream", "_replay_limit_bytes", "_request_complete_at", "_response_started",
         "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt",
         "connection", "host", "loop", "route", "stream", "waiting_on",
@@ -78,6 +79,7 @@ class Router:
         self._retry_counted = False
         self._paused_downstream = False
         self._tried: list[Host] = []
+        self._mirroring: Mirroring | None = None
         self._deadline: Deadline | None = None
         self._try_deadline: Deadline | None = None
 
@@ -101,7 +103,18 @@ class Router:
         if data:
             self._hold(data)
         self._note_end(end_stream)
+        if self.action.mirrors:
+            self._try_and_mirror(head, data)
+        else:
+            self._try()
+
+    def _try_and_mirror(self, head: RequestHead, data: bytes) -> None:
+        # Copied first, because a try may still change the host; sent second, so that nothing waits for it.
+        mirroring = mirroring_of(self.stream, self.action, head, self._timeout_s, self._replay_limit_bytes)
         self._try()
+        if mirroring is not None and not self._done:
+            self._mirroring = mirroring
+            mirroring.on_data(data, self._end_stream)
 
     def on_request_data(self, data: bytes, end_stream: bool) -> None:
         """More of the request's body."""
@@ -115,6 +128,8 @@ class Router:
             connection.send_data(data, end_stream)
             if end_stream:
                 self._begin_try_timeout()
+        if self._mirroring is not None:
+            self._mirroring.on_data(data, end_stream)
 
     def on_downstream_writable(self, writable: bool) -> None:
         """The client's socket is full, or has room again."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
-from minimesh.data_plane.http.local_reply import local_response, refusal_body, reset_details
+from minimesh.data_plane.http.local_reply import grpc_response, local_response, refusal_body, reset_details
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
 from minimesh.data_plane.http.path import normalize
 from minimesh.data_plane.http.router import Router
@@ -22,13 +22,18 @@ from minimesh.data_plane.routing.actions import (
     RouteAction,
     SslRedirectAction,
 )
+from minimesh.data_plane.routing.matchers import GrpcMatcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.routing.header_mutation import HeaderMutation
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
+
+IS_GRPC = GrpcMatcher()
 
 
 class Stream:
@@ -36,7 +41,8 @@ class Stream:
 
     __slots__ = (
         "_block", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline", "_last_activity",
-        "choice", "connection", "head", "info", "manager", "random_value", "replied_locally",
+        "_wait", "choice", "connection", "filter_state", "filters", "head", "info", "manager", "random_value",
+        "replied_locally",
         "response_complete", "response_started", "route", "router", "upgrade", "virtual_host",
     )  # fmt: skip
 
@@ -49,6 +55,9 @@ class Stream:
         self.route: Route | None = None
         self.choice: ClusterChoice | None = None
         self.router: Upstream | None = None
+        self.filters = self.manager.standing_filters
+        #: What filters remember of this stream, by their name; None as long as there is nothing.
+        self.filter_state: dict[str, object] | None = None
         self.random_value = 0
         self.upgrade = ""
         self.replied_locally = False
@@ -61,6 +70,7 @@ class Stream:
         self._filter_at = 0
         self._finished = False
         self._idle_deadline: Deadline | None = None
+        self._wait: Deadline | None = None
         self._last_activity = info.started_at
         stats = self.manager.stats
         stats.rq_total.value += 1
@@ -179,10 +189,14 @@ class Stream:
         if route.metadata:
             info.route_metadata = dict(route.metadata)
         action = route.action
+        filter_configs = route.typed_per_filter_config
         if isinstance(action, RouteAction):
             choice = self.choice = action.choose(head, self.random_value)
+            filter_configs = choice.typed_per_filter_config
             if choice.handle.cluster is not None:
                 info.upstream_cluster = choice.handle.cluster.name
+        if filter_configs:
+            self.filters = self.manager.config.filters
         self._check_upgrade(head, action)
         if not self._finished:
             self.continue_request()
@@ -200,13 +214,23 @@ class Stream:
 
     def continue_request(self) -> None:
         """Run the filters that have not yet seen the request, then act on the route."""
-        filters = self.manager.config.filters
+        filters = self.filters
         while self._filter_at < len(filters):
             current = filters[self._filter_at]
             self._filter_at += 1
             if current.on_request(self) is FilterStatus.STOP or self._finished:
                 return
         self._act()
+
+    def filter_config(self, name: str) -> object | None:
+        """The most specific configuration of a filter for what this request matched; None: there is none."""
+        if self.choice is not None:
+            return self.choice.typed_per_filter_config.get(name)
+        return None if self.route is None else self.route.typed_per_filter_config.get(name)
+
+    def wait(self, delay_s: float, then: Callable[[], None]) -> None:
+        """For a filter that has stopped the request: call `then` later, unless the stream ends before."""
+        self._wait = self.connection.timers.call_after(delay_s, then)
 
     def _act(self) -> None:
         route, head = self.route, self.head
@@ -217,6 +241,8 @@ class Stream:
             router = Router(self, route, action)
             self.router = router
             data, self._data = self._data, b""
+            if len(data) > self.manager.config.buffer_limit_bytes:
+                self.connection.pause_request(False)
             router.start(data, self._end_stream)
         elif isinstance(action, DirectResponseAction):
             self.send_local_reply(action.status, action.body, "direct_response")
@@ -232,7 +258,7 @@ class Stream:
         """A head from the upstream or from here, with the first bytes of its body."""
         self.response_started = True
         info = self.info
-        for each in reversed(self.manager.config.filters):
+        for each in reversed(self.filters):
             each.on_response(self, response)
         info.response_code = response.status
         info.response_headers = response
@@ -255,13 +281,26 @@ class Stream:
             self.response_complete = True
             self._finish()
 
-    def send_local_reply(self, status: int, body: bytes, details: str, first: tuple[Field, ...] = ()) -> None:
-        """Answer without an upstream. Routes' response headers apply where a route was chosen."""
+    def send_local_reply(
+        self,
+        status: int,
+        body: bytes,
+        details: str,
+        first: tuple[Field, ...] = (),
+        grpc_status: int | None = None,
+    ) -> None:
+        """Answer without an upstream. Routes' response headers apply where a route was chosen.
+
+        A gRPC call gets its own kind of answer, with `grpc_status` or what `status` amounts to.
+        """
         if self._finished:
             return
         self.replied_locally = True
         self.info.response_code_details = details
-        response = local_response(status, body, first)
+        if self.head is not None and IS_GRPC.matches(self.head, 0):
+            response, body = grpc_response(status, body, first, grpc_status), b""
+        else:
+            response = local_response(status, body, first)
         mutation = self.response_mutation()
         if mutation:
             mutation.apply(response, self.info)
@@ -325,6 +364,8 @@ class Stream:
         self._finished = True
         if self._idle_deadline is not None:
             self._idle_deadline.cancel()
+        if self._wait is not None:
+            self._wait.cancel()
         if self.router is not None:
             self.router.cancel()
         info = self.info

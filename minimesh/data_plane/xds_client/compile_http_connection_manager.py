@@ -142,7 +142,9 @@ def _config(
 ) -> HttpConnectionManagerConfig:
     common, http1 = message.common_http_protocol_options, message.http_protocol_options
     common_path = join(path, "common_http_protocol_options")
-    filters = compile_http_filters(message.http_filters, join(path, "http_filters"))
+    filters = compile_http_filters(
+        message.http_filters, join(path, "http_filters"), context.stats, message.stat_prefix
+    )
     return HttpConnectionManagerConfig(
         stat_prefix=message.stat_prefix,
         route_config=holder,

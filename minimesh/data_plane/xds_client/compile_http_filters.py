@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.data_plane.http.filters.cors import CorsFilter
+from minimesh.data_plane.http.filters.fault import FaultFilter
 from minimesh.data_plane.http.interfaces import Filter
+from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.compile_context import CompileContext
+from minimesh.data_plane.xds_client.compile_cors import compile_cors
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile_fault import compile_fault
 from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
 _ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
-#: Filters that only count, and those that do nothing unless a route tells them to.
-_INERT_TYPES = {
-    m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name,
-    m.cors_pb2.Cors.DESCRIPTOR.full_name,
-    m.cors_pb2.CorsPolicy.DESCRIPTOR.full_name,
-    m.fault_pb2.HTTPFault.DESCRIPTOR.full_name,
-}
+#: Filters that only count.
+_INERT_TYPES = {m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,13 @@ class CompiledFilters:
     suppress_envoy_headers: bool = False
 
 
-def compile_http_filters(messages: Sequence[Any], path: str) -> CompiledFilters:
-    """The filters of a connection manager; the last must be the router. Raises CompileError."""
+def compile_http_filters(
+    messages: Sequence[Any], path: str, stats: StatsStore, stat_prefix: str
+) -> CompiledFilters:
+    """The filters of a connection manager; the last must be the router. Raises CompileError.
+
+    `stat_prefix` is the connection manager's; the filters count below it.
+    """
     if not messages:
         raise CompileError(path, "must end with the router filter")
     filters: list[Filter] = []
@@ -42,7 +47,7 @@ def compile_http_filters(messages: Sequence[Any], path: str) -> CompiledFilters:
         if _is_router(message) != (index == last):
             raise CompileError(where, "the router must be the last filter, and only the last")
         if index < last and not message.disabled:
-            filters += _compile(message, where)
+            filters += _compile(message, where, _Counting(stats, f"http.{stat_prefix}."))
     return CompiledFilters(tuple(filters), _suppresses_envoy_headers(messages[last], f"{path}[{last}]"))
 
 
@@ -55,7 +60,7 @@ def route_filter_compiler(context: CompileContext) -> Callable[[str, Any], objec
         if known is not None:
             message = known[0]()
             config.Unpack(message)
-            return known[1](message)
+            return known[1](message, "")
         if kind not in _INERT_TYPES:
             raise CompileError("", f"filter {name!r} ({kind}): not supported")
         context.not_simulated("", f"filter {name!r} on a route")
@@ -70,7 +75,15 @@ def _is_router(message: Any) -> bool:
     return kind == _ROUTER_TYPE or (not kind and message.name in (ROUTER, "envoy.router"))
 
 
-def _compile(message: Any, path: str) -> list[Filter]:
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """Where filters count."""
+
+    stats: StatsStore
+    prefix: str
+
+
+def _compile(message: Any, path: str, counting: _Counting) -> list[Filter]:
     kind = message.typed_config.TypeName()
     if kind in _INERT_TYPES:
         return []
@@ -78,7 +91,7 @@ def _compile(message: Any, path: str) -> list[Filter]:
     if known is not None:
         config = known[0]()
         message.typed_config.Unpack(config)
-        return [known[1](config)]
+        return [known[1](message.name, config, join(path, "typed_config"), counting)]
     if message.is_optional:
         return []
     raise CompileError(path, f"HTTP filter {message.name or kind!r}: not supported")
@@ -95,7 +108,19 @@ def _suppresses_envoy_headers(message: Any, path: str) -> bool:
     return bool(router.suppress_envoy_headers)
 
 
+def _fault(name: str, message: Any, path: str, counting: _Counting) -> Filter:
+    return FaultFilter(name, compile_fault(message, path), counting.stats, counting.prefix)
+
+
+def _cors(name: str, message: Any, path: str, counting: _Counting) -> Filter:
+    return CorsFilter(name, counting.stats, counting.prefix)
+
+
+def _by_type(*entries: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
+    return {entry[0].DESCRIPTOR.full_name: entry for entry in entries}
+
+
 #: Type of a filter's configuration -> its message class, and what makes the filter of it.
-_FILTER_TYPES: dict[str, tuple[Any, Any]] = {}
+_FILTER_TYPES = _by_type((m.fault_pb2.HTTPFault, _fault), (m.cors_pb2.Cors, _cors))
 #: The same for configurations of single routes.
-_ROUTE_TYPES: dict[str, tuple[Any, Any]] = {}
+_ROUTE_TYPES = _by_type((m.fault_pb2.HTTPFault, compile_fault), (m.cors_pb2.CorsPolicy, compile_cors))

@@ -1,0 +1,118 @@
+"""The CORS filter: tells browsers which other origins may read a route's answers.
+
+A preflight (OPTIONS with access-control-request-method) is answered here; other requests go through, and the
+answer gets its headers on the way back. Nobody is refused: that is the browser's part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from minimesh.data_plane.http.interfaces import FilterStatus
+from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
+from minimesh.data_plane.routing.actions import ALWAYS, Fraction
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.header_block import Field
+    from minimesh.data_plane.http.messages import RequestHead
+    from minimesh.data_plane.http.stream import Stream
+    from minimesh.data_plane.routing.matchers import StringTest
+    from minimesh.data_plane.telemetry.stats import StatsStore
+
+_ALLOW_CREDENTIALS: Field = ("access-control-allow-credentials", "true")
+
+
+@dataclass(frozen=True, slots=True)
+class CorsPolicy:
+    """Who may, and what. Empty texts are headers that are not sent."""
+
+    origins: tuple[StringTest, ...] = ()
+    allow_methods: str = ""
+    allow_headers: str = ""
+    expose_headers: str = ""
+    max_age: str = ""
+    allow_credentials: bool = False
+    allow_private_network_access: bool = False
+    forward_not_matching_preflights: bool = True
+    """False: a preflight of an origin that may not is answered here as well, without naming the origin."""
+    enabled: Fraction = ALWAYS
+
+    def allows(self, origin: str) -> bool:
+        """An asterisk written as an exact origin stands for all."""
+        return any(test("*") or test(origin) for test in self.origins)
+
+
+class _Admitted(NamedTuple):
+    """What is remembered of a request whose origin is allowed."""
+
+    origin: str
+    policy: CorsPolicy
+
+
+class CorsFilter:
+    """See the module."""
+
+    __slots__ = ("_origin_invalid", "_origin_valid", "by_route", "name")
+
+    def __init__(self, name: str, stats: StatsStore, stat_prefix: str) -> None:
+        self.name = name
+        self.by_route = True
+        self._origin_valid = stats.counter(f"{stat_prefix}cors.origin_valid")
+        self._origin_invalid = stats.counter(f"{stat_prefix}cors.origin_invalid")
+
+    def on_request(self, stream: Stream) -> FilterStatus:
+        policy, head = stream.filter_config(self.name), stream.head
+        # Routes that redirect or answer by themselves have no part in this, as in Envoy.
+        if not isinstance(policy, CorsPolicy) or stream.choice is None or head is None:
+            return FilterStatus.CONTINUE
+        origin = _first_value(head, "origin")
+        if not origin or not policy.enabled.includes(stream.manager.random.getrandbits(63)):
+            return FilterStatus.CONTINUE
+        allowed = policy.allows(origin)
+        if allowed:
+            self._origin_valid.inc()
+            stream.filter_state = {**(stream.filter_state or {}), self.name: _Admitted(origin, policy)}
+        else:
+            self._origin_invalid.inc()
+        answers = allowed or not policy.forward_not_matching_preflights
+        if answers and head.method == "OPTIONS" and _first_value(head, "access-control-request-method"):
+            _answer_preflight(stream, head, policy, origin if allowed else "")
+            return FilterStatus.STOP
+        return FilterStatus.CONTINUE
+
+    def on_response(self, stream: Stream, response: ResponseHead) -> None:
+        admitted = stream.filter_state.get(self.name) if stream.filter_state else None
+        if not isinstance(admitted, _Admitted):
+            return
+        response.set_header("access-control-allow-origin", admitted.origin)
+        if admitted.policy.allow_credentials:
+            response.set_header(*_ALLOW_CREDENTIALS)
+        if admitted.policy.expose_headers:
+            response.set_header("access-control-expose-headers", admitted.policy.expose_headers)
+
+
+def _answer_preflight(stream: Stream, head: RequestHead, policy: CorsPolicy, origin: str) -> None:
+    """The answer to a preflight; `origin` is empty for one that is not allowed."""
+    private = _first_value(head, "access-control-request-private-network") == "true"
+    fields = (
+        ("access-control-allow-origin", origin),
+        ("access-control-allow-credentials", "true" if origin and policy.allow_credentials else ""),
+        ("access-control-allow-methods", policy.allow_methods),
+        ("access-control-allow-headers", policy.allow_headers),
+        ("access-control-max-age", policy.max_age),
+        (
+            "access-control-allow-private-network",
+            "true" if private and policy.allow_private_network_access else "",
+        ),
+    )
+    sent = tuple(field for field in fields if field[1])
+    stream.replied_locally = True
+    stream.info.response_code_details = "cors_response"
+    # No local reply: the route's changes of responses do not apply here.
+    stream.send_response(ResponseHead(200, ResponseFields(sent), -1, local=True), b"", True)
+
+
+def _first_value(head: RequestHead, name: str) -> str:
+    values = head.header_values(name)
+    return values[0] if values else ""
