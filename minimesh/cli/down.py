@@ -14,7 +14,7 @@ from minimesh.platform.state import Run, StateFolder
 
 ORDERLY_END_LIMIT_S = 15.0
 FORCED_END_LIMIT_S = 5.0
-EXIT_LIMIT_S = 1.0
+EXIT_LIMIT_S = 0.3
 _LOOK_INTERVAL_S = 0.02
 
 

@@ -34,6 +34,7 @@ class MeshOptions:
     ingress_port: int
     network: str
     images: ImageTable
+    detached: bool = False
 
 
 class Mesh:
@@ -159,7 +160,9 @@ class Mesh:
         lines += [f"  {line}" for line in lines_to_try(self._store.snapshot(), port)]
         if any(pod.workload.name == "sleep" for pod in runtime.pods):
             lines.append("  minimesh exec deploy/sleep -- curl httpbin:8000/ip")
-        lines += ["  minimesh status", "", "Access log (Ctrl-C stops the mesh):"]
+        lines.append("  minimesh status")
+        if not self._options.detached:
+            lines += ["", "Access log (Ctrl-C stops the mesh):"]
         print("\n".join(lines), flush=True)
 
     async def _follow(self, runtime: PodRuntime) -> None:

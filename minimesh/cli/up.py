@@ -73,7 +73,9 @@ class _Run:
         self._images = images
         self._state = state
 
-    def __call__(self, on_ready: Callable[[], None], close_in_pods: tuple[int, ...] = ()) -> None:
+    def __call__(
+        self, on_ready: Callable[[], None], *, detached: bool = False, close_in_pods: tuple[int, ...] = ()
+    ) -> None:
         parent = self._fork_pod_parent(close_in_pods)
         try:
             # Imported while the pod parent imports what pods need, on another core.
@@ -82,7 +84,7 @@ class _Run:
 
             configure("warning")
             gc.freeze()
-            options = MeshOptions(self._paths, self._ingress_port, self._network, self._images)
+            options = MeshOptions(self._paths, self._ingress_port, self._network, self._images, detached)
             signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             run_mesh(lambda: Mesh(options, parent, self._state), signals, on_ready)
             say("stopped")
@@ -151,7 +153,7 @@ def _background(run: _Run, console_writer: int, ready_writer: int) -> None:
 
     code = 1
     try:
-        run(on_ready, close_in_pods=(ready_writer,))
+        run(on_ready, detached=True, close_in_pods=(ready_writer,))
         code = 0
     except click.ClickException as error:
         error.show()
