@@ -28,27 +28,32 @@ _GRPC_STATUS_OF = {
 }
 
 
-def local_response(status: int, body: bytes, first: tuple[Field, ...] = ()) -> ResponseHead:
-    """The head of a reply made here; `first` are headers before content-length. Date and server come later.
+def local_response(status: int, first: tuple[Field, ...] = ()) -> ResponseHead:
+    """The head of a reply made here, as routes may change it; `first` are headers before all others.
 
-    Without a body, `content-length: 0` is the codec's to add, behind date and server.
+    What the body brings along (`give_body`, `make_grpc`) comes behind these changes, date and server later
+    still. Without a body, `content-length: 0` is the codec's to add.
     """
-    fields = first
-    if body:
-        fields = (*first, ("content-length", str(len(body))), ("content-type", "text/plain"))
-    return ResponseHead(status, ResponseFields(fields), len(body) or -1, local=True)
+    return ResponseHead(status, ResponseFields(first), -1, local=True)
 
 
-def grpc_response(
-    status: int, message: bytes, first: tuple[Field, ...] = (), grpc_status: int | None = None
-) -> ResponseHead:
-    """The same for a gRPC call: HTTP says 200, and how it went stands in the headers; there is no body."""
+def give_body(response: ResponseHead, body: bytes) -> None:
+    """Length, whatever a route said of it, and type, if a route has not said."""
+    response.content_length = len(body)
+    response.set_header("content-length", str(len(body)))
+    if not response.header_values("content-type"):
+        response.add_header("content-type", "text/plain")
+
+
+def make_grpc(response: ResponseHead, message: bytes, grpc_status: int | None = None) -> None:
+    """Make it an answer to a gRPC call: HTTP says 200, and how it went stands in the headers; no body."""
     if grpc_status is None:
-        grpc_status = _GRPC_STATUS_OF.get(status, _GRPC_UNKNOWN)
-    fields = (*first, ("content-type", "application/grpc"), ("grpc-status", str(grpc_status)))
+        grpc_status = _GRPC_STATUS_OF.get(response.status, _GRPC_UNKNOWN)
+    response.status = 200
+    response.set_header("content-type", "application/grpc")
+    response.set_header("grpc-status", str(grpc_status))
     if message:
-        fields = (*fields, ("grpc-message", quote(message, safe=_UNQUOTED)))
-    return ResponseHead(200, ResponseFields(fields), -1, local=True)
+        response.set_header("grpc-message", quote(message, safe=_UNQUOTED))
 
 
 def reset_body(reason: ResetReason, retried: bool, transport_reason: str = "") -> bytes:

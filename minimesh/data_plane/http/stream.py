@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
-from minimesh.data_plane.http.local_reply import grpc_response, local_response, refusal_body, reset_details
+from minimesh.data_plane.http.local_reply import (
+    give_body,
+    local_response,
+    make_grpc,
+    refusal_body,
+    reset_details,
+)
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
 from minimesh.data_plane.http.path import normalize
 from minimesh.data_plane.http.router import Router
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
-IS_GRPC = GrpcMatcher()
+_IS_GRPC = GrpcMatcher()
 
 
 class Stream:
@@ -245,10 +251,10 @@ class Stream:
                 self.connection.pause_request(False)
             router.start(data, self._end_stream)
         elif isinstance(action, DirectResponseAction):
-            self.send_local_reply(action.status, action.body, "direct_response")
+            self._reply(local_response(action.status), action.body, "direct_response", route.response_headers)
         elif isinstance(action, RedirectAction | SslRedirectAction):
-            location = ("location", action.location(head))
-            self.send_local_reply(action.status, b"", "direct_response", (location,))
+            response = local_response(action.status, (("location", action.location(head)),))
+            self._reply(response, b"", "direct_response", route.response_headers)
         else:
             self._reply_empty(500, "non_forwarding_action")
 
@@ -289,28 +295,33 @@ class Stream:
         first: tuple[Field, ...] = (),
         grpc_status: int | None = None,
     ) -> None:
-        """Answer without an upstream. Routes' response headers apply where a route was chosen.
+        """Answer without an upstream. The response headers of a route to a cluster apply.
 
         A gRPC call gets its own kind of answer, with `grpc_status` or what `status` amounts to.
         """
+        mutation = None if self.choice is None else self.choice.response_headers
+        self._reply(local_response(status, first), body, details, mutation, grpc_status)
+
+    def _reply(
+        self,
+        response: ResponseHead,
+        body: bytes,
+        details: str,
+        mutation: HeaderMutation | None,
+        grpc_status: int | None = None,
+    ) -> None:
         if self._finished:
             return
         self.replied_locally = True
         self.info.response_code_details = details
-        if self.head is not None and IS_GRPC.matches(self.head, 0):
-            response, body = grpc_response(status, body, first, grpc_status), b""
-        else:
-            response = local_response(status, body, first)
-        mutation = self.response_mutation()
         if mutation:
             mutation.apply(response, self.info)
+        if self.head is not None and _IS_GRPC.matches(self.head, 0):
+            make_grpc(response, body, grpc_status)
+            body = b""
+        elif body:
+            give_body(response, body)
         self.send_response(response, body, True)
-
-    def response_mutation(self) -> HeaderMutation | None:
-        """What the route, or the cluster chosen, changes about a response."""
-        if self.choice is not None:
-            return self.choice.response_headers
-        return None if self.route is None else self.route.response_headers
 
     def break_off(self) -> None:
         """End a response that has begun and cannot be completed."""
