@@ -4,7 +4,7 @@ import platform
 import statistics
 import sys
 
-from bench import startup
+from bench import data_plane, startup
 
 ROUNDS = 3
 
@@ -21,6 +21,10 @@ def main() -> int:
         within = _report(label, "MB", weights_mb, startup.PSS_BUDGET_MB) and within
     else:
         print("memory: not measured, this system has no /proc/PID/smaps_rollup")
+    if lacking := data_plane.missing():
+        print(f"data plane against Envoy: not measured, this machine has no {lacking}")
+    else:
+        data_plane.measure()
     return 0 if within else 1
 
 
