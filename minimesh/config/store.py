@@ -113,19 +113,25 @@ class Store:
         places; then nothing changes at all. What a file says about `status` is ignored, as an API server
         ignores it.
         """
-        declared: dict[ResourceKey, Resource] = {}
-        conflicts: list[Diagnostic] = []
-        for resource in resources:
-            other = declared.get(resource.key) or self._declared_elsewhere(file, resource.key)
-            if other is not None and not _same_declaration(other, resource):
-                conflicts.append(_conflict(resource, other))
-            declared.setdefault(resource.key, resource)
-        if conflicts:
-            return tuple(conflicts)
+        return self.apply_files({file: resources}).get(file, ())
+
+    def apply_files(self, files: Mapping[str, Iterable[Resource]]) -> Mapping[str, tuple[Diagnostic, ...]]:
+        """Apply several files together, each judged by what the others are about to say.
+
+        Thus an object that two files declare can change: in both at once. Returns the conflicts of the files
+        that are refused; those go on declaring what they did.
+        """
+        accepted = {file: tuple(resources) for file, resources in files.items()}
+        refused: dict[str, tuple[Diagnostic, ...]] = {}
+        while conflicts := self._conflicts(accepted):
+            refused |= conflicts
+            for file in conflicts:
+                del accepted[file]
         changes: list[Change] = []
-        self._apply(file, declared, changes)
+        for file, resources in accepted.items():
+            self._apply(file, _by_key(resources), changes)
         self._announce(changes)
-        return ()
+        return refused
 
     def remove_file(self, file: str) -> None:
         """Forget a file: what only it declared goes."""
@@ -168,6 +174,17 @@ class Store:
                 continue
             status = current.status if current is not None else None
             self._put(dataclasses.replace(resource, status=status), changes)
+
+    def _conflicts(self, files: Mapping[str, Sequence[Resource]]) -> dict[str, tuple[Diagnostic, ...]]:
+        """By file, the objects of which one of these files says something else than another place does."""
+        declarations = {**self._files, **{file: _by_key(resources) for file, resources in files.items()}}
+        found: dict[str, tuple[Diagnostic, ...]] = {}
+        for file, resources in files.items():
+            contradicted = ((each, _contradicted(each, file, declarations)) for each in resources)
+            conflicts = tuple(_conflict(each, other) for each, other in contradicted if other is not None)
+            if conflicts:
+                found[file] = conflicts
+        return found
 
     def _declared_elsewhere(self, file: str, key: ResourceKey) -> Resource | None:
         for other, declared in self._files.items():
@@ -221,6 +238,25 @@ class Store:
             return
         for watcher in tuple(self._watchers):
             watcher(changes)
+
+
+def _by_key(resources: Iterable[Resource]) -> dict[ResourceKey, Resource]:
+    """A file's resources; of those that it repeats the first."""
+    found: dict[ResourceKey, Resource] = {}
+    for resource in resources:
+        found.setdefault(resource.key, resource)
+    return found
+
+
+def _contradicted(
+    resource: Resource, file: str, declarations: Mapping[str, Mapping[ResourceKey, Resource]]
+) -> Resource | None:
+    """What says something else about an object of the file: the file itself, before, or another one."""
+    for declared in (declarations[file], *declarations.values()):
+        other = declared.get(resource.key)
+        if other is not None and not _same_declaration(other, resource):
+            return other
+    return None
 
 
 def _said_by_user(metadata: ObjectMeta) -> ObjectMeta:
