@@ -30,11 +30,13 @@ class Decoded:
 
 
 def decode(text: str, file: str) -> Decoded:
-    """Read a file's text. Never raises for bad input.
+    """Read a file's text, in which U+FFFD stands for bytes that were no UTF-8. Never raises for bad input.
 
     A resource whose document has errors is returned too, as far as it could be read, so that references to
     it are not reported as dangling; apply a file only when none of its diagnostics is an ERROR.
     """
+    if _REPLACEMENT in text:
+        return Decoded((), (_not_utf8(text, file),))
     resources: list[Resource] = []
     diagnostics: list[Diagnostic] = []
     for chunk, first_line in _split_documents(text):
@@ -42,6 +44,21 @@ def decode(text: str, file: str) -> Decoded:
             read_document(node, file, first_line, diagnostics, resources)
     diagnostics.sort(key=lambda one: (one.line, one.column))
     return Decoded(tuple(resources), _once_per_field(diagnostics))
+
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def _not_utf8(text: str, file: str) -> Diagnostic:
+    before = text[: text.index(_REPLACEMENT)]
+    return Diagnostic(
+        severity=Severity.ERROR,
+        code="not-utf8",
+        message="this character is not UTF-8; save the file in that encoding",
+        file=file,
+        line=before.count("\n") + 1,
+        column=len(before) - (before.rfind("\n") + 1) + 1,
+    )
 
 
 def _once_per_field(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -20,18 +20,17 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from minimesh.config.decoding import decode
-from minimesh.config.diagnostics import has_errors
+from minimesh.config.decoding import Decoded, decode
+from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
 from minimesh.config.references import check_references
 from minimesh.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from minimesh.config.decoding import Decoded
-    from minimesh.config.diagnostics import Diagnostic
     from minimesh.config.store import Store
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -48,15 +47,16 @@ _log = get_logger("file source")
 
 
 class Fingerprint(NamedTuple):
-    """What tells that a file is not the one it was. Atomic renames change the inode."""
+    """What tells that a file is not the one it was. Renames change the inode, permissions the status."""
 
     modified_ns: int
     size_bytes: int
     inode: int
+    status_changed_ns: int = 0
 
 
 def fingerprint(status: os.stat_result) -> Fingerprint:
-    return Fingerprint(status.st_mtime_ns, status.st_size, status.st_ino)
+    return Fingerprint(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
 
 def look(paths: Iterable[str]) -> dict[str, Fingerprint]:
@@ -183,17 +183,25 @@ class FileSet:
         self._store = store
         self._files: dict[str, _File] = {}
 
-    def update(self, texts: Mapping[str, str], gone: Iterable[str] = ()) -> None:
-        """Take in new texts of files, and the files that are no more."""
+    def update(
+        self,
+        texts: Mapping[str, str],
+        gone: Iterable[str] = (),
+        unreadable: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Take in new texts of files, the files that are no more, and why others cannot be read."""
         for path in gone:
             if self._files.pop(path, None) is not None:
                 self._store.remove_file(path)
+        for path, reason in unreadable.items():
+            self._files[path] = _File(Decoded((), (_unreadable(path, reason),)))
         for path, text in texts.items():
             self._files[path] = _File(decode(text, path))
             self._apply(path, self._files[path])
         # What one file no longer says, another may now say: go on until nothing moves.
         while self._apply_refused():
             pass
+        self._apply_refused_together()
         self._check_references()
 
     def diagnostics(self) -> dict[str, tuple[Diagnostic, ...]]:
@@ -203,6 +211,14 @@ class FileSet:
     def _apply_refused(self) -> bool:
         refused = [(path, file) for path, file in self._files.items() if file.conflicts]
         return any(self._apply(path, file) for path, file in refused)
+
+    def _apply_refused_together(self) -> None:
+        """What two files declare alike is changed in one after the other: only both together may change."""
+        refused = {path: file.decoded.resources for path, file in self._files.items() if file.conflicts}
+        if refused:
+            conflicts = self._store.apply_files(refused)
+            for path in refused:
+                self._files[path].conflicts = conflicts.get(path, ())
 
     def _check_references(self) -> None:
         found: dict[str, list[Diagnostic]] = {}
@@ -219,6 +235,17 @@ class FileSet:
             return False
         file.conflicts = self._store.apply_file(path, file.decoded.resources)
         return not file.conflicts
+
+
+def _unreadable(path: str, reason: str) -> Diagnostic:
+    return Diagnostic(
+        severity=Severity.ERROR,
+        code="unreadable-file",
+        message=f"cannot be read: {reason}",
+        file=path,
+        line=1,
+        column=1,
+    )
 
 
 class FileSource:
@@ -271,31 +298,39 @@ class FileSource:
             cost_s = time.perf_counter() - started_s
             changes = self._detector.changes(seen, time.monotonic())
             if changes.changed or changes.gone:
-                self._take(changes)
+                self._take_or_tell(changes)
             interval_s = SETTLING_LOOK_INTERVAL_S if self._detector.settling else LOOK_INTERVAL_S
             pause_s = max(interval_s, cost_s / COST_LIMIT)
 
+    def _take_or_tell(self, changes: Changes) -> None:
+        # Whatever one file brings about: the next save is to be seen.
+        try:
+            self._take(changes)
+        except Exception:
+            _log.exception("files not taken", changed=sorted(changes.changed), gone=sorted(changes.gone))
+
     def _take(self, changes: Changes) -> None:
-        texts = {}
+        texts: dict[str, str] = {}
+        unreadable: dict[str, str] = {}
         for path, expected in changes.changed.items():
-            text = _read(path, expected)
-            if text is None:
+            try:
+                data, found = _read(path)
+            except FileNotFoundError:
                 self._detector.mistrust(path)
+            except OSError as error:
+                unreadable[path] = error.strerror or str(error)
             else:
-                texts[path] = text
-        self._files.update(texts, changes.gone)
+                if found == expected:
+                    texts[path] = data.decode("utf-8", errors="replace")
+                else:
+                    self._detector.mistrust(path)
+        self._files.update(texts, changes.gone, unreadable)
         _log.debug("files", changed=sorted(texts), gone=sorted(changes.gone))
         if self._on_diagnostics is not None:
             self._on_diagnostics(self.diagnostics)
 
 
-def _read(path: str, expected: Fingerprint) -> str | None:
-    """The file's text; None if it is not, or no longer, the file that was looked at."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read()
-            if fingerprint(os.fstat(file.fileno())) != expected:
-                return None
-    except OSError:
-        return None
-    return data.decode("utf-8", errors="replace")
+def _read(path: str) -> tuple[bytes, Fingerprint]:
+    """The file's content, and which file it was once it was read."""
+    with Path(path).open("rb") as file:
+        return file.read(), fingerprint(os.fstat(file.fileno()))

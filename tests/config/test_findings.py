@@ -304,3 +304,12 @@ def test_an_unknown_field_is_not_also_called_accepted() -> None:
 def test_an_envoy_file_among_the_manifests_is_recognised() -> None:
     decoded = decode("static_resources: {}\n", "envoy.yaml")
     assert "minimesh proxy -c" in decoded.diagnostics[0].message
+
+
+def test_text_that_was_not_utf8_is_refused_at_its_first_such_character() -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: caf\xe9s\n".decode("utf-8", errors="replace")
+    decoded = decode(text, "web.yaml")
+    assert decoded.resources == ()
+    assert [str(one) for one in decoded.diagnostics] == [
+        "web.yaml:4:12: error: this character is not UTF-8; save the file in that encoding"
+    ]

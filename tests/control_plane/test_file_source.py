@@ -191,6 +191,39 @@ class TestFileSet:
         assert port_of(store, "a") == 81
         assert files.diagnostics() == {"b.yaml": ()}
 
+    def test_what_two_files_declare_alike_may_be_changed_in_one_after_the_other(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a", 80), "b.yaml": service("a", 80)})
+        files.update({"a.yaml": service("a", 81)})
+        assert port_of(store, "a") == 80
+        [found] = files.diagnostics()["a.yaml"]
+        assert "b.yaml:3:12" in found.message
+        files.update({"b.yaml": service("a", 81)})
+        assert port_of(store, "a") == 81
+        assert files.diagnostics() == {"a.yaml": (), "b.yaml": ()}
+
+    def test_a_third_file_that_differs_does_not_hold_back_two_that_agree(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a", 80), "b.yaml": service("a", 80), "c.yaml": service("c", 80)})
+        files.update({"a.yaml": service("a", 81), "d.yaml": service("c", 90)})
+        files.update({"b.yaml": service("a", 81)})
+        assert (port_of(store, "a"), port_of(store, "c")) == (81, 80)
+        assert [path for path, found in files.diagnostics().items() if found] == ["d.yaml"]
+
+    def test_a_file_that_cannot_be_read_says_why_and_leaves_what_it_held_in_force(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a")})
+        files.update({}, unreadable={"a.yaml": "Permission denied"})
+        assert names(store) == {"a"}
+        [found] = files.diagnostics()["a.yaml"]
+        assert str(found) == "a.yaml:1:1: error: cannot be read: Permission denied"
+        files.update({"a.yaml": service("b")})
+        assert names(store) == {"b"}
+        assert files.diagnostics()["a.yaml"] == ()
+
     @pytest.mark.parametrize("order", [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")])
     def test_a_resource_may_move_and_change_between_files_in_one_save(self, order: tuple[str, str]) -> None:
         store = Store()
