@@ -106,6 +106,6 @@ def _errors(diagnostics: Iterable[Diagnostic]) -> bool:
 
 def _text_of(file: str) -> dict[str, str]:
     try:
-        return {file: Path(file).read_text(errors="replace")}
+        return {file: Path(file).read_text(encoding="utf-8", errors="replace")}
     except OSError:
         return {}

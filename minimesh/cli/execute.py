@@ -12,6 +12,7 @@ import shutil
 
 import click
 
+from minimesh.cli.invocation import invocation
 from minimesh.cli.pods import PROXY_CONTAINER, find_container, find_pod, running_pods
 from minimesh.cli.refusal import Refusal
 
@@ -40,7 +41,7 @@ def command(
     """Run a command in a pod's environment, such as: minimesh exec deploy/sleep -- curl httpbin:8000/ip"""
     namespace, container, words = _options_after_target(namespace, container, list(arguments))
     if not words:
-        raise Refusal("no command is given", f"Write: minimesh exec {target} -- COMMAND")
+        raise Refusal("no command is given", f"Write: {invocation(f'exec {target} -- COMMAND')}")
     pod = find_pod(running_pods(), target, namespace)
     found = find_container(pod, container)
     environment = dict(pod["environment"].get(found["name"]) or _any_environment(pod))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, lines_to_try, say
+from minimesh.cli.invocation import invocation
 from minimesh.cli.refusal import Refusal
-from minimesh.cli.table import pod_table
+from minimesh.cli.table import counted, pod_table
 from minimesh.config.store import Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.platform.defaults import default_resources
@@ -76,7 +77,7 @@ class Mesh:
         self._refuse_unknown_images()
         runtime = self._start_runtime(control_plane)
         self._write_run(control_plane)
-        say(f"starting {len(runtime.pods)} pods")
+        say(f"starting {counted(len(runtime.pods), 'pod')}")
         await self._wait_until_ready(runtime)
         self._say_what_runs(runtime)
         on_ready()
@@ -159,8 +160,8 @@ class Mesh:
         lines = ["", pod_table(runtime.shown()), "", f"Ingress: http://localhost:{port}", "", "Try:"]
         lines += [f"  {line}" for line in lines_to_try(self._store.snapshot(), port)]
         if any(pod.workload.name == "sleep" for pod in runtime.pods):
-            lines.append("  minimesh exec deploy/sleep -- curl httpbin:8000/ip")
-        lines.append("  minimesh status")
+            lines.append(f"  {invocation('exec deploy/sleep -- curl httpbin:8000/ip')}")
+        lines.append(f"  {invocation('status')}")
         if not self._options.detached:
             lines += ["", "Access log (Ctrl-C stops the mesh):"]
         print("\n".join(lines), flush=True)

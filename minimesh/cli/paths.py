@@ -22,7 +22,7 @@ def read_texts(paths: Sequence[str]) -> dict[str, str]:
     texts = {}
     for file in look(paths):
         try:
-            texts[file] = Path(file).read_text(errors="replace")
+            texts[file] = Path(file).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise Refusal(f"cannot read {file}: {error.strerror}") from error
     return texts

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minimesh.cli.refusal import Refusal
+from minimesh.cli.invocation import invocation
+from minimesh.cli.refusal import Refusal, no_mesh
 from minimesh.platform.state import StateFolder
 
 PROXY_CONTAINER = "istio-proxy"
@@ -18,7 +19,7 @@ def running_pods() -> list[dict[str, Any]]:
     """The pods of the mesh that runs; a Refusal when none does."""
     state = StateFolder.default()
     if not state.is_held():
-        raise Refusal("no mesh runs", "Start one: minimesh up configs/gs configs/httpbin")
+        raise no_mesh()
     return state.read_pods()
 
 
@@ -62,4 +63,4 @@ def _hint(pods: Sequence[dict[str, Any]], name: str) -> str:
     elsewhere = sorted({pod["namespace"] for pod in pods if name in (pod["name"], pod["workload"])})
     if elsewhere:
         return f"It is in namespace {elsewhere[0]!r}: add -n {elsewhere[0]}."
-    return "`minimesh status` lists the pods."
+    return f"This lists the pods: {invocation('status')}"

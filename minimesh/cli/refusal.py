@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from minimesh.cli.invocation import invocation
+
 
 class Refusal(click.ClickException):
     """A reason in one line, and what to do about it."""
@@ -13,3 +15,8 @@ class Refusal(click.ClickException):
 
     def show(self, file: object = None) -> None:
         click.echo(f"minimesh: {self.message}", err=True)
+
+
+def no_mesh() -> Refusal:
+    """For commands that need a running mesh."""
+    return Refusal("no mesh runs", f"Start one: {invocation('up configs/gs configs/httpbin')}")

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from minimesh.cli.refusal import Refusal
+from minimesh.cli.invocation import invocation
+from minimesh.cli.refusal import Refusal, no_mesh
 from minimesh.cli.table import pod_table, table
 from minimesh.platform.state import Run, StateFolder
 
@@ -24,16 +25,14 @@ def status(output: str) -> None:
     state = StateFolder.default()
     run = state.running()
     if run is None:
-        starting = "is starting" if state.is_held() else "runs"
-        raise Refusal(f"no mesh {starting} yet" if state.is_held() else "no mesh runs", _START)
+        if state.is_held():
+            raise Refusal("the mesh is still starting", "Ask again in a moment.")
+        raise no_mesh()
     document = _ask(run)
     if output == "json":
         click.echo(json.dumps(document, indent=2))
         return
     click.echo("\n\n".join(_sections(document, run)))
-
-
-_START = "Start one: minimesh up configs/gs configs/httpbin"
 
 
 def _ask(run: Run) -> dict[str, Any]:
@@ -45,7 +44,10 @@ def _ask(run: Run) -> dict[str, Any]:
             document: dict[str, Any] = json.load(answer)
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise Refusal(f"the control plane at {url} does not answer: {reason}", "minimesh down") from error
+        raise Refusal(
+            f"the control plane at {url} does not answer: {reason}",
+            f"Stop the mesh and start it anew: {invocation('down')}",
+        ) from error
     return document
 
 

@@ -16,6 +16,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def pod_table(pods: Sequence[dict[str, Any]]) -> str:
     """NAME, NAMESPACE, IP, READY, STATUS, RESTARTS, and PORTS where any are mapped."""
     mapped = any(_visible_ports(pod) for pod in pods)

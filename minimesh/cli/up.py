@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from minimesh.cli.console import say
+from minimesh.cli.invocation import invocation
 from minimesh.cli.paths import refuse_missing
 from minimesh.cli.refusal import Refusal
 from minimesh.platform.images import ImageTable, ImageTableError
@@ -46,7 +47,7 @@ def up(paths: tuple[str, ...], detach: bool, ingress_port: int, images: Path | N
         raise Refusal(str(error)) from error
     except MeshRunsError as error:
         process = f" (process {error.pid})" if error.pid else ""
-        raise Refusal(f"a mesh runs already{process}", "Stop it first: minimesh down") from error
+        raise Refusal(f"a mesh runs already{process}", f"Stop it first: {invocation('down')}") from error
     except OSError as error:
         remedy = "Set MINIMESH_STATE to a folder that can be written."
         raise Refusal(f"cannot use the state folder {state.path}: {error.strerror}", remedy) from error
@@ -129,7 +130,7 @@ def _detached(run: _Run) -> None:
             click.echo(line, nl=False)
     with os.fdopen(ready_reader, "rb") as ready:
         if ready.read() == _READY:
-            say(f"runs in the background as process {pid}; stop it with: minimesh down")
+            say(f"runs in the background as process {pid}; stop it with: {invocation('down')}")
             return
     _, status = os.waitpid(pid, 0)
     sys.exit(os.waitstatus_to_exitcode(status) or 1)

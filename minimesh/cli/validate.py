@@ -7,6 +7,8 @@ import sys
 import click
 
 from minimesh.cli.paths import read_texts, refuse_missing
+from minimesh.cli.refusal import Refusal
+from minimesh.cli.table import counted
 
 
 @click.command()
@@ -18,9 +20,11 @@ def validate(paths: tuple[str, ...]) -> None:
 
     refuse_missing(paths)
     texts = read_texts(paths)
+    if not texts:
+        raise Refusal(f"there is no YAML or JSON file in {', '.join(paths)}", "Name another file or folder.")
     diagnostics = check(texts)
     if diagnostics:
         click.echo(render(diagnostics, texts))
     failed = has_errors(diagnostics)
-    click.echo(f"{len(texts)} files, {'with errors' if failed else 'no errors'}.")
+    click.echo(f"{counted(len(texts), 'file')}, {'with errors' if failed else 'no errors'}.")
     sys.exit(1 if failed else 0)

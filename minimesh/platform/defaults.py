@@ -12,7 +12,7 @@ FILE = "minimesh/platform/defaults.yaml"
 
 def default_resources() -> tuple[Resource, ...]:
     """The namespaces and the ingress gateway that installing Istio would bring."""
-    text = resources.files("minimesh.platform").joinpath("defaults.yaml").read_text()
+    text = resources.files("minimesh.platform").joinpath("defaults.yaml").read_text(encoding="utf-8")
     decoded = decode(text, FILE)
     assert not decoded.diagnostics, decoded.diagnostics
     return decoded.resources

@@ -112,7 +112,7 @@ class ImageTable:
         entries: list[ImageEntry] = []
         if user_file is not None or own.exists():
             entries += _read_entries(chosen)
-        packaged = resources.files("minimesh.platform").joinpath("images.yaml").read_text()
+        packaged = resources.files("minimesh.platform").joinpath("images.yaml").read_text(encoding="utf-8")
         entries += _parse_entries(packaged, "images.yaml")
         return cls(entries, chosen)
 
@@ -179,9 +179,11 @@ def _gunicorn_port(command: Sequence[str]) -> int | None:
 
 def _read_entries(file: Path) -> list[ImageEntry]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ImageTableError(f"cannot read the image table {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ImageTableError(f"the image table {file} is not UTF-8; save it in that encoding") from error
     return _parse_entries(text, str(file))
 
 
