@@ -77,15 +77,21 @@ def look(paths: Iterable[str]) -> dict[str, Fingerprint]:
     return seen
 
 
-def _look_below(folder: str) -> Iterator[tuple[str, Fingerprint]]:
+def _look_below(
+    folder: str, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, Fingerprint]]:
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return  # a link that leads back up
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
             try:
                 if entry.is_dir():
-                    yield from _look_below(entry.path)
-                elif entry.name.endswith(SUFFIXES):
+                    yield from _look_below(entry.path, above | {identity})
+                elif entry.name.endswith(SUFFIXES) and entry.is_file():  # reading a pipe would never end
                     yield entry.path, fingerprint(entry.stat())
             except OSError:
                 continue  # gone between the listing and the look

@@ -80,6 +80,14 @@ class TestLook:
         (tmp_path / "mesh.txt").write_text("")
         assert list(look([str(tmp_path / "mesh.txt")])) == [str(tmp_path / "mesh.txt")]
 
+    def test_pipes_and_links_that_lead_back_up_are_passed_over(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("")
+        os.mkfifo(tmp_path / "pipe.yaml")
+        (tmp_path / "inner").mkdir()
+        (tmp_path / "inner" / "up").symlink_to("..")
+        (tmp_path / "link.yaml").symlink_to("a.yaml")
+        assert set(look([str(tmp_path)])) == {f"{tmp_path}/a.yaml", f"{tmp_path}/link.yaml"}
+
     def test_what_does_not_exist_is_not_seen(self, tmp_path: Path) -> None:
         assert look([str(tmp_path / "later")]) == {}
 
