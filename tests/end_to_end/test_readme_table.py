@@ -78,6 +78,13 @@ def test_gateway_and_sidecar_lines_share_the_request_id(both_labs: Mesh) -> None
     assert '"GET /one?trace=this HTTP/1.1" 200 - via_upstream' in line
 
 
+def test_the_sidecar_sees_the_gateway_pods_own_address(both_labs: Mesh) -> None:
+    both_labs.curl("localhost:8080/one?peer")
+    line = both_labs.console_line(r"^istio-ingressgateway .*/one\?peer ")
+    gateway = next(pod for pod in both_labs.status()["pods"] if pod["workload"] == "istio-ingressgateway")
+    assert f" {gateway['ip']}:" in line[line.index("outbound|") :]
+
+
 def test_the_default_line_has_istios_22_fields(both_labs: Mesh) -> None:
     both_labs.curl("localhost:8080/two?fields")
     line = both_labs.console_line(r'"GET /two\?fields HTTP/1\.1"')

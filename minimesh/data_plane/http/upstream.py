@@ -38,7 +38,7 @@ _connection_ids = itertools.count(1)
 async def connect_http1(host: Host, settings: ClusterSettings) -> Http1ClientConnection:
     """Open a plain-text connection (a `Connect` for `ClusterSettings`). Raises OSError."""
     loop = asyncio.get_running_loop()
-    source = (settings.source_address, 0) if settings.source_address else None
+    source = settings.local_address_for(host.address)
     _, connection = await loop.create_connection(
         Http1ClientConnection, host.address, host.port, local_addr=source
     )

@@ -187,7 +187,7 @@ class TcpProxyConnection(asyncio.Protocol):
 
     async def _open(self, cluster: Cluster, host: Host) -> None:
         settings, stats = cluster.settings, cluster.stats
-        source = (settings.source_address, 0) if settings.source_address else None
+        source = settings.local_address_for(host.address)
         stats.cx_total.inc()
         host.connections_total += 1
         try:

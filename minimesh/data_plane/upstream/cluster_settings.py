@@ -61,6 +61,8 @@ class ClusterSettings:
     """LEAST_REQUEST with unequal weights: how much active requests count against weight."""
     source_address: str = ""
     """`upstream_bind_config`: the local address to dial from; empty: the system's choice."""
+    loopback_source_address: str = ""
+    """The pod's own address where pods live on the loopback interface: what hosts there see as the peer."""
     max_requests_per_connection: int = 0
     """0: no limit."""
     idle_timeout_s: float = 3600.0
@@ -79,3 +81,10 @@ class ClusterSettings:
     metadata: Mapping[str, object] = field(default_factory=dict)
     connect: Connect | None = None
     """Opens a connection to a host (`http.upstream.connect_http1`, ...); filled in by compile_cluster."""
+
+    def local_address_for(self, host_address: str) -> tuple[str, int] | None:
+        """Where to dial a host from, any port; None leaves it to the system."""
+        source = self.source_address
+        if not source and host_address.startswith("127."):
+            source = self.loopback_source_address
+        return (source, 0) if source else None

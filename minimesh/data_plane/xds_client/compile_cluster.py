@@ -151,6 +151,7 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         circuit_breakers=_circuit_breakers(message),
         panic_threshold_percent=_panic_threshold(message),
         source_address=_source_address(message, path),
+        loopback_source_address=context.address_map.pod_ip,
         per_connection_buffer_limit_bytes=_value_or(
             message, "per_connection_buffer_limit_bytes", 1024 * 1024
         ),
