@@ -53,7 +53,7 @@ clean: ## remove the virtual environment and every cache
 
 python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "minimesh needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo not there)." \
+		echo "minimesh needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." \
 		     "Name a newer one: make up PYTHON=python3.12" >&2; exit 1; }
 
 $(VENV)/bin/python:
