@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ import yaml
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
 from minimesh.data_plane.http.upstream import connect_http1
-from minimesh.data_plane.network.address_map import BindAddress
+from minimesh.data_plane.network.address_map import AddressMap, BindAddress
 from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle
@@ -29,11 +29,24 @@ from minimesh.data_plane.telemetry.access_log import (
     compile_text_format,
     value_formatter,
 )
+from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.cluster import Cluster, ClusterSettings, HostSpec
+from minimesh.data_plane.xds_client.compile_context import CompileContext
+from minimesh.data_plane.xds_client.compile_http_filters import compile_http_filters, route_filter_compiler
 from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
 from minimesh.xds import messages as m
 from tests.data_plane.http.scripted_upstream import ScriptedUpstream
+
+#: The filters of istiod's listeners that routes configure.
+FILTERS = """
+- name: envoy.filters.http.fault
+  typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}
+- name: envoy.filters.http.cors
+  typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}
+- name: envoy.filters.http.router
+  typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+"""
 
 
 class Lines:
@@ -59,7 +72,7 @@ class Lines:
 class Lab:
     """See the module."""
 
-    def __init__(self, routes: str, **settings: Any) -> None:
+    def __init__(self, routes: str, http_filters: str = FILTERS, **settings: Any) -> None:
         loop = asyncio.get_running_loop()
         self.stats = StatsStore()
         self.log = Lines()
@@ -68,6 +81,7 @@ class Lab:
         self.upstream = ScriptedUpstream("a")
         self.other = ScriptedUpstream("b")
         self._routes = routes
+        self._http_filters = http_filters
         self._settings = settings
         self.manager: ConnectionManager
         self.listener: Listener
@@ -82,6 +96,7 @@ class Lab:
             stat_prefix="ingress",
             route_config=RouteConfigHolder(table=self.route_table(self._routes)),
             stats=self.stats,
+            filters=self._filters(),
             access_logs=(AccessLog(compile_text_format(ISTIO_DEFAULT_FORMAT), self.log),),
             **self._settings,
         )
@@ -111,7 +126,27 @@ class Lab:
     def route_table(self, routes: str) -> Any:
         message = m.route_pb2.RouteConfiguration()
         m.json_format.ParseDict(yaml.safe_load(routes), message)
-        return compile_route_configuration(message, self.handle, compile_format=value_formatter)
+        context = CompileContext(
+            self.stats,
+            AccessLogFiles(),
+            AddressMap(),
+            self.handle,
+            self.handle,
+            lambda _: RouteConfigHolder(),
+        )
+        return compile_route_configuration(
+            message,
+            self.handle,
+            compile_format=value_formatter,
+            compile_filter_config=route_filter_compiler(context),
+        )
+
+    def _filters(self) -> Any:
+        messages = [
+            m.json_format.ParseDict(each, m.http_connection_manager_pb2.HttpFilter())
+            for each in yaml.safe_load(self._http_filters)
+        ]
+        return compile_http_filters(messages, "http_filters", self.stats, "ingress").filters
 
     async def stop(self) -> None:
         self.listener.stop_listening()
@@ -137,6 +172,13 @@ class Lab:
             return await client.response()
         finally:
             client.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that nobody announces, such as a counter."""
+    async with asyncio.timeout(2):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
 
 
 async def _turns() -> None:
