@@ -95,6 +95,18 @@ ACTED_ON: dict[str, str] = {
         spec.http[].retries.retryOn
         spec.http[].retries.retryIgnorePreviousHosts
         spec.http[].retries.backoff
+        spec.http[].fault.delay.fixedDelay
+        spec.http[].fault.delay.percentage.**
+        spec.http[].fault.delay.percent
+        spec.http[].fault.abort.httpStatus
+        spec.http[].fault.abort.grpcStatus
+        spec.http[].fault.abort.percentage.**
+        spec.http[].mirror.**
+        spec.http[].mirrors[].destination.**
+        spec.http[].mirrors[].percentage.**
+        spec.http[].mirrorPercentage.**
+        spec.http[].mirrorPercent
+        spec.http[].corsPolicy.**
     """,
     "DestinationRule": """
         spec.host

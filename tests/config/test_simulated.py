@@ -16,8 +16,14 @@ from minimesh.config.simulated import acted_on_paths, not_simulated
         ("VirtualService", ["spec.http[0].match[1].headers", "spec.http[0].match[1].headers[a.b].exact"], []),
         (
             "VirtualService",
-            ["spec.http[0].corsPolicy", "spec.http[0].corsPolicy.maxAge", "spec.http[3].corsPolicy"],
-            ["spec.http[0].corsPolicy"],
+            ["spec.http[0].delegate", "spec.http[0].delegate.name", "spec.http[3].delegate"],
+            ["spec.http[0].delegate"],
+        ),
+        ("VirtualService", ["spec.http[0].corsPolicy", "spec.http[0].corsPolicy.maxAge"], []),
+        (
+            "VirtualService",
+            ["spec.http[0].fault", "spec.http[0].fault.delay", "spec.http[0].fault.delay.exponentialDelay"],
+            ["spec.http[0].fault.delay.exponentialDelay"],
         ),
         (
             "DestinationRule",
