@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from minimesh.cli.invocation import invocation
+from minimesh.cli.pods import PROXY_CONTAINER
 from minimesh.config.diagnostics import Diagnostic, Severity, render
 from minimesh.config.store import Snapshot
 from minimesh.platform.logs import LogFollower
 
-PROXY_CONTAINER = "istio-proxy"
+_CRASHES = "CrashLoopBackOff"
+_TROUBLE = frozenset({_CRASHES, "ErrImagePull"})
 
 
 def say(text: str) -> None:
@@ -42,6 +45,27 @@ class DiagnosticsConsole:
             if _errors(self._shown[file]):
                 say(f"{file} is gone")
         self._shown = current
+
+
+class PodConsole:
+    """Tells when a pod cannot run, once, and when it runs after all."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def show(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        """All pods there are now; only news is shown."""
+        names = {pod["name"] for pod in pods}
+        self._told = {name: state for name, state in self._told.items() if name in names}
+        for pod in pods:
+            name, state = pod["name"], pod["state"]
+            if state in _TROUBLE and self._told.get(name) != state:
+                self._told[name] = state
+                where = f"-n {pod['namespace']} {name}"
+                remedy = f"; its log: {invocation(f'logs {where}')}" if state == _CRASHES else ""
+                say(f"pod {name}: {state}: {pod['message']}{remedy}")
+            elif pod["ready"] and self._told.pop(name, None):
+                say(f"pod {name} is ready")
 
 
 class AccessLogConsole:

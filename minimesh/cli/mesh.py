@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, lines_to_try, say
+from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
 from minimesh.cli.invocation import invocation
 from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
@@ -46,6 +46,7 @@ class Mesh:
         self._state = state
         self._store = Store()
         self._diagnostics = DiagnosticsConsole()
+        self._pod_news = PodConsole()
         self._access_log = AccessLogConsole()
         self._processes = PodProcesses(parent)
         self._control_plane: ControlPlane | None = None
@@ -74,6 +75,9 @@ class Mesh:
 
     async def _start_and_follow(self, on_ready: Callable[[], None]) -> None:
         control_plane = await self._start_control_plane()
+        if not control_plane.status()["config"]["files"]:
+            where = ", ".join(self._options.paths)
+            say(f"there is no YAML or JSON file in {where} yet; what you save there comes into force")
         self._refuse_unknown_images()
         runtime = self._start_runtime(control_plane)
         self._write_run(control_plane)
@@ -170,7 +174,9 @@ class Mesh:
         """Show access-log lines as they come; a Refusal if the pods are lost."""
         gone = self._processes.parent_gone
         while True:
-            self._access_log.follow(runtime.shown())
+            pods = runtime.shown()
+            self._pod_news.show(pods)
+            self._access_log.follow(pods)
             self._access_log.show()
             if gone is not None and gone.done():
                 raise Refusal("the pod parent has died, and every pod with it", "Start the mesh again.")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, lines_to_try
+from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try
 from minimesh.cli.execute import _options_after_target
 from minimesh.cli.main import main
 from minimesh.cli.pods import find_container, find_pod
@@ -164,6 +164,10 @@ class TestValidate:
 
     def test_a_path_that_does_not_exist(self) -> None:
         assert "nowhere does not exist" in refused(minimesh("validate", "nowhere"))
+
+    def test_a_folder_with_nothing_to_check(self, tmp_path: Path) -> None:
+        (tmp_path / "README.md").touch()
+        assert "there is no YAML or JSON file in" in refused(minimesh("validate", str(tmp_path)))
 
 
 class TestFindingPods:
@@ -329,6 +333,23 @@ spec:
         assert capsys.readouterr().out == ""
         console.show({str(file): ()})
         assert capsys.readouterr().out == f"minimesh: {file} is applied again\n"
+
+    def test_a_pod_that_cannot_run_is_told_once_and_so_is_its_recovery(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        crashing = pod("web-1", "web", ready=False, state="CrashLoopBackOff", message="exit code 3")
+        console = PodConsole()
+        console.show([pod("web-1", "web", message=""), pod("web-2", "web", message="")])
+        assert capsys.readouterr().out == ""
+        console.show([crashing])
+        console.show([pod("web-1", "web", ready=False, state="Running", message="")])
+        console.show([crashing])
+        said = capsys.readouterr().out
+        assert said.startswith("minimesh: pod web-1: CrashLoopBackOff: exit code 3; its log: ")
+        assert said.endswith("minimesh logs -n default web-1\n")
+        assert said.count("\n") == 1
+        console.show([pod("web-1", "web", message="")])
+        assert capsys.readouterr().out == "minimesh: pod web-1 is ready\n"
 
 
 def test_status_as_json_is_what_the_control_plane_says(
