@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LABS ?= configs/gs configs/httpbin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types layers format bench lock clean python-is-new-enough
+.PHONY: help up down test check lint types layers format conformance bench lock clean python-is-new-enough
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ layers: $(VENV)/installed-dev
 format: $(VENV)/installed-dev ## let ruff format and mend the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+conformance: $(VENV)/installed-dev ## ask the real Envoy and minimesh the same things, and print how they compare
+	$(BIN)/python -m tests.conformance
 
 bench: $(VENV)/installed-dev ## measure start-up time and memory
 	$(BIN)/python -m bench

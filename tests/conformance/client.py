@@ -1,0 +1,168 @@
+"""A raw client: sends a case's bytes, and tells what came back and what became of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.conformance.case import Case
+
+_PATIENCE_S = 3.0
+#: Sent after the answers: whether it is answered tells whether the connection was kept.
+PROBE = b"GET /direct HTTP/1.1\r\nHost: gs.xebia.com\r\nUser-Agent: probe\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a client saw. `port` is its own, by which its log lines are found."""
+
+    port: int
+    received: str
+    ending: str
+
+
+async def converse(
+    case: Case, port: int, used: set[int], upstream_reached: Callable[[], Awaitable[object]]
+) -> Exchange:
+    """One connection's worth of a case, from a port that is none of `used` and one of them afterwards."""
+    sock, own_port = _socket_on_new_port(used)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    except ConnectionResetError:
+        sock.close()
+        return Exchange(own_port, "", "closed")
+    reader, writer = await asyncio.open_connection(sock=sock)
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            writer.write(case.request)
+            if case.half_closes:
+                await upstream_reached()
+                writer.write_eof()
+            if case.leaves:
+                await upstream_reached()
+                return Exchange(own_port, "", "left")
+            received, ending = await _Conversation(case, reader, writer).run()
+            return Exchange(own_port, received, ending)
+    except TimeoutError:
+        return Exchange(own_port, "", "nothing came")
+    finally:
+        if case.leaves:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        writer.close()
+
+
+def _socket_on_new_port(used: set[int]) -> tuple[socket.socket, int]:
+    """Bound before it connects: a proxy may have reset a connection before its port is known here."""
+    while True:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        if port not in used:
+            used.add(port)
+            return sock, port
+        sock.close()
+
+
+class _Conversation:
+    """Reads until the answers are complete or the proxy closes, saying what the case says in between."""
+
+    def __init__(self, case: Case, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._case = case
+        self._reader = reader
+        self._writer = writer
+        self._data = b""
+        self._to_say = list(case.then)
+        self._heads_only = case.request.startswith(b"HEAD ")
+
+    async def run(self) -> tuple[str, str]:
+        ending = await self._read_while(self._answers_missing)
+        received = readable(self._data, heads_only=self._heads_only)
+        if ending:
+            return received, ending
+        if self._case.listener.startswith("tcp") or self._case.half_closes:
+            return received, "open"
+        self._data, self._heads_only = b"", False
+        self._writer.write(PROBE)
+        closed = await self._read_while(lambda: b"direct body" not in self._data)
+        return received, "closed" if closed else "kept"
+
+    def _answers_missing(self) -> bool:
+        complete = complete_answers(self._data, heads_only=self._heads_only)
+        return self._case.answers == 0 or complete < self._case.answers
+
+    async def _read_while(self, missing: Callable[[], bool]) -> str:
+        """How the connection ended, or an empty string when it is still open."""
+        while missing():
+            try:
+                data = await self._reader.read(65536)
+            except ConnectionError:
+                return "closed"
+            if not data:
+                return "closed"
+            self._data += data
+            if self._to_say and self._data.endswith(self._to_say[0][0]):
+                self._writer.write(self._to_say.pop(0)[1])
+        return ""
+
+
+_HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})[^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+_LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
+_CHUNKED = re.compile(rb"^transfer-encoding: *chunked", re.IGNORECASE | re.MULTILINE)
+
+
+def complete_answers(data: bytes, *, heads_only: bool) -> int:
+    """How many final answers stand complete in `data`."""
+    return sum(complete for _, _, complete in _answers(data, heads_only=heads_only))
+
+
+def readable(data: bytes, *, heads_only: bool) -> str:
+    """What was received, chunks joined: where a proxy cuts them depends on how the bytes happen to arrive."""
+    return "".join((head + body).decode("latin-1") for head, body, _ in _answers(data, heads_only=heads_only))
+
+
+def _answers(data: bytes, *, heads_only: bool) -> list[tuple[bytes, bytes, bool]]:
+    """(head, body without framing, whether it is a complete final answer) of each answer."""
+    found: list[tuple[bytes, bytes, bool]] = []
+    while (match := _HEAD.match(data)) is not None:
+        status, head, data = int(match[1]), match[0], data[match.end() :]
+        length = _LENGTH.search(head)
+        if status == 101:
+            found.append((head, data, False))
+            return found
+        if heads_only or status < 200 or status in (204, 304):
+            found.append((head, b"", status >= 200))
+        elif length is not None:
+            size = int(length[1])
+            found.append((head, data[:size], len(data) >= size))
+            data = data[size:]
+        elif _CHUNKED.search(head):
+            body, data, complete = _unchunked(data)
+            found.append((head, body + (b"<end of chunks>" if complete else b""), complete))
+        else:
+            found.append((head, data, False))
+            data = b""
+    if data:
+        found.append((b"", data, False))
+    return found
+
+
+def _unchunked(data: bytes) -> tuple[bytes, bytes, bool]:
+    """(body, what follows, whether the last chunk came)."""
+    body = b""
+    while True:
+        line, end, rest = data.partition(b"\r\n")
+        if not end:
+            return body, data, False
+        size = int(line.partition(b";")[0], 16)
+        if size == 0:
+            trailers, end, rest = (b"\r\n" + rest).partition(b"\r\n\r\n")
+            return body + trailers, rest, bool(end)
+        body += rest[:size]
+        data = rest[size + 2 :]

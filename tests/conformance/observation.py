@@ -1,0 +1,77 @@
+"""What is compared, after the masks: each mask hides what differs from run to run, or between two machines.
+
+* times: `date` (but the year 2001, which is an upstream's), the log's time and durations, service times;
+* ports: those of the file get their names, all others are `<eph>`;
+* request ids that the proxy made (any UUID);
+* the last address of x-forwarded-for when it is the proxy's own: for a client on loopback Envoy appends its
+  machine's interface address, ours 127.0.0.1;
+* what is left of a timeout, in x-envoy-expected-rq-timeout-ms (whatever is no multiple of 50);
+* whether a connection was closed or reset, which depends on the bytes still under way (in `client`);
+* the cuts of chunked bodies (in `client.readable` and in the upstream).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+_DATE = re.compile(r"(date: )[A-Z][a-z]{2}, (?!01 Jan 2001)[^\r]*")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SERVICE_TIME = re.compile(r"(x-envoy-upstream-service-time: )\d+")
+_TIMEOUT = re.compile(r"(?<=x-envoy-expected-rq-timeout-ms: )\d+")
+_PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+_TRIES = re.compile(r"(x-envoy-attempt-count: )\d+")
+_LOG_LINE = re.compile(
+    r'^\[[^]]*\] (?P<before>".*" \d+ \d+) \d+ (?P<service>\d+|-) "(?P<forwarded>[^"]*)" (?P<after>.*)$'
+)
+_UPSTREAM_FORWARDED = re.compile(r"(?<=\r\nx-forwarded-for: )[^\r]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One case at one proxy. Each field is a tuple of texts, masked."""
+
+    answers: tuple[str, ...]
+    connection: tuple[str, ...]
+    upstream: tuple[str, ...]
+    log: tuple[str, ...]
+
+    def differences(self, other: Observation) -> list[str]:
+        """`field: ours <> theirs` for each that differs."""
+        return [
+            f"{field.name}:\n    {getattr(self, field.name)}\n    {getattr(other, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The masks of one proxy: `ports` by name, and the address that it calls its own."""
+
+    ports: Mapping[str, int]
+    own_address: str
+
+    def text(self, text: str, *, tries_vary: bool = False) -> str:
+        """A request or an answer."""
+        text = _DATE.sub(r"\1<now>", _UUID.sub("<uuid>", text))
+        text = _SERVICE_TIME.sub(r"\1<ms>", text)
+        text = _TIMEOUT.sub(lambda found: "<rest>" if int(found[0]) % 50 else found[0], text)
+        text = _UPSTREAM_FORWARDED.sub(lambda found: self._forwarded(found[0]), text)
+        return _TRIES.sub(r"\1<n>", text) if tries_vary else text
+
+    def line(self, line: str) -> str:
+        """A line of the access log, without the client's port that comes first."""
+        found = _LOG_LINE.match(_UUID.sub("<uuid>", line))
+        if found is None:
+            return f"not a line of Istio's format: {line}"
+        service = "-" if found["service"] == "-" else "<ms>"
+        forwarded = self._forwarded(found["forwarded"])
+        names = {str(port): f"<{name}>" for name, port in self.ports.items()}
+        after = _PORT.sub(lambda port: names.get(port[0], "<eph>"), found["after"])
+        return f'[t] {found["before"]} <ms> {service} "{forwarded}" {after}'
+
+    def _forwarded(self, value: str) -> str:
+        before, comma, last = value.rpartition(",")
+        return before + comma + ("<host>" if last == self.own_address else last)

@@ -1,0 +1,88 @@
+"""The application behind a proxy: it follows the current case's script, and notes what came."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import Callable
+
+from tests.conformance.case import OK, Answer
+
+
+class Upstream:
+    """One listening socket; `note` is called with head and (unchunked) body of each request."""
+
+    def __init__(self, note: Callable[[str], int], complete: Callable[[int, str], None]) -> None:
+        self.answer: Answer = OK
+        self.port = 0
+        self._note = note
+        self._complete = complete
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._request(reader, writer):
+                pass
+        except (ConnectionError, EOFError, asyncio.CancelledError):
+            pass  # the proxy or the suite is done with it
+        finally:
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        answer = self.answer
+        at = self._note(head)
+        writer.write(answer.before_body)
+        body = await _body(reader, head)
+        self._complete(at, body)
+        if answer.after_s:
+            await asyncio.sleep(answer.after_s)
+        answered_head, end, answered_body = answer.raw.partition(b"\r\n\r\n")
+        writer.write(answered_head + end + (b"" if head.startswith("HEAD ") else answered_body))
+        await writer.drain()
+        return await _then(answer, reader, writer)
+
+
+async def _then(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    if answer.then == "reset":
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+    elif answer.then == "hang":
+        await reader.read()
+    elif answer.then == "tunnel":
+        writer.write(b"echo:" + await reader.readexactly(4))
+    return answer.then == "keep"
+
+
+async def _body(reader: asyncio.StreamReader, head: str) -> str:
+    length = re.search(r"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    if length:
+        return (await reader.readexactly(int(length[1]))).decode("latin-1")
+    if not re.search(r"\r\ntransfer-encoding: *chunked", head, re.IGNORECASE):
+        return ""
+    body = ""
+    while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2].decode("latin-1")
+    while (line := await reader.readline()) != b"\r\n":
+        body += f"<trailer {line.decode('latin-1').rstrip()}>"
+    return body
