@@ -272,6 +272,8 @@ class PodRuntime:
         self._network.release(pod.address)
         del self._ending[pod]
         self._write_state()
+        # A Pod that a file declares keeps its name: its new template waits until the old pod is gone.
+        self._reconcile_soon()
 
     def _pod_changed(self, pod: Pod) -> None:
         """Note a pod's change; what happens in one turn of the loop is written once."""

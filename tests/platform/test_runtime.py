@@ -243,6 +243,35 @@ spec:
     await cluster.until(lambda: not cluster.runtime.pods)
 
 
+async def test_a_pod_of_its_own_is_replaced_when_its_image_changes(cluster: Cluster) -> None:
+    text = """
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: client, image: IMAGE}]
+"""
+    cluster.apply(text.replace("IMAGE", "curlimages/curl:1"))
+    (old,) = await cluster.ready(1)
+    cluster.apply(text.replace("IMAGE", "curlimages/curl:2"))
+    await cluster.until(lambda: old not in cluster.runtime.pods)
+    (new,) = await cluster.ready(1)
+    assert new.key == old.key
+    assert new.containers[0].plan.image == "curlimages/curl:2"
+
+
+async def test_a_deployment_that_goes_while_it_starts_harms_no_other(cluster: Cluster) -> None:
+    cluster.apply(deployment("other"), "other.yaml")
+    (other,) = await cluster.ready(1)
+    cluster.apply(deployment("web"))
+    await cluster.until(lambda: len(cluster.runtime.pods) == 2)
+    cluster.apply("")
+    await cluster.until(lambda: list(cluster.runtime.pods) == [other])
+    assert other.ready
+    assert [container.restarts for container in other.containers] == [0, 0]
+
+
 async def test_other_commands_find_pods_logs_and_environments_in_the_state_folder(
     cluster: Cluster,
 ) -> None:
