@@ -6,7 +6,7 @@ the proxy's own compile steps. One resource refused would make the proxy refuse 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from minimesh.config.store import Store
 from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.data_plane.http.filters.cors import CorsPolicy
+from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.routing.actions import ClusterHandle
-from minimesh.data_plane.routing.route_table import RouteConfigHolder
+from minimesh.data_plane.routing.actions import ClusterHandle, Fraction, RouteAction
+from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
@@ -91,9 +93,8 @@ def mesh_of(*texts: str) -> tuple[PushContext, list[Resource]]:
     return PushContext.build(store.snapshot(), (), None), resources
 
 
-def refusals(resources: Resources) -> list[str]:
-    """What the proxy says no to, a line each."""
-    context = CompileContext(
+def new_context() -> CompileContext:
+    return CompileContext(
         stats=StatsStore(),
         log_files=AccessLogFiles(),
         address_map=AddressMap(),
@@ -102,20 +103,25 @@ def refusals(resources: Resources) -> list[str]:
         route_config=lambda _name: RouteConfigHolder(),
     )
 
-    def compile_routes(message: Any) -> object:
-        return compile_route_configuration(
-            message,
-            ClusterHandle,
-            find_cluster=ClusterHandle,
-            compile_format=value_formatter,
-            compile_filter_config=route_filter_compiler(context),
-        )
 
-    steps = (
+def compile_routes(message: Any, context: CompileContext) -> RouteTable:
+    return compile_route_configuration(
+        message,
+        context.clusters,
+        find_cluster=context.find_cluster,
+        compile_format=value_formatter,
+        compile_filter_config=route_filter_compiler(context),
+    )
+
+
+def refusals(resources: Resources) -> list[str]:
+    """What the proxy says no to, a line each."""
+    context = new_context()
+    steps: tuple[tuple[Mapping[str, Any], Callable[[Any], object]], ...] = (
         (resources.clusters, lambda message: compile_cluster(message, context)),
         (resources.endpoints, compile_load_assignment),
         (resources.listeners, lambda message: compile_listener(message, context)),
-        (resources.routes, compile_routes),
+        (resources.routes, lambda message: compile_routes(message, context)),
     )
     refused = []
     for messages, compile_one in steps:
@@ -149,3 +155,25 @@ def test_a_published_sample_is_taken(files: list[Path]) -> None:
 )
 def test_what_translation_can_make_is_taken(texts: tuple[str, ...]) -> None:
     assert refusals_of(*texts) == []
+
+
+def test_faults_origins_and_mirrors_arrive_as_written() -> None:
+    push, _ = mesh_of(GATEWAY, EVERYTHING)
+    message = build_resources(gateway_proxy(), push).routes["http.8080"]
+    host = compile_routes(message, new_context()).find_virtual_host("everything.example.com")
+    assert host is not None
+    route = next(route for _, route in host.routes if route.name == "matches.all")
+    fault = route.typed_per_filter_config["envoy.filters.http.fault"]
+    assert fault == FaultSettings(
+        delay=FaultDelay(1.0, Fraction(100_000, 1_000_000)),
+        abort=FaultAbort(503, Fraction(15_000, 1_000_000)),
+    )
+    policy = route.typed_per_filter_config["envoy.filters.http.cors"]
+    assert isinstance(policy, CorsPolicy)
+    assert (policy.allow_methods, policy.expose_headers, policy.max_age) == ("GET,POST", "x-b", "86400")
+    assert policy.allows("https://a.com")
+    assert not policy.allows("http://a.com")
+    assert isinstance(route.action, RouteAction)
+    [mirror] = route.action.mirrors
+    assert mirror.cluster.name == "outbound|9080||everything.default.svc.cluster.local"
+    assert mirror.fraction == Fraction(125_000, 1_000_000)
