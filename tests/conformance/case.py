@@ -40,7 +40,8 @@ class Case:
     leaves: bool = False
     #: The client closes its sending side as soon as the upstream has the request.
     half_closes: bool = False
-    #: So many connections at once, or one after the other; results are compared as a set.
+    #: So many connections at once (the first has reached the upstream when the others begin), or one after
+    #: the other; results are compared as a set.
     at_once: int = 1
     in_turn: int = 1
     #: Why the number of tries may differ from run to run, where it may.

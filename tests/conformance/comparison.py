@@ -75,10 +75,13 @@ async def _ask(case: Case, running: World) -> tuple[list[Exchange], list[str]]:
     port = running.ports[case.listener]
     exchanges: list[Exchange] = []
     for _ in range(case.in_turn):
-        together = (
-            converse(case, port, running.client_ports, running.reached.wait) for _ in range(case.at_once)
+        first = asyncio.create_task(converse(case, port, running.client_ports, running.reached.wait))
+        if case.at_once > 1:
+            await running.reached.wait()
+        others = (
+            converse(case, port, running.client_ports, running.reached.wait) for _ in range(case.at_once - 1)
         )
-        exchanges += await asyncio.gather(*together)
+        exchanges += await asyncio.gather(first, *others)
     seen = list(running.seen)
     running.begin(OK)
     return exchanges, seen

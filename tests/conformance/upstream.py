@@ -64,6 +64,8 @@ class Upstream:
 
 async def _then(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     if answer.then == "reset":
+        if answer.raw:
+            await asyncio.sleep(0.05)  # a reset could overtake what was sent
         linger = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
