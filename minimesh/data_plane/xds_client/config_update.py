@@ -103,7 +103,10 @@ class Rejection:
 
 
 class RejectedUpdateError(ValueError):
-    """An update of which nothing was applied; `str()` is the text of the NACK."""
+    """An update that is not in force; `str()` is the text of the NACK.
+
+    Nothing of it was applied, but when only some listeners' addresses cannot be had: then all else was.
+    """
 
 
 class LiveConfiguration:
