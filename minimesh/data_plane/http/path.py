@@ -1,6 +1,6 @@
 """Normalisation of request paths, as Envoy does it (the URL canonicaliser of its `normalize_path`). Pure.
 
-Decodes escaped unreserved characters, resolves `.` and `..`, turns `\\` into `/`; leaves `%2f`, `%5c`, `//`
+Decodes escaped unreserved characters, resolves `.` and `..` (also as `..;x`), turns `\\` into `/`; leaves `%2f`, `%5c`, `//`
 and malformed escapes alone. The query is never touched.
 """
 
@@ -15,6 +15,8 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ESCAPED_SLASH = re.compile(r"%2[fF]|%5[cC]")
 _SLASHES = re.compile(r"/{2,}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+#: A dot segment with a parameter is one all the same: applications may take it so.
+_DOTS_WITH_PARAMETER = re.compile(r"(?<=/)(\.{1,2});[^/]*")
 _TO_ESCAPE = re.compile(r"[\"<>^`{|}]")
 
 
@@ -55,6 +57,8 @@ def canonical_path(target: str) -> str | None:
     """A path without query in canonical form; None when it has a NUL."""
     if "%00" in target:
         return None
+    if "/." in target and ";" in target:
+        target = _DOTS_WITH_PARAMETER.sub(r"\1", target)
     target = _ESCAPE.sub(_decode_unreserved, target).replace("\\", "/")
     target = _TO_ESCAPE.sub(lambda found: f"%{ord(found[0]):02X}", target)
     return _resolve_dots(target) if "/." in target else target
