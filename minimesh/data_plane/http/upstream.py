@@ -173,8 +173,8 @@ class Http1ClientConnection(asyncio.Protocol):
             return
         if self._body is not None and error is None and self._body.finish_at_close():
             receiver.on_response_data(b"", True)
-        elif error is None and (self._body is not None or self._buffer):
-            receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")  # cut short by an orderly close
+        elif self._body is not None or self._buffer:
+            receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")  # a message that is cut short
         else:
             receiver.on_reset(ResetReason.CONNECTION_TERMINATION, "")
 
