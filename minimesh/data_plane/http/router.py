@@ -153,9 +153,7 @@ class Router:
         assert choice is not None
         assert host is not None
         if not config.suppress_envoy_headers:
-            expected_s = self._per_try_timeout_s() or self._timeout_s
-            if expected_s:
-                head.set_header("x-envoy-expected-rq-timeout-ms", str(int(expected_s * 1000)))
+            self._tell_timeout(head)
         if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", "1")
         if action.path_rewrite is not None:
@@ -447,7 +445,11 @@ class Router:
     def _try_again(self) -> None:
         self._try_deadline = None
         head, host = self.stream.head, self.stream.virtual_host
-        if head is not None and host is not None and host.settings.include_request_attempt_count:
+        assert head is not None
+        assert host is not None
+        if not self.stream.manager.config.suppress_envoy_headers:
+            self._tell_timeout(head)
+        if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", str(self.attempt))
         self._try()
 
@@ -459,6 +461,16 @@ class Router:
     def _per_try_timeout_s(self) -> float:
         policy = self.action.retry_policy
         return 0.0 if policy is None else policy.per_try_timeout_s or 0.0
+
+    def _tell_timeout(self, head: RequestHead) -> None:
+        """x-envoy-expected-rq-timeout-ms: how long this try may take, if anything limits it."""
+        limits_s = [self._per_try_timeout_s() or self._timeout_s]
+        if self._timeout_s:
+            begun_at = self._request_complete_at
+            waited_s = 0.0 if begun_at is None else self.loop.time() - begun_at
+            limits_s.append(max(self._timeout_s - waited_s, 0.0))
+        if limits_s[0]:
+            head.set_header("x-envoy-expected-rq-timeout-ms", str(int(min(limits_s) * 1000)))
 
     def _begin_try_timeout(self) -> None:
         limit_s = self._per_try_timeout_s()
