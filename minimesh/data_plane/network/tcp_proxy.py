@@ -258,6 +258,7 @@ class TcpProxyConnection(asyncio.Protocol):
         if error is None:
             self._transport.close()
         else:
+            self.stream.add_flag("UR")
             reset(self._transport)
 
     def _watch_idleness(self) -> None:
