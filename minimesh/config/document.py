@@ -177,7 +177,7 @@ class _Document:
                 if name not in ("apiVersion", "kind", "metadata")
             }
             return self.fields.message_of(node, own, schema_of(spec_class), "")
-        self._refuse_strangers(node, entries, kind)
+        self._refuse_strangers(entries, kind)
         if "spec" in entries:
             found = self.fields.value(entries["spec"], FieldType("scalar", spec_class), "spec")
             if isinstance(found, spec_class):
@@ -186,7 +186,7 @@ class _Document:
             self.fields.error(node, "missing-field", "spec", "is missing")
         return spec_class()
 
-    def _refuse_strangers(self, node: Node, entries: Mapping[str, Node], kind: Kind) -> None:
+    def _refuse_strangers(self, entries: Mapping[str, Node], kind: Kind) -> None:
         known = ["apiVersion", "kind", "metadata", "spec", "status"]
         for name in entries:
             if name in known:

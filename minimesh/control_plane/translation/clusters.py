@@ -50,11 +50,10 @@ def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
         rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
         for port in service.ports:
             if port.protocol is not Protocol.UDP:
-                yield from _service_port_clusters(proxy, push, service, port, rule)
+                yield from _service_port_clusters(push, service, port, rule)
 
 
 def _service_port_clusters(
-    proxy: Proxy,
     push: PushContext,
     service: Service,
     port: ServicePort,
@@ -62,14 +61,13 @@ def _service_port_clusters(
 ) -> Iterator[Any]:
     """The cluster of a service port, then one for each subset of its DestinationRule."""
     policy = policy_for_port(rule.traffic_policy, port.port) if rule is not None else TrafficPolicy()
-    yield _outbound_cluster(proxy, push, service, port, rule, policy, None)
+    yield _outbound_cluster(push, service, port, rule, policy, None)
     for subset in rule.subsets if rule is not None else ():
         own = policy_for_subset(policy, subset.traffic_policy, port.port)
-        yield _outbound_cluster(proxy, push, service, port, rule, own, subset)
+        yield _outbound_cluster(push, service, port, rule, own, subset)
 
 
 def _outbound_cluster(
-    proxy: Proxy,
     push: PushContext,
     service: Service,
     port: ServicePort,

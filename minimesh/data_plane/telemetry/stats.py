@@ -8,7 +8,6 @@ the names when they are shown, as Envoy's tag extractors do, so the hot path kno
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 #: Envoy's default histogram bounds; the unit is that of the histogram (milliseconds for times).
 BUCKET_BOUNDS = (
@@ -126,13 +125,12 @@ Metric = Counter | Gauge | Histogram
 class StatsStore:
     """All metrics of one proxy by full name ("cluster.gs.upstream_rq_total")."""
 
-    __slots__ = ("_before_read", "counters", "gauges", "histograms")
+    __slots__ = ("counters", "gauges", "histograms")
 
     def __init__(self) -> None:
         self.counters: dict[str, Counter] = {}
         self.gauges: dict[str, Gauge] = {}
         self.histograms: dict[str, Histogram] = {}
-        self._before_read: list[Callable[[], None]] = []
 
     def counter(self, name: str) -> Counter:
         """The counter of this name, made at the first call."""
@@ -163,11 +161,3 @@ class StatsStore:
         """Set every counter to zero (POST /reset_counters)."""
         for counter in self.counters.values():
             counter.value = 0
-
-    def before_read(self, refresh: Callable[[], None]) -> None:
-        """Call `refresh` before values are shown: for gauges that are cheaper to work out than to keep."""
-        self._before_read.append(refresh)
-
-    def refresh(self) -> None:
-        for refresh in self._before_read:
-            refresh()

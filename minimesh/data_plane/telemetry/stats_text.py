@@ -33,7 +33,6 @@ def chosen(pattern: str = "", *, used_only: bool = False) -> Wanted:
 
 def render_text(store: StatsStore, wanted: Wanted) -> str:
     """`name: value`, sorted; histograms after the rest."""
-    store.refresh()
     numbers = sorted((metric.name, metric.value) for metric in _numbers(store) if wanted(metric))
     lines = [f"{name}: {value}" for name, value in numbers]
     lines += [f"{histogram.name}: {_summary(histogram)}" for histogram in _histograms(store, wanted)]
@@ -42,7 +41,6 @@ def render_text(store: StatsStore, wanted: Wanted) -> str:
 
 def render_json(store: StatsStore, wanted: Wanted) -> dict[str, Any]:
     """Envoy's `/stats?format=json`: one list, the histograms together in its last element."""
-    store.refresh()
     stats: list[dict[str, Any]] = [
         {"name": metric.name, "value": metric.value}
         for metric in sorted(_numbers(store), key=lambda each: each.name)
@@ -130,7 +128,6 @@ def _escaped(value: str) -> str:
 
 def render_prometheus(store: StatsStore, wanted: Wanted) -> str:
     """The exposition format, one TYPE line for each family."""
-    store.refresh()
     parts = [
         *_families(filter(wanted, store.counters.values()), "counter", _number),
         *_families(filter(wanted, store.gauges.values()), "gauge", _number),

@@ -198,9 +198,3 @@ class StreamInfo:
         """Whole milliseconds from the first byte to the end of the stream; None while it runs."""
         completed_at = self.completed_at
         return None if completed_at is None else int((completed_at - self.started_at) * 1000)
-
-    @property
-    def response_duration_ms(self) -> int | None:
-        """Whole milliseconds from the first byte to the upstream's first byte of response."""
-        first_byte_at = self.first_upstream_rx_at
-        return None if first_byte_at is None else int((first_byte_at - self.started_at) * 1000)
