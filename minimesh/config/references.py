@@ -92,13 +92,16 @@ def _virtual_service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
         if name == "mesh" or full in known.gateways or ("." in name and "/" not in name):
             continue
         message = f'no Gateway called "{name}" in namespace {full.partition("/")[0]} among these files'
-        hint = nearest(full, known.gateways)
         own = f"{resource.namespace}/"
-        yield _warning(
-            resource, f"spec.gateways[{index}]", "unknown-gateway", message, hint and hint.removeprefix(own)
-        )
+        hint = nearest(full.removeprefix(own), [one.removeprefix(own) for one in known.gateways])
+        yield _warning(resource, f"spec.gateways[{index}]", "unknown-gateway", message, hint)
     for path, destination in _destinations(spec):
         yield from _destination(resource, path, destination, known)
+
+
+def _nearest_short(host: str, known: Iterable[str], own_domain: str) -> str | None:
+    """Compared without what all names have in common: that alone would make any two alike."""
+    return nearest(host.removesuffix(own_domain), [one.removesuffix(own_domain) for one in known])
 
 
 def _first_labels(name: str, namespace: str) -> str:
@@ -126,9 +129,8 @@ def _destination(resource: Resource, path: str, destination: Any, known: _Known)
     if not known.has_host(host):
         # A name with dots may be `service.namespace`, which Istio's own warning is about, or a host outside.
         message = f'no Service or ServiceEntry declares "{destination.host}" among these files'
-        hint = nearest(host, known.hosts)
-        short = hint.removesuffix(f".{resource.namespace}.{_DOMAIN}") if hint else None
-        yield _warning(resource, f"{path}.host", "unknown-host", message, short)
+        hint = _nearest_short(host, known.hosts, f".{resource.namespace}.{_DOMAIN}")
+        yield _warning(resource, f"{path}.host", "unknown-host", message, hint)
         return
     if destination.subset and destination.subset not in known.subsets.get(host, ()):
         declared = ", ".join(sorted(known.subsets.get(host, ()))) or "none"
@@ -153,9 +155,8 @@ def _destination_rule(resource: Resource, known: _Known) -> Iterator[Diagnostic]
     host = full_host(resource.spec.host, resource.namespace)
     if host and "*" not in host and not known.has_host(host):
         message = f'no Service or ServiceEntry declares "{resource.spec.host}" among these files'
-        hint = nearest(host, known.hosts)
-        short = hint.removesuffix(f".{resource.namespace}.{_DOMAIN}") if hint else None
-        yield _warning(resource, "spec.host", "unknown-host", message, short)
+        hint = _nearest_short(host, known.hosts, f".{resource.namespace}.{_DOMAIN}")
+        yield _warning(resource, "spec.host", "unknown-host", message, hint)
         return
     for index, subset in enumerate(resource.spec.subsets):
         service_pods = [labels for namespace, labels in known.pod_labels if namespace == _namespace_of(host)]

@@ -102,3 +102,12 @@ def test_dangling_names_are_warnings() -> None:
 def test_the_same_object_in_two_files_with_other_content() -> None:
     other = SERVICE.replace("9080", "9081")
     assert [one.code for one in validate.check({"a": SERVICE, "b": other})] == ["duplicate-resource"]
+
+
+def test_what_is_like_no_known_name_gets_no_suggestion() -> None:
+    assert findings(
+        vs=ROUTES.replace("host: reviews", "host: elsewhere").replace("gateways: [shop]", "gateways: [front]")
+    ) == [
+        ("spec.gateways[0]", "unknown-gateway", None),
+        ("spec.http[0].route[0].destination.host", "unknown-host", None),
+    ]
