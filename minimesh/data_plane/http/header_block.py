@@ -88,6 +88,14 @@ class HeaderBlock:
         value = self.kept.get("connection")
         return value is not None and option in connection_options(value)
 
+    def without(self, name: str) -> HeaderBlock:
+        """The same lines but those with this (well-known, lower-case) name, framed as before."""
+        fields = tuple(field for field in self.fields if field[0] != name)
+        block = HeaderBlock(fields, {key: value for key, value in self.kept.items() if key != name})
+        block.content_length = self.content_length
+        block.chunked = self.chunked
+        return block
+
 
 EMPTY_BLOCK = HeaderBlock((), {})
 

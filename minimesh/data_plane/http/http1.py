@@ -13,11 +13,16 @@ from minimesh.data_plane.http.header_block import (
     HEADERS_TOO_LARGE,
     HeaderBlock,
     Refusal,
+    connection_options,
     read_header_block,
 )
 
 LOW_VERSION = Refusal(426, "low_version")
 HTTPS_ON_PLAINTEXT = Refusal(403, "http1.https_url_on_plaintext_connection")
+INVALID_AUTHORITY = Refusal(400, "http.invalid_authority")
+CONNECTION_REJECTED = Refusal(400, "http1.connection_header_rejected")
+INVALID_SCHEME = Refusal(400, "http1.invalid_scheme")
+INVALID_URL = Refusal(400, "http1.invalid_url")
 METHODS = frozenset(
     [
         "ACL",
@@ -82,6 +87,10 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
+_HOST_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@\[\]%]+")
+#: Headers that a client must not have removed by naming them in `connection`.
+_NOT_TO_BE_REMOVED = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _CONNECT_TARGET = re.compile(r"(?:[A-Za-z0-9\-._~%]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
 _STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?")
@@ -149,6 +158,8 @@ class RequestReader:
             return self._last_block
         block = read_header_block(text, self._max_headers)
         if isinstance(block, HeaderBlock):
+            block = _check_routing_headers(block)
+        if isinstance(block, HeaderBlock):
             self._last_text = text
             self._last_block = block
         return block
@@ -184,7 +195,27 @@ class RequestReader:
         return _read_absolute(method, target, version)
 
 
+def _check_routing_headers(block: HeaderBlock) -> HeaderBlock | Refusal:
+    """Refuse a host that cannot be one, and a `connection` that would take away who the client is."""
+    host = block.kept.get("host")
+    if host and _HOST_CHARACTERS.fullmatch(host) is None:
+        return INVALID_AUTHORITY
+    connection = block.kept.get("connection")
+    if connection is None:
+        return block
+    options = connection_options(connection)
+    if "upgrade" in options and "upgrade" in block.kept:
+        return block
+    if any(option.startswith(":") or option in _NOT_TO_BE_REMOVED for option in options):
+        return CONNECTION_REJECTED
+    return block.without("host") if "host" in options else block
+
+
 def _read_absolute(method: str, target: str, version: str) -> RequestLine | Refusal:
+    if target == "*":
+        return INVALID_URL
+    if _OTHER_SCHEME.match(target) is not None:
+        return INVALID_SCHEME
     found = _ABSOLUTE.fullmatch(target)
     if found is None or _AUTHORITY.fullmatch(found[2]) is None:
         return CODEC_ERROR

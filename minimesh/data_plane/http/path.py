@@ -1,7 +1,7 @@
 """Normalisation of request paths, as Envoy does it (the URL canonicaliser of its `normalize_path`). Pure.
 
-Decodes escaped unreserved characters, resolves `.` and `..` (also as `..;x`), turns `\\` into `/`; leaves `%2f`, `%5c`, `//`
-and malformed escapes alone. The query is never touched.
+Decodes escaped unreserved characters, resolves `.` and `..` (also as `..;x`), turns `\\` into `/`; leaves
+`%2f`, `%5c`, `//` and malformed escapes alone. The query is never touched.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _dropped_names(block: HeaderBlock, config: HttpConnectionManagerConfig) -> f
 
 
 #: A client must not make us drop what frames or routes its request.
-_NEVER_NOMINATED = frozenset({"host", "content-length", "te", "", "close"})
+_NEVER_NOMINATED = frozenset({"content-length", "te", "", "close"})
 
 
 def _changed_values(
