@@ -16,6 +16,8 @@ Events:
     {"event": "started", "id": ID, "pid": PID}
     {"event": "exited", "id": ID, "code": EXIT CODE, or minus the signal's number}
 
+What cannot even be forked is reported as started with process id 0, and exited.
+
 When the other end of the channel closes, for whatever reason, every pod process is killed and the parent
 exits; on Linux the kernel kills them as well should the parent itself be killed.
 """
@@ -154,7 +156,13 @@ class PodParent:
 
     def _start(self, request: dict[str, Any]) -> None:
         parent_pid = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no more processes for this user, or no memory: later tries may succeed
+            print(f"cannot start {request['id']}: {error.strerror}", file=sys.stderr)
+            self._send({"event": "started", "id": request["id"], "pid": 0})
+            self._send({"event": "exited", "id": request["id"], "code": EXIT_CANNOT_EXECUTE})
+            return
         if pid == 0:
             self._become_pod_process(request, parent_pid)
         # Both sides set it, so that a signal sent at once finds the group whoever runs first.

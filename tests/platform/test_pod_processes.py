@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from minimesh.platform.pod_parent import EXIT_CANNOT_EXECUTE, PodParentHandle
+from minimesh.platform.pod_parent import EXIT_CANNOT_EXECUTE, PodParentHandle, fork_pod_parent
 from minimesh.platform.pod_processes import PodParentGoneError, PodProcesses, ProcessRequest
+from tests.platform.conftest import say
 
 
 @pytest_asyncio.fixture
@@ -104,6 +106,27 @@ async def test_a_traceback_of_an_entry_point_is_in_its_log_and_the_parent_lives_
     assert await process.exit == EXIT_CANNOT_EXECUTE
     assert "RuntimeError: broken on purpose" in log(tmp_path)
     assert await (await processes.start(request(tmp_path, "say", "0"))).exit == 0
+
+
+async def test_where_no_process_can_be_had_the_next_try_may_succeed(tmp_path: Path) -> None:
+    fork = os.fork
+
+    def refuse_once() -> int:
+        os.fork = fork
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    def preload() -> None:
+        """Runs in the pod parent."""
+        os.fork = refuse_once
+
+    pod_parent = fork_pod_parent({"say": say}, preload=preload, log_path=str(tmp_path / "parent.log"))
+    processes = PodProcesses(pod_parent)
+    await processes.open()
+    assert await (await processes.start(request(tmp_path, "say", "0"))).exit == EXIT_CANNOT_EXECUTE
+    assert await (await processes.start(request(tmp_path, "say", "0"))).exit == 0
+    await processes.close()
+    assert exit_status(pod_parent.pid) == 0
+    assert "cannot start say#1: Resource temporarily" in (tmp_path / "parent.log").read_text()
 
 
 async def test_leaving_with_a_message_is_exit_code_1(processes: PodProcesses, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from grpclib.client import Channel
 from grpclib.const import Cardinality
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration, RejectedUpdateError
 from minimesh.xds import messages as m
@@ -92,7 +91,7 @@ class AdsClient:
                 # cancellation of ours into its own error, so that only the task tells the two apart.
                 received = await asyncio.create_task(self._follow())
                 self._lost("the stream ended")
-            except (OSError, GRPCError, ProtocolError, StreamTerminatedError) as error:
+            except Exception as error:  # whatever broke the stream: a proxy left alone would go stale unseen
                 if task.cancelling():
                     raise asyncio.CancelledError from None
                 received = self.connected
