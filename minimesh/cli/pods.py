@@ -35,7 +35,7 @@ def find_pod(pods: Sequence[dict[str, Any]], target: str, namespace: str) -> dic
         raise Refusal(f"{kind!r} is no kind that has pods here", "Write POD, pod/POD or deploy/NAME.")
     if found:
         return max(found, key=lambda pod: bool(pod["ready"]))
-    raise Refusal(f"there is no {target!r} in namespace {namespace!r}", _hint(pods, name))
+    raise Refusal(f"there is no {target!r} in namespace {namespace!r}", _hint(pods, name, namespace))
 
 
 def find_container(pod: dict[str, Any], name: str | None) -> dict[str, Any]:
@@ -59,7 +59,9 @@ def container_log(pod: dict[str, Any], container: dict[str, Any]) -> Path:
     return Path(container["log"])
 
 
-def _hint(pods: Sequence[dict[str, Any]], name: str) -> str:
+def _hint(pods: Sequence[dict[str, Any]], name: str, namespace: str) -> str:
+    if any((pod["namespace"], pod["workload"]) == (namespace, name) for pod in pods):
+        return f"That is the name of a Deployment: write deploy/{name}."
     elsewhere = sorted({pod["namespace"] for pod in pods if name in (pod["name"], pod["workload"])})
     if elsewhere:
         return f"It is in namespace {elsewhere[0]!r}: add -n {elsewhere[0]}."

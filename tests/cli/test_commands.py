@@ -195,6 +195,7 @@ class TestFindingPods:
         [
             ("web-9", "minimesh status"),
             ("deploy/istio-ingressgateway", "add -n istio-system"),
+            ("web", "write deploy/web"),
             ("svc/web", "'svc' is no kind"),
         ],
     )
