@@ -286,12 +286,16 @@ class Http1ServerConnection(asyncio.Protocol):
             return
         self._buffer = b""
         payload = body.feed(rest) if rest else b""
+        # As long as this takes the body counts as unread, even if it came along: who answers at the sight of
+        # the head alone closes the connection.
+        stream.on_request(line, self._prepared, payload, body.done)
+        if self._stream is not stream:
+            return
         if body.done:
             self._body = None
             self._buffer = body.rest
             self._request_received()
-        stream.on_request(line, self._prepared, payload, body.done)
-        if body.failed and self._stream is stream:
+        elif body.failed:
             self._refuse_body(stream)
 
     def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock) -> bool:

@@ -88,7 +88,6 @@ class Stream:
         """The head, with as much of the body as came along."""
         self._end_stream = end_stream
         info, config = self.info, self.manager.config
-        info.bytes_received = len(data)
         info.user_agent = prepared.user_agent
         info.method = line.method
         info.path = line.path or None
@@ -118,6 +117,8 @@ class Stream:
         self._data = data
         self._watch_idleness()
         self._route(head)
+        if not self._finished:
+            info.bytes_received += len(data)
 
     def on_request_data(self, data: bytes, end_stream: bool) -> None:
         """More of the body."""
