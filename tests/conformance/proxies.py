@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,8 @@ from tests.conformance.case import Answer
 from tests.conformance.client import PROBE
 from tests.conformance.upstream import Upstream
 
+#: Ports that a proxy of this process has been told to listen on.
+_given_out: set[int] = set()
 _START_S, _STOP_S, _LOG_S = 20.0, 5.0, 5.0
 
 
@@ -104,10 +107,9 @@ async def world(name: str, command: list[str], folder: Path) -> AsyncIterator[Wo
 @contextmanager
 def _ports(ports: dict[str, int]) -> Iterator[None]:
     """Finds free ports, and keeps the two dead ends dead for as long as it is open."""
-    free = {name: socket.socket() for name in (*LISTENERS, ADMIN)}
-    ports.update({name: _bound(sock) for name, sock in free.items()})
-    for sock in free.values():
-        sock.close()
+    with ExitStack() as found:
+        for name in (*LISTENERS, ADMIN):
+            ports[name] = _listener_port(found)
     with ExitStack() as kept:
         refused, full = (kept.enter_context(socket.socket()) for _ in range(2))
         ports["refused"] = _bound(refused)  # and never listening
@@ -119,6 +121,21 @@ def _ports(ports: dict[str, int]) -> Iterator[None]:
             with suppress(BlockingIOError):
                 waiting.connect(("127.0.0.1", ports["full"]))
         yield
+
+
+def _listener_port(kept: ExitStack) -> int:
+    """A free port, bound until `kept` is closed.
+
+    It lies below those that the system gives to clients: none of them can take it before the proxy does.
+    """
+    while True:
+        sock = kept.enter_context(socket.socket())
+        port = random.randrange(15000, 30000)
+        with suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            if port not in _given_out:
+                _given_out.add(port)
+                return port
 
 
 def _bound(sock: socket.socket) -> int:
