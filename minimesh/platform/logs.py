@@ -70,9 +70,12 @@ class LogFollower:
             self._position, self._unfinished = 0, b""
         if size == self._position:
             return []
-        with self.path.open("rb") as log:
-            log.seek(self._position)
-            data = log.read(size - self._position)
+        try:
+            with self.path.open("rb") as log:
+                log.seek(self._position)
+                data = log.read(size - self._position)
+        except OSError:
+            return []  # somebody tidied up; what is written from now on comes later
         self._position += len(data)
         *lines, self._unfinished = (self._unfinished + data).split(b"\n")
         return [line.decode(errors="replace") for line in lines]

@@ -43,6 +43,19 @@ def test_an_id_of_another_form_is_refused(node_id: str) -> None:
         Proxy.from_node(node(node_id))
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"LABELS": "app=web"},
+        {"PORT_MAP": {"http": 80}},
+        {"POD_PORTS": '[{"name": "http", "containerPort": "x"}]'},
+    ],
+)
+def test_metadata_that_makes_no_sense_is_refused(metadata: dict[str, Any]) -> None:
+    with pytest.raises(InvalidNodeError, match="metadata of node"):
+        Proxy.from_node(node(**metadata))
+
+
 @pytest.mark.parametrize("port_map", ["80=20080", {"80": 20080}])
 def test_a_port_map_is_text_or_an_object(port_map: Any) -> None:
     assert Proxy.from_node(node(PORT_MAP=port_map)).port_map == {80: 20080}

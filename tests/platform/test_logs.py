@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from minimesh.platform.logs import LogFollower, bound, last_lines
 
 
@@ -54,3 +56,19 @@ def test_a_follower_begins_anew_when_the_log_was_cut(tmp_path: Path) -> None:
     follower = LogFollower(log, from_end=True)
     log.write_text("new\n")
     assert follower.lines() == ["new"]
+
+
+def test_a_follower_of_a_log_that_is_removed_goes_on_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("old\n")
+    follower = LogFollower(log)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", _refuse)  # it goes between the look at its size and the reading
+        assert follower.lines() == []
+    assert follower.lines() == ["old"]
+
+
+def _refuse(path: Path, mode: str) -> None:
+    raise FileNotFoundError(path)

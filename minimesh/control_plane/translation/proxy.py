@@ -18,7 +18,7 @@ ProxyType = Literal["sidecar", "router"]
 
 
 class InvalidNodeError(ValueError):
-    """A node id that is not `type~ip~name.namespace~dnsDomain`."""
+    """A node whose id is not `type~ip~name.namespace~dnsDomain`, or whose metadata makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,30 @@ class Proxy:
 
     @classmethod
     def from_node(cls, node: Any) -> Proxy:
-        """Read `node` (envoy.config.core.v3.Node); raises InvalidNodeError for an id that is not Istio's."""
+        """Read `node` (envoy.config.core.v3.Node); raises InvalidNodeError when it is not as Istio's are."""
         parts = node.id.split("~")
         if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
             raise InvalidNodeError(f"node id {node.id!r} is not type~ip~name.namespace~dnsDomain")
         kind, ip, full_name, dns_domain = parts
         name, _, namespace = full_name.rpartition(".")
         metadata = m.json_format.MessageToDict(node.metadata)
+        try:
+            labels = {str(k): str(v) for k, v in dict(metadata.get("LABELS") or {}).items()}
+            named_ports = _named_ports(metadata.get("POD_PORTS"))
+            port_map = _port_map(metadata.get("PORT_MAP"))
+        except (TypeError, ValueError) as error:
+            raise InvalidNodeError(f"the metadata of node {node.id!r} cannot be read: {error}") from error
         return cls(
             type="router" if kind == "router" else "sidecar",
             id=node.id,
             ip=ip,
             namespace=str(metadata.get("NAMESPACE") or namespace),
-            labels={str(k): str(v) for k, v in dict(metadata.get("LABELS") or {}).items()},
+            labels=labels,
             dns_domain=dns_domain,
             name=str(metadata.get("NAME") or name),
             metadata=metadata,
-            named_ports=_named_ports(metadata.get("POD_PORTS")),
-            port_map=_port_map(metadata.get("PORT_MAP")),
+            named_ports=named_ports,
+            port_map=port_map,
             app_address=str(metadata.get("APP_ADDRESS") or "127.0.0.1"),
             service_account=str(metadata.get("SERVICE_ACCOUNT") or "default"),
         )
