@@ -111,3 +111,13 @@ def test_what_is_like_no_known_name_gets_no_suggestion() -> None:
         ("spec.gateways[0]", "unknown-gateway", None),
         ("spec.http[0].route[0].destination.host", "unknown-host", None),
     ]
+
+
+def test_two_gateways_that_want_one_port_for_different_protocols() -> None:
+    other = GATEWAY.replace("name: shop", "name: wire")
+    assert findings(other=other) == []
+    assert findings(other=other.replace("HTTP}", "GRPC}")) == []
+    assert findings(other=other.replace("number: 80", "number: 81").replace("HTTP}", "TCP}")) == []
+    assert findings(other=other.replace("HTTP}", "TCP}")) == [
+        ("spec.servers[0].port.protocol", "conflicting-protocol", None)
+    ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 GATEWAY_PROTOCOLS = ("HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS")
-_PLAIN_TEXT = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+PLAIN_TEXT_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 
 
 def check_gateway(spec: Gateway) -> Findings:
@@ -54,7 +54,7 @@ def _server(path: str, server: Server) -> Findings:
                 f"{path}.tls", "missing-field", f"is missing; a server for {protocol} needs tls settings"
             )
         return
-    if protocol in _PLAIN_TEXT and not tls.https_redirect and tls.mode is not None:
+    if protocol in PLAIN_TEXT_PROTOCOLS and not tls.https_redirect and tls.mode is not None:
         yield Finding(
             f"{path}.tls", "tls-on-plain-port", f"does not go with protocol {protocol}; write HTTPS"
         )
