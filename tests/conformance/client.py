@@ -36,6 +36,7 @@ async def converse(
         sock.close()
         return Exchange(own_port, "", "closed")
     reader, writer = await asyncio.open_connection(sock=sock)
+    conversation = _Conversation(case, reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE_S):
             writer.write(case.request)
@@ -45,10 +46,10 @@ async def converse(
             if case.leaves:
                 await upstream_reached()
                 return Exchange(own_port, "", "left")
-            received, ending = await _Conversation(case, reader, writer).run()
+            received, ending = await conversation.run()
             return Exchange(own_port, received, ending)
     except TimeoutError:
-        return Exchange(own_port, "", "nothing came")
+        return Exchange(own_port, conversation.received, "nothing more came")
     finally:
         if case.leaves:
             linger = struct.pack("ii", 1, 0)
@@ -81,9 +82,14 @@ class _Conversation:
         self._to_say = list(case.then)
         self._heads_only = case.request.startswith(b"HEAD ")
 
+    @property
+    def received(self) -> str:
+        """What has come in so far."""
+        return readable(self._data, heads_only=self._heads_only)
+
     async def run(self) -> tuple[str, str]:
         ending = await self._read_while(self._answers_missing)
-        received = readable(self._data, heads_only=self._heads_only)
+        received = self.received
         if ending:
             return received, ending
         if self._case.listener.startswith("tcp") or self._case.half_closes:

@@ -22,7 +22,7 @@ WELL_KNOWN = frozenset(
         "cache-control", "connection", "content-length",
         "content-type", "date", "expect", "grpc-timeout", "host", "http2-settings", "keep-alive", "origin",
         "proxy-connection", "server", "te", "traceparent", "transfer-encoding", "upgrade", "user-agent",
-        "via", "x-envoy-attempt-count", "x-envoy-decorator-operation", "x-envoy-downstream-service-cluster",
+        "vary", "via", "x-envoy-attempt-count", "x-envoy-decorator-operation", "x-envoy-downstream-service-cluster",
         "x-envoy-downstream-service-node", "x-envoy-expected-rq-timeout-ms", "x-envoy-external-address",
         "x-envoy-force-trace", "x-envoy-hedge-on-per-try-timeout", "x-envoy-internal",
         "x-envoy-ip-tags", "x-envoy-is-timeout-retry", "x-envoy-max-retries", "x-envoy-original-host",

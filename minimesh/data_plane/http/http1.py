@@ -93,7 +93,7 @@ _HOST_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@\[\]%]+")
 _NOT_TO_BE_REMOVED = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _CONNECT_TARGET = re.compile(r"(?:[A-Za-z0-9\-._~%]+|\[[0-9A-Fa-f:.]+\]):[0-9]+")
-_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?")
+_STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: .*)?")
 
 
 def status_line(version: str, status: int) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.connection_pool import ConnectionPool
     from minimesh.data_plane.upstream.host import Host
 
-_ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding"})
+_ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 _connection_ids = itertools.count(1)
 
 
@@ -93,7 +93,7 @@ class Http1ClientConnection(asyncio.Protocol):
         text = f"{method} {head.path} HTTP/1.1\r\nhost: {head.authority}\r\n{head.header_text()}"
         if upgrade or head.block.content_length >= 0:
             self._chunk_request = False
-        elif not end_stream or data:
+        elif not end_stream or data or head.block.chunked:
             self._chunk_request = True
             text += "transfer-encoding: chunked\r\n"
         else:
@@ -202,6 +202,12 @@ class Http1ClientConnection(asyncio.Protocol):
                 self._buffer = b""
                 return
         self._buffer = b""
+        if status == 204 and block.content_length >= 0:
+            if block.content_length:
+                self._fail(receiver)  # it has no body, whatever it says: what follows could be anything
+                return
+            block = block.without("content-length")
+            block.content_length = -1
         if status == 101:
             self._begin_tunnel(receiver, block, data)
         else:
