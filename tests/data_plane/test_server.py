@@ -308,6 +308,41 @@ async def test_a_mistake_names_its_place(change: tuple[str, str], complaint: str
     assert complaint in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "strip_matching_host_port: true",
+        "strip_any_host_port: true",
+        "strip_trailing_host_dot: true",
+        "common_http_protocol_options: {max_connection_duration: 1s}",
+        "common_http_protocol_options: {max_stream_duration: 1s}",
+        "http_protocol_options: {allow_absolute_url: false}",
+    ],
+)
+async def test_a_setting_that_nothing_heeds_is_refused_by_name(setting: str) -> None:
+    name = setting.rpartition("{")[2].partition(":")[0]
+    with pytest.raises(BootstrapError, match=rf"{name}: not supported"):
+        async with running(envoy_file(_DIRECT, manager=setting)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("retries", "named"),
+    [
+        ("per_try_idle_timeout: 1s", "per_try_idle_timeout"),
+        (
+            "retry_host_predicate: [{name: envoy.retry_host_predicates.omit_canary_hosts}]",
+            "omit_canary_hosts",
+        ),
+    ],
+)
+async def test_a_retry_setting_that_nothing_heeds_is_refused_by_name(retries: str, named: str) -> None:
+    route = f"{{match: {{prefix: /}}, route: {{cluster: a, retry_policy: {{retry_on: 5xx, {retries}}}}}}}"
+    with pytest.raises(BootstrapError, match=rf"{named}.*not supported"):
+        async with running(envoy_file(route, clusters="{name: a}")):
+            pass
+
+
 async def test_an_address_in_use_is_a_reason_not_to_start() -> None:
     async with upstream(b"") as taken:
         with pytest.raises(BootstrapError, match=f"cannot bind '127.0.0.1:{taken}': Address already in use"):

@@ -69,13 +69,9 @@ class HttpConnectionManagerConfig:
     normalize_path: bool = False
     merge_slashes: bool = False
     escaped_slashes: EscapedSlashes = EscapedSlashes.KEEP_UNCHANGED
-    strip_matching_host_port: bool = False
-    strip_any_host_port: bool = False
-    strip_trailing_host_dot: bool = False
     # --- HTTP/1 ---
     accept_http_10: bool = False
     default_host_for_http_10: str = ""
-    allow_absolute_url: bool = True
     proxy_100_continue: bool = False
     stream_error_on_invalid_http_message: bool = False
     preserve_header_case: bool = False
@@ -91,8 +87,6 @@ class HttpConnectionManagerConfig:
     request_timeout_s: float = 0.0
     """From the first byte of a request to its last."""
     request_headers_timeout_s: float = 0.0
-    max_connection_duration_s: float = 0.0
-    max_stream_duration_s: float = 0.0
     drain_timeout_s: float = 5.0
     delayed_close_timeout_s: float = 1.0
     # --- what happens on the way ---

@@ -74,7 +74,6 @@ class RetryPolicy:
     retry_on: frozenset[str]
     num_retries: int = 1
     per_try_timeout_s: float | None = None
-    per_try_idle_timeout_s: float | None = None
     retriable_status_codes: frozenset[int] = frozenset()
     retriable_headers: tuple[HeaderPredicate, ...] = ()
     """Conditions on the response, for `retriable-headers`; one that holds is enough."""
@@ -84,7 +83,6 @@ class RetryPolicy:
     max_interval_s: float = 0.25
     previous_hosts: bool = False
     """Avoid hosts that were tried before."""
-    omit_canary_hosts: bool = False
     host_selection_retry_max_attempts: int = 1
     reset_headers: tuple[ResetHeader, ...] = ()
     reset_max_interval_s: float = 300.0

@@ -137,11 +137,28 @@ def _route_config(message: Any, path: str, context: CompileContext) -> tuple[Rou
     return RouteConfigHolder(table), ""
 
 
+def _refuse_what_is_not_acted_on(message: Any, path: str) -> None:
+    """Settings that would change how requests are treated, and that nothing here heeds: refused by name."""
+    common, http1 = message.common_http_protocol_options, message.http_protocol_options
+    given = {
+        "strip_matching_host_port": message.strip_matching_host_port,
+        "strip_any_host_port": message.strip_any_host_port,
+        "strip_trailing_host_dot": message.strip_trailing_host_dot,
+        "common_http_protocol_options.max_connection_duration": common.HasField("max_connection_duration"),
+        "common_http_protocol_options.max_stream_duration": common.HasField("max_stream_duration"),
+        "http_protocol_options.allow_absolute_url": not _bool_or(http1, "allow_absolute_url", default=True),
+    }
+    for field, is_set in given.items():
+        if is_set:
+            raise CompileError(join(path, field), "not supported")
+
+
 def _config(
     message: Any, path: str, context: CompileContext, holder: RouteConfigHolder, buffer_limit_bytes: int
 ) -> HttpConnectionManagerConfig:
     common, http1 = message.common_http_protocol_options, message.http_protocol_options
     common_path = join(path, "common_http_protocol_options")
+    _refuse_what_is_not_acted_on(message, path)
     filters = compile_http_filters(
         message.http_filters, join(path, "http_filters"), context.stats, message.stat_prefix
     )
@@ -173,12 +190,8 @@ def _config(
             message.path_with_escaped_slashes_action,
             join(path, "path_with_escaped_slashes_action"),
         ),
-        strip_matching_host_port=message.strip_matching_host_port,
-        strip_any_host_port=message.strip_any_host_port,
-        strip_trailing_host_dot=message.strip_trailing_host_dot,
         accept_http_10=http1.accept_http_10,
         default_host_for_http_10=http1.default_host_for_http_10,
-        allow_absolute_url=_bool_or(http1, "allow_absolute_url", default=True),
         proxy_100_continue=message.proxy_100_continue,
         stream_error_on_invalid_http_message=message.stream_error_on_invalid_http_message.value,
         preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
@@ -190,8 +203,6 @@ def _config(
         stream_idle_timeout_s=_seconds_or(message, "stream_idle_timeout", path, 300.0),
         request_timeout_s=_seconds_or(message, "request_timeout", path, 0.0),
         request_headers_timeout_s=_seconds_or(message, "request_headers_timeout", path, 0.0),
-        max_connection_duration_s=_seconds_or(common, "max_connection_duration", common_path, 0.0),
-        max_stream_duration_s=_seconds_or(common, "max_stream_duration", common_path, 0.0),
         drain_timeout_s=_seconds_or(message, "drain_timeout", path, 5.0),
         delayed_close_timeout_s=_seconds_or(message, "delayed_close_timeout", path, 1.0),
         filters=filters.filters,

@@ -15,7 +15,6 @@ _RETRY_POLICY = frozenset(
         "retry_on",
         "num_retries",
         "per_try_timeout",
-        "per_try_idle_timeout",
         "retry_host_predicate",
         "host_selection_retry_max_attempts",
         "retriable_status_codes",
@@ -46,7 +45,6 @@ _RETRY_ON = frozenset(
     }
 )
 _PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-_OMIT_CANARY = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
 _DEFAULT_BASE_INTERVAL_S = 0.025
 _RESET_FORMATS = ("seconds", "unix")
 
@@ -68,7 +66,6 @@ def compile_retry_policy(message: Any, path: str) -> RetryPolicy | None:
         retry_on=retry_on,
         num_retries=message.num_retries.value if message.HasField("num_retries") else 1,
         per_try_timeout_s=optional_seconds(message, "per_try_timeout", path),
-        per_try_idle_timeout_s=optional_seconds(message, "per_try_idle_timeout", path),
         retriable_status_codes=frozenset(message.retriable_status_codes),
         retriable_headers=tuple(
             compile_header_matchers(message.retriable_headers, join(path, "retriable_headers"))
@@ -81,7 +78,6 @@ def compile_retry_policy(message: Any, path: str) -> RetryPolicy | None:
         base_interval_s=base_interval_s,
         max_interval_s=max_interval_s,
         previous_hosts=_PREVIOUS_HOSTS in predicates,
-        omit_canary_hosts=_OMIT_CANARY in predicates,
         host_selection_retry_max_attempts=message.host_selection_retry_max_attempts or 1,
         reset_headers=tuple(
             ResetHeader(header.name.lower(), by_number(_RESET_FORMATS, header.format, path))
@@ -116,9 +112,8 @@ def _host_predicates(messages: Sequence[Any], path: str) -> frozenset[str]:
         type_name = message.typed_config.type_url.rpartition("/")[2]
         known = type_name or {
             "envoy.retry_host_predicates.previous_hosts": _PREVIOUS_HOSTS,
-            "envoy.retry_host_predicates.omit_canary_hosts": _OMIT_CANARY,
         }.get(message.name, message.name)
-        if known not in (_PREVIOUS_HOSTS, _OMIT_CANARY):
+        if known != _PREVIOUS_HOSTS:
             raise CompileError(f"{path}[{number}]", f"{known!r} is not supported")
         found.add(known)
     return frozenset(found)
