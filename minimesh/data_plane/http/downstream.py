@@ -44,7 +44,7 @@ class Http1ServerConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_body", "_buffer", "_chunk_response", "_close_after", "_deadline", "_draining", "_is_head",
+        "_body", "_buffer", "_chunk_response", "_deadline", "_draining", "_is_head",
         "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
         "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel",
         "_version", "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
@@ -82,7 +82,6 @@ class Http1ServerConnection(asyncio.Protocol):
         self._version = "HTTP/1.1"
         self._is_head = False
         self._keep_alive = True
-        self._close_after = False
         self._chunk_response = False
         self._tunnel = False
 

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.interfaces import Filter
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log import AccessLog
 from minimesh.data_plane.telemetry.stats import StatsStore
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class ServerHeader(Enum):
@@ -95,6 +91,5 @@ class HttpConnectionManagerConfig:
     access_logs: tuple[AccessLog, ...] = ()
     suppress_envoy_headers: bool = False
     """The router's option: no x-envoy-* headers of ours are added."""
-    local_reply_format: Mapping[str, str] | None = None
     buffer_limit_bytes: int = 1024 * 1024
     """The listener's `per_connection_buffer_limit_bytes`: bodies kept for a retry, and unsent bytes."""

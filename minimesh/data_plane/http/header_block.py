@@ -59,21 +59,16 @@ LENGTH_AND_CHUNKED = Refusal(400, "http1.content_length_and_chunked_not_allowed"
 INVALID_TRANSFER_ENCODING = Refusal(501, "http1.invalid_transfer_encoding")
 
 
-class HeaderBlock:
-    """The header lines of one message.
+class IndexedFields:
+    """Header lines that do not change, found by name: the index is made when a name is first asked for.
 
-    `fields` has every line in order, names in lower case, values trimmed. `kept` has the joined value of the
-    well-known names that are present. `content_length` is -1 when not given.
+    Subclasses set both attributes: one is made for every new block of headers, and a call less counts there.
     """
 
-    __slots__ = ("_index", "chunked", "content_length", "fields", "kept")
+    __slots__ = ("_index", "fields")
 
-    def __init__(self, fields: tuple[Field, ...], kept: dict[str, str]) -> None:
-        self.fields = fields
-        self.kept = kept
-        self.content_length = -1
-        self.chunked = False
-        self._index: dict[str, list[str]] | None = None
+    fields: tuple[Field, ...]
+    _index: dict[str, list[str]] | None
 
     def values(self, name: str) -> list[str]:
         """All values of the header with this lower-case name, in order. Not to be changed."""
@@ -83,6 +78,23 @@ class HeaderBlock:
             for key, value in self.fields:
                 index.setdefault(key, []).append(value)
         return index.get(name, [])
+
+
+class HeaderBlock(IndexedFields):
+    """The header lines of one message.
+
+    `fields` has every line in order, names in lower case, values trimmed. `kept` has the joined value of the
+    well-known names that are present. `content_length` is -1 when not given.
+    """
+
+    __slots__ = ("chunked", "content_length", "kept")
+
+    def __init__(self, fields: tuple[Field, ...], kept: dict[str, str]) -> None:
+        self.fields = fields
+        self._index = None
+        self.kept = kept
+        self.content_length = -1
+        self.chunked = False
 
     def connection_says(self, option: str) -> bool:
         """Whether the `connection` header names this option (lower case)."""

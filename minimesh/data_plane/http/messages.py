@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock
+from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock, IndexedFields
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
 _JOINED_WHEN_ADDED = frozenset({"accept", "accept-encoding", "cache-control", "content-type", "user-agent"})
@@ -71,19 +71,20 @@ class _MutableFields:
         (self.added if self.fields is None else self.fields).append((name, value))
 
 
-class PreparedHeaders:
+class PreparedHeaders(IndexedFields):
     """A client's headers after the connection manager's work: the same for every request with that block.
 
     `fields` has no host. A generated x-request-id is not in it; it belongs at `request_id_at`.
     """
 
     __slots__ = (
-        "_index", "fields", "original_path", "remote_address", "request_id", "request_id_at",
+        "original_path", "remote_address", "request_id", "request_id_at",
         "text_after_id", "text_before_id", "user_agent", "x_forwarded_for",
     )  # fmt: skip
 
     def __init__(self, fields: tuple[Field, ...], request_id_at: int, remote_address: str) -> None:
         self.fields = fields
+        self._index = None
         #: Where a new x-request-id goes; -1: the client's own stays, or none is wanted.
         self.request_id_at = request_id_at
         #: "ip:port" of the client, as told by x-forwarded-for where that is believed.
@@ -91,20 +92,11 @@ class PreparedHeaders:
         at = len(fields) if request_id_at < 0 else request_id_at
         self.text_before_id = fields_text(fields[:at])
         self.text_after_id = fields_text(fields[at:])
-        self._index: dict[str, list[str]] | None = None
         known = dict(reversed(fields))
         self.request_id = known.get("x-request-id")
         self.x_forwarded_for = known.get("x-forwarded-for")
         self.user_agent = known.get("user-agent")
         self.original_path = known.get("x-envoy-original-path")
-
-    def values(self, name: str) -> list[str]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for key, value in self.fields:
-                index.setdefault(key, []).append(value)
-        return index.get(name, [])
 
 
 class RequestHead(_MutableFields):
@@ -191,27 +183,19 @@ class RequestHead(_MutableFields):
         return fields
 
 
-class ResponseFields:
+class ResponseFields(IndexedFields):
     """An upstream's response headers, without those that end here: made once for each block."""
 
-    __slots__ = ("_index", "fields", "has_date", "has_server", "text")
+    __slots__ = ("has_date", "has_server", "text")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         self.fields = fields
+        self._index = None
         names = {name for name, _ in fields}
         self.has_date = "date" in names
         self.has_server = "server" in names
         #: (server name, header lines with that name in place of the upstream's)
         self.text: tuple[str, str] | None = None
-        self._index: dict[str, list[str]] | None = None
-
-    def values(self, name: str) -> list[str]:
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for key, value in self.fields:
-                index.setdefault(key, []).append(value)
-        return index.get(name, [])
 
     def text_with_server(self, server: str) -> str:
         """Header lines; the server header, where there is one, says `server` (empty: untouched)."""
@@ -222,9 +206,6 @@ class ResponseFields:
                 fields = tuple((name, server if name == "server" else value) for name, value in fields)
             made = self.text = (server, fields_text(fields))
         return made[1]
-
-
-NO_RESPONSE_FIELDS = ResponseFields(())
 
 
 class ResponseHead(_MutableFields):
