@@ -7,11 +7,15 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, standing_filters
 from minimesh.data_plane.http.request_headers import RequestIds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from minimesh.data_plane.http.downstream import Http1ServerConnection
     from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
+    from minimesh.data_plane.http.interfaces import Filter
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
 
@@ -22,7 +26,7 @@ class ConnectionManagerStats:
     __slots__ = (
         "cx_active", "cx_delayed_close_timeout", "cx_destroy", "cx_idle_timeout", "cx_protocol_error",
         "cx_total", "rq_active", "rq_by_class", "rq_completed", "rq_idle_timeout", "rq_rx_reset", "rq_time",
-        "rq_total",
+        "rq_too_large", "rq_total", "rs_too_large",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig) -> None:
@@ -38,6 +42,8 @@ class ConnectionManagerStats:
         self.rq_completed = store.counter(prefix + "rq_completed")
         self.rq_rx_reset = store.counter(prefix + "rq_rx_reset")
         self.rq_idle_timeout = store.counter(prefix + "rq_idle_timeout")
+        self.rq_too_large = store.counter(prefix + "rq_too_large")
+        self.rs_too_large = store.counter(f"http.{config.stat_prefix}.rs_too_large")
         self.rq_by_class = tuple(store.counter(f"{prefix}rq_{n}xx") for n in range(1, 6))
         self.rq_time = store.histogram(prefix + "rq_time")
 
@@ -45,12 +51,16 @@ class ConnectionManagerStats:
 class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
-    __slots__ = ("_date", "_date_second", "config", "random", "request_ids", "standing_filters", "stats")
+    __slots__ = (
+        "_date", "_date_second", "_filters_for", "config", "random", "request_ids", "standing_filters",
+        "stats",
+    )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
         self.config = config
         #: The filters for routes that configure none.
-        self.standing_filters = tuple(each for each in config.filters if not each.by_route)
+        self.standing_filters = standing_filters(config.filters)
+        self._filters_for = FiltersOfRoutes(config.filters)
         self.stats = ConnectionManagerStats(config)
         self.request_ids = RequestIds()
         # Chances of weights and fractions, no secrets.
@@ -63,6 +73,10 @@ class ConnectionManager:
         from minimesh.data_plane.http.downstream import Http1ServerConnection
 
         return Http1ServerConnection(self, info, scope)
+
+    def filters_for(self, configs: Mapping[str, object]) -> tuple[Filter, ...]:
+        """The filters for a route with these configurations of filters."""
+        return self._filters_for.chosen(configs)
 
     def date(self) -> str:
         """The `date` header's value, made once a second."""

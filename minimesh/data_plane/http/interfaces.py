@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Sequence
 
     from minimesh.data_plane.http.connection_manager import ConnectionManager
+    from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.messages import ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.connection import ConnectionInfo
@@ -26,18 +28,37 @@ if TYPE_CHECKING:
 
 
 class FilterStatus(Enum):
-    """What happens after a filter has seen a request."""
+    """What happens after a filter has seen a head."""
 
     CONTINUE = "continue"
-    #: The filter has answered (`stream.send_local_reply`), or will call `stream.continue_request()` later
-    #: (see `stream.wait`).
+    #: The filter has answered (`stream.send_local_reply`), or will call `stream.continue_request()` (for a
+    #: response: `stream.continue_response()`) later; see `stream.wait`. What comes meanwhile is kept.
     STOP = "stop"
+    #: Goes on by itself once the whole body is there. A request that is larger than
+    #: `stream.request_buffer_limit_bytes` is answered with 413, a response above the connection's limit
+    #: becomes a 500.
+    STOP_UNTIL_COMPLETE = "stop until complete"
+
+
+class BodyStage(Protocol):
+    """A filter's part in one body of one stream: made in `on_request` or `on_response`, and handed to
+    `stream.add_request_stage` or `stream.add_response_stage`.
+
+    A body that nobody made a stage for costs nothing.
+    """
+
+    def on_data(self, data: bytes, end_stream: bool) -> bytes | None:
+        """A piece of the body; what is returned takes its place.
+
+        None: the stage keeps it, the end of the body too, and calls `stream.release_request` or
+        `stream.release_response` later; or it has answered.
+        """
 
 
 class Filter(Protocol):
     """One HTTP filter, made when configuration arrives and shared by all streams: no stream's state in it.
 
-    What it has to remember of a stream it keeps in `stream.filter_state` under its name.
+    What it has to remember of a stream it keeps in `stream.filter_state` under its name, or in its stages.
     """
 
     name: str
@@ -47,10 +68,16 @@ class Filter(Protocol):
     """Acts on nothing but routes that configure it: a stream on any other route never sees the filter."""
 
     def on_request(self, stream: Stream) -> FilterStatus:
-        """Called with a complete head and a chosen route, before the router."""
+        """Called with a complete head and, where one matched, a chosen route, before the router.
 
-    def on_response(self, stream: Stream, response: ResponseHead) -> None:
-        """Called with every response head, local replies included, last filter first."""
+        `stream.request_has_body` tells whether more than the head belongs to the request.
+        """
+
+    def on_response(self, stream: Stream, response: ResponseHead, end_stream: bool) -> FilterStatus:
+        """Called with every response head, local replies included, last filter first.
+
+        `end_stream`: the response is no more than this head.
+        """
 
 
 class ResetReason(Enum):
@@ -79,6 +106,9 @@ class ResponseReceiver(Protocol):
 
     def on_response_data(self, data: bytes, end_stream: bool) -> None: ...
 
+    def on_response_trailers(self, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the response. `fields` is not empty."""
+
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         """The exchange is over before its end; the connection is closed."""
 
@@ -101,8 +131,14 @@ class DownstreamConnection(Protocol):
 
     def send_data(self, stream: Stream, data: bytes, end_stream: bool) -> None: ...
 
+    def send_trailers(self, stream: Stream, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the response. A protocol that sends none ends the response."""
+
     def reset_stream(self, stream: Stream) -> None:
         """Break off a response that cannot be completed."""
+
+    def close_after_response(self, stream: Stream) -> None:
+        """The request is not acceptable: where a connection serves nothing else meanwhile, it closes."""
 
     def pause_request(self, paused: bool) -> None:
         """Stop reading the request's body, or go on."""
@@ -115,6 +151,9 @@ class Upstream(Protocol):
     """What a stream asks of its router."""
 
     def on_request_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def on_request_trailers(self, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the request."""
 
     def on_downstream_writable(self, writable: bool) -> None: ...
 

@@ -81,15 +81,16 @@ class CorsFilter:
             return FilterStatus.STOP
         return FilterStatus.CONTINUE
 
-    def on_response(self, stream: Stream, response: ResponseHead) -> None:
+    def on_response(self, stream: Stream, response: ResponseHead, end_stream: bool) -> FilterStatus:
         admitted = stream.filter_state.get(self.name) if stream.filter_state else None
         if not isinstance(admitted, _Admitted):
-            return
+            return FilterStatus.CONTINUE
         response.set_header("access-control-allow-origin", admitted.origin)
         if admitted.policy.allow_credentials:
             response.set_header(*_ALLOW_CREDENTIALS)
         if admitted.policy.expose_headers:
             response.set_header("access-control-expose-headers", admitted.policy.expose_headers)
+        return FilterStatus.CONTINUE
 
 
 def _answer_preflight(stream: Stream, head: RequestHead, policy: CorsPolicy, origin: str) -> None:

@@ -76,8 +76,9 @@ class FaultFilter:
             return FilterStatus.STOP
         return FilterStatus.STOP if self._aborted(stream, settings) else FilterStatus.CONTINUE
 
-    def on_response(self, stream: Stream, response: object) -> None:
+    def on_response(self, stream: Stream, response: object, end_stream: bool) -> FilterStatus:
         """Responses pass."""
+        return FilterStatus.CONTINUE
 
     def _go_on(self, stream: Stream, settings: FaultSettings) -> None:
         """The delay is over."""
