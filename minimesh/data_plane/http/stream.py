@@ -49,8 +49,8 @@ class Stream:
 
     __slots__ = (
         "_block", "_bodies", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline",
-        "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info", "manager", "random_value",
-        "replied_locally",
+        "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info", "manager",
+        "random_value", "replied_locally",
         "response_complete", "response_started", "route", "router", "upgrade", "virtual_host",
     )  # fmt: skip
 
