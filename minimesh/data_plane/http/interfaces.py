@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.http.header_block import Field
-    from minimesh.data_plane.http.messages import ResponseHead
+    from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.timers import TimerWheel
@@ -88,6 +88,10 @@ class ResetReason(Enum):
     CONNECTION_TIMEOUT = ("connection timeout", "UF", 503)
     CONNECTION_TERMINATION = ("connection termination", "UC", 503)
     PROTOCOL_ERROR = ("protocol error", "UPE", 502)
+    #: HTTP/2: the upstream gave up this exchange alone (RST_STREAM).
+    REMOTE_RESET = ("remote reset", "UR", 503)
+    #: HTTP/2: the upstream did not look at the request (REFUSED_STREAM, or GOAWAY before it).
+    REMOTE_REFUSED_STREAM = ("remote refused stream reset", "UR", 503)
 
     def __init__(self, text: str, flag: str, status: int) -> None:
         self.text = text
@@ -110,10 +114,38 @@ class ResponseReceiver(Protocol):
         """Trailers, and with them the end of the response. `fields` is not empty."""
 
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
-        """The exchange is over before its end; the connection is closed."""
+        """The exchange is over before its end."""
 
     def on_upstream_writable(self, writable: bool) -> None:
         """The upstream's socket takes no more bytes, or takes them again."""
+
+
+class UpstreamExchange(Protocol):
+    """What a router asks of the exchange that a pool has lent it, whatever the upstream's protocol.
+
+    An HTTP/1.1 connection is its own only exchange; on an HTTP/2 connection there are many.
+    """
+
+    protocol: str
+    """"HTTP/1.1" or "HTTP/2"."""
+    local_address: str
+    connection_id: int
+
+    def start(
+        self, receiver: ResponseReceiver, head: RequestHead, data: bytes, end_stream: bool, upgrade: bool
+    ) -> None:
+        """Send the request's head and the first bytes of its body; answers go to `receiver`."""
+
+    def send_data(self, data: bytes, end_stream: bool) -> None: ...
+
+    def send_trailers(self, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the request. A protocol that sends none ends the request."""
+
+    def pause_reading(self, paused: bool) -> None:
+        """Stop taking bytes of the response, or go on."""
+
+    def abandon(self) -> None:
+        """The exchange is given up: nobody is told."""
 
 
 class DownstreamConnection(Protocol):
@@ -150,10 +182,8 @@ class DownstreamConnection(Protocol):
 class Upstream(Protocol):
     """What a stream asks of its router."""
 
-    def on_request_data(self, data: bytes, end_stream: bool) -> None: ...
-
-    def on_request_trailers(self, fields: Sequence[Field]) -> None:
-        """Trailers, and with them the end of the request."""
+    def on_request_data(self, data: bytes, end_stream: bool) -> None:
+        """More of the body. With the end of it, `stream.request_trailers` are known."""
 
     def on_downstream_writable(self, writable: bool) -> None: ...
 

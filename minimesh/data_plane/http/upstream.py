@@ -13,7 +13,7 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, cast
 
-from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
     BODILESS_METHODS,
     LAST_CHUNK,
@@ -27,6 +27,8 @@ from minimesh.data_plane.http.messages import RequestHead, ResponseFields, Respo
 from minimesh.data_plane.network.connection import address_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
     from minimesh.data_plane.upstream.connection_pool import ConnectionPool
     from minimesh.data_plane.upstream.host import Host
@@ -53,6 +55,8 @@ class Http1ClientConnection(asyncio.Protocol):
         "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel", "_upgrade", "closed",
         "connection_id", "idle_since", "local_address", "loop", "pool", "requests_started",
     )  # fmt: skip
+
+    protocol = "HTTP/1.1"
 
     def __init__(self) -> None:
         # --- for the connection's life ---
@@ -115,6 +119,10 @@ class Http1ClientConnection(asyncio.Protocol):
             wire += LAST_CHUNK
         if wire and not self.closed:
             self._transport.write(wire)
+
+    def send_trailers(self, fields: Sequence[Field]) -> None:
+        """The end of the request's body. Trailers are not sent, as by Envoy unless told otherwise."""
+        self.send_data(b"", True)
 
     def pause_reading(self, paused: bool) -> None:
         """Stop taking bytes of the response, or go on."""
