@@ -153,6 +153,35 @@ class ListenerStats:
         self.no_filter_chain_match = store.counter(prefix + "no_filter_chain_match")
 
 
+class SocketSource(Protocol):
+    """Where listeners get their server sockets from."""
+
+    accepts: bool
+    """Whether connections are taken from them in this process."""
+
+    def open(self, name: str, address: BindAddress, backlog: int, *, reuse_port: bool) -> socket.socket:
+        """A bound, listening, non-blocking socket for the listener of this name.
+
+        Raises OSError that names the address.
+        """
+
+    def close(self, name: str, address: BindAddress) -> None:
+        """Called after the listener of this name has closed its socket for this address."""
+
+
+class OwnSockets:
+    """Sockets of this process alone."""
+
+    accepts = True
+
+    def open(self, name: str, address: BindAddress, backlog: int, *, reuse_port: bool) -> socket.socket:
+        return open_server_socket(address, backlog, reuse_port=reuse_port)
+
+    def close(self, name: str, address: BindAddress) -> None:
+        """Nobody else has it."""
+
+
+OWN_SOCKETS = OwnSockets()
 _LOG = logging.getLogger("minimesh.listener")
 _connection_ids = itertools.count(1)
 
@@ -164,8 +193,15 @@ class Listener:
     connections are accepted from the next turn of the event loop on.
     """
 
-    def __init__(self, settings: ListenerSettings, stats: StatsStore, timers: TimerWheel) -> None:
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        stats: StatsStore,
+        timers: TimerWheel,
+        source: SocketSource = OWN_SOCKETS,
+    ) -> None:
         self.settings = settings
+        self._source = source
         self.timers = timers
         self.stats = ListenerStats(stats, settings)
         self.connections: set[ServerConnection] = set()
@@ -245,7 +281,10 @@ class Listener:
         try:
             for address in addresses:
                 try:
-                    self._sockets[address] = _listen(address, self.settings)
+                    settings = self.settings
+                    self._sockets[address] = self._source.open(
+                        self.name, address, settings.backlog, reuse_port=settings.reuse_port
+                    )
                 except PermissionError as error:
                     if address.original_port is None:
                         raise
@@ -257,7 +296,7 @@ class Listener:
             for address in opened:
                 self._close(address)
             raise
-        for address in opened:
+        for address in opened if self._source.accepts else ():
             task = asyncio.get_running_loop().create_task(self._serve(address))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -283,6 +322,7 @@ class Listener:
             server.close()
         else:
             sock.close()
+        self._source.close(self.name, address)
 
     def accept(self, transport: asyncio.Transport, destination_port: int) -> None:
         """A connection has come in: give it the protocol of its filter chain."""
@@ -339,16 +379,16 @@ class _Accepted(asyncio.Protocol):
         self._listener.accept(transport, self._destination_port)
 
 
-def _listen(address: BindAddress, settings: ListenerSettings) -> socket.socket:
+def open_server_socket(address: BindAddress, backlog: int, *, reuse_port: bool = False) -> socket.socket:
     """A bound, listening, non-blocking socket. Raises OSError that names the address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.reuse_port:
+        if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((address.host, address.port))
-        sock.listen(settings.backlog)
+        sock.listen(backlog)
         sock.setblocking(False)
     except OSError as error:
         sock.close()

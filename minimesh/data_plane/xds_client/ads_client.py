@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from grpclib.client import Channel
 from grpclib.const import Cardinality
 
-from minimesh.data_plane.xds_client.config_update import LiveConfiguration, RejectedUpdateError
+from minimesh.data_plane.xds_client.config_update import (
+    LiveConfiguration,
+    PartlyRejectedUpdateError,
+    RejectedUpdateError,
+)
+from minimesh.data_plane.xds_client.discovery_response import apply_response
 from minimesh.xds import messages as m
 from minimesh.xds.ads_protocol import Client, UnexpectedResponseError
 from minimesh.xds.resource_names import (
@@ -31,13 +36,6 @@ _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregat
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 5.0
 
-_MESSAGES = {
-    CLUSTER_TYPE_URL: m.cluster_pb2.Cluster,
-    ENDPOINT_TYPE_URL: m.endpoint_pb2.ClusterLoadAssignment,
-    LISTENER_TYPE_URL: m.listener_pb2.Listener,
-    ROUTE_TYPE_URL: m.route_pb2.RouteConfiguration,
-}
-
 
 class AdsClient:
     """Follows one control plane for as long as `run` runs."""
@@ -52,14 +50,20 @@ class AdsClient:
         want_clusters: bool = True,
         want_listeners: bool = True,
         report: Callable[[str], None] = lambda text: None,
+        deliver: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
-        """`report` is told, one line each, what an operator should know (connected, lost, rejected)."""
+        """`report` is told, one line each, what an operator should know (connected, lost, rejected).
+
+        `deliver` takes each response that `configuration` took on to others, before it is acknowledged; it
+        raises RejectedUpdateError when one of them refuses.
+        """
         self.configuration = configuration
         self.connected = False
         #: Set when CDS and LDS were both accepted for the first time.
         self.initialized = asyncio.Event()
         self._host, self._port = host, port
         self._report = report
+        self._deliver = deliver
         self._client = Client(node)
         self._waiting_for: set[str] = set()
         self._complained = False
@@ -117,7 +121,7 @@ class AdsClient:
                 self._mark_connected(True)
                 while (response := await stream.recv_message()) is not None:
                     received = True
-                    for request in self._answers(response):
+                    for request in await self._answers(response):
                         await stream.send_message(request)
                 await stream.recv_trailing_metadata()
         finally:
@@ -125,13 +129,13 @@ class AdsClient:
             channel.close()
         return received
 
-    def _answers(self, response: Any) -> list[Any]:
+    async def _answers(self, response: Any) -> list[Any]:
         """Apply a response; what to send back: subscriptions that follow from it, and ACK or NACK."""
         counter = self._attempts.get(response.type_url)
         if counter is not None:
             counter.inc()
         try:
-            self._apply(response)
+            await self._apply(response)
         except (RejectedUpdateError, m.DecodeError) as error:
             return self._rejected(response, str(error))
         except Exception as error:  # a mistake of ours must not cost the configuration in force
@@ -148,18 +152,17 @@ class AdsClient:
             self.initialized.set()
         return requests
 
-    def _apply(self, response: Any) -> None:
-        cls = _MESSAGES.get(response.type_url)
-        if cls is None:
-            raise RejectedUpdateError(f"type {response.type_url}: not supported")
-        messages = [cls.FromString(resource.value) for resource in response.resources]
-        update = {
-            CLUSTER_TYPE_URL: self.configuration.update_clusters,
-            ENDPOINT_TYPE_URL: self.configuration.update_endpoints,
-            LISTENER_TYPE_URL: self.configuration.update_listeners,
-            ROUTE_TYPE_URL: self.configuration.update_routes,
-        }[response.type_url]
-        update(messages, response.version_info)
+    async def _apply(self, response: Any) -> None:
+        try:
+            apply_response(self.configuration, response)
+        except PartlyRejectedUpdateError:
+            await self._deliver_on(response)
+            raise
+        await self._deliver_on(response)
+
+    async def _deliver_on(self, response: Any) -> None:
+        if self._deliver is not None:
+            await self._deliver(response)
 
     def _report_notices(self) -> None:
         """What was taken but is not acted on: each once."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener import OWN_SOCKETS, Listener, SocketSource
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
@@ -103,10 +103,11 @@ class Rejection:
 
 
 class RejectedUpdateError(ValueError):
-    """An update that is not in force; `str()` is the text of the NACK.
+    """An update of which nothing is in force; `str()` is the text of the NACK."""
 
-    Nothing of it was applied, but when only some listeners' addresses cannot be had: then all else was.
-    """
+
+class PartlyRejectedUpdateError(RejectedUpdateError):
+    """An update that is in force but for listeners whose addresses cannot be had."""
 
 
 class LiveConfiguration:
@@ -120,7 +121,9 @@ class LiveConfiguration:
         log_files: AccessLogFiles | None = None,
         access_log_override: str = "",
         warming_timeout_s: float = INITIAL_FETCH_TIMEOUT_S,
+        sockets: SocketSource = OWN_SOCKETS,
     ) -> None:
+        """`sockets`: where listeners get theirs from, when several processes serve the same ports."""
         self.stats = stats
         self.timers = TimerWheel(asyncio.get_running_loop())
         self.log_files = log_files or AccessLogFiles()
@@ -133,6 +136,7 @@ class LiveConfiguration:
         self.started_at = time.time()
         self._handles: dict[str, ClusterHandle] = {}
         self._warming_timeout_s = warming_timeout_s
+        self._sockets = sockets
         self._accepting = True
         self._warmth_changed = asyncio.Event()
         self.context = CompileContext(
@@ -246,7 +250,7 @@ class LiveConfiguration:
                 failures.append(f"{each.settings.name}: {error.strerror or error}")
         self._forget_unwanted_routes()
         if failures:
-            raise RejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
+            raise PartlyRejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
 
     def update_routes(self, messages: Sequence[Any], version: str) -> None:
         """RDS: route configurations of some names; those not mentioned stay as they are."""
@@ -406,7 +410,7 @@ class LiveConfiguration:
     ) -> None:
         listener = live.listener if live is not None else None
         if listener is None:
-            listener = Listener(compiled.settings, self.stats, self.timers)
+            listener = Listener(compiled.settings, self.stats, self.timers, self._sockets)
             if self._accepting:
                 listener.start()
         else:
@@ -427,7 +431,7 @@ class LiveConfiguration:
                     failures.append(f"{name}: {error.strerror or error}")
         self._forget_unwanted_routes()
         if failures:
-            raise RejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
+            raise PartlyRejectedUpdateError(f"Error adding/updating listener(s) {', '.join(failures)}")
 
     def _stop_waiting(self, name: str, compiled: CompiledListener) -> None:
         """The routes did not come in time: open without them, and answer 404 meanwhile."""
