@@ -19,7 +19,7 @@ from minimesh.data_plane.http.local_reply import (
     refusal_body,
     reset_details,
 )
-from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
+from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead, Trailers
 from minimesh.data_plane.http.path import normalize
 from minimesh.data_plane.http.router import Router
 from minimesh.data_plane.routing.actions import (
@@ -32,7 +32,7 @@ from minimesh.data_plane.routing.actions import (
 from minimesh.data_plane.routing.matchers import GrpcMatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.interfaces import BodyStage
@@ -50,8 +50,8 @@ class Stream:
     __slots__ = (
         "_block", "_bodies", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline",
         "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info", "manager",
-        "random_value", "replied_locally",
-        "response_complete", "response_started", "route", "router", "upgrade", "virtual_host",
+        "random_value", "replied_locally", "request_trailers",
+        "response_complete", "response_started", "response_trailers", "route", "router", "upgrade", "virtual_host",
     )  # fmt: skip
 
     def __init__(self, connection: DownstreamConnection, info: StreamInfo, block: HeaderBlock | None) -> None:
@@ -71,6 +71,9 @@ class Stream:
         self.replied_locally = False
         self.response_started = False
         self.response_complete = False
+        #: Known before the end of the body is told to anybody; filters may change them until then.
+        self.request_trailers: Sequence[Field] = ()
+        self.response_trailers: Sequence[Field] = ()
         self._block = block
         #: What filters do with the bodies; None as long as none does anything.
         self._bodies: FilteredBodies | None = None
@@ -137,6 +140,11 @@ class Stream:
             self.router.on_request_data(data, end_stream)
         elif not self._finished:
             self._keep(data)
+
+    def on_request_trailers(self, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the body."""
+        self.request_trailers = fields
+        self.on_request_data(b"", True)
 
     def on_codec_error(self, refusal: Refusal) -> None:
         """The body broke the rules."""
@@ -378,11 +386,14 @@ class Stream:
         info.response_code = response.status
         info.response_headers = response
         if not self._finished:
-            self.connection.send_head(self, response, data, end_stream)
+            trailers = self.response_trailers if end_stream else ()
+            self.connection.send_head(self, response, data, end_stream and not trailers)
             if info.method != "HEAD":
                 info.bytes_sent += len(data)
             info.first_downstream_tx_at = self._last_activity
             if end_stream:
+                if trailers:
+                    self._send_trailers(trailers)
                 self.response_complete = True
                 self._finish()
 
@@ -396,10 +407,23 @@ class Stream:
         if self._finished:
             return
         self.info.bytes_sent += len(data)
-        self.connection.send_data(self, data, end_stream)
+        trailers = self.response_trailers if end_stream else ()
+        if data or not trailers:
+            self.connection.send_data(self, data, end_stream and not trailers)
         if end_stream:
+            if trailers:
+                self._send_trailers(trailers)
             self.response_complete = True
             self._finish()
+
+    def send_trailers(self, fields: Sequence[Field]) -> None:
+        """Trailers, and with them the end of the response's body."""
+        self.response_trailers = fields
+        self.send_data(b"", True)
+
+    def _send_trailers(self, fields: Sequence[Field]) -> None:
+        self.info.response_trailers = Trailers(fields)
+        self.connection.send_trailers(self, fields)
 
     def continue_response(self) -> None:
         """Show the response to the filters that have not yet seen it, then send it."""
@@ -543,7 +567,7 @@ class Stream:
 
     def _refuse(self, status: int, details: str) -> None:
         """A request that is not acceptable: answered, and the connection closes."""
-        self.connection.reset_stream(self)
+        self.connection.close_after_response(self)
         self._reply_empty(status, details)
 
     def _reply_empty(self, status: int, details: str, *first: Field) -> None:
