@@ -109,6 +109,13 @@ class HeaderBlock(IndexedFields):
         block.chunked = self.chunked
         return block
 
+    def with_length(self, length: int) -> HeaderBlock:
+        """The same lines for a body of another length; -1: it is sent in chunks."""
+        block = HeaderBlock(self.fields, self.kept)
+        block.content_length = length
+        block.chunked = length < 0
+        return block
+
 
 EMPTY_BLOCK = HeaderBlock((), {})
 

@@ -51,7 +51,8 @@ class BodyStage(Protocol):
         """A piece of the body; what is returned takes its place.
 
         None: the stage keeps it, the end of the body too, and calls `stream.release_request` or
-        `stream.release_response` later; or it has answered.
+        `stream.release_response` later; or it has answered. With the end of the body the trailers are known
+        (`stream.request_trailers`, `stream.response_trailers`), and may be replaced.
         """
 
 

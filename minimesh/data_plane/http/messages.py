@@ -99,6 +99,20 @@ class PreparedHeaders(IndexedFields):
         self.original_path = known.get("x-envoy-original-path")
 
 
+class Trailers(IndexedFields):
+    """Trailers, for whoever looks up one by its name."""
+
+    __slots__ = ()
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(fields)
+        self._index = None
+
+    def header_values(self, name: str) -> Sequence[str]:
+        """All values of a trailer, in order."""
+        return self.values(name)
+
+
 class RequestHead(_MutableFields):
     """One request on its way: what routing reads (`routing.request.RequestHead`) and the router changes."""
 
@@ -147,6 +161,14 @@ class RequestHead(_MutableFields):
             self.method = value
         elif name[:1] != ":":
             super().set_header(name, value)
+
+    def set_body_length(self, length: int) -> None:
+        """A filter has changed the body: so many bytes it has now; -1: nobody knows before its end."""
+        self.block = self.block.with_length(length)
+        if length < 0:
+            self.remove_header("content-length")
+        else:
+            self.set_header("content-length", str(length))
 
     def copy(self) -> RequestHead:
         """Another head like this one, to be changed for itself."""
@@ -233,6 +255,14 @@ class ResponseHead(_MutableFields):
             more = _values(self.added, name)
             return [*found, *more] if more else found
         return found
+
+    def set_body_length(self, length: int) -> None:
+        """A filter has changed the body: so many bytes it has now; -1: nobody knows before its end."""
+        self.content_length = length
+        if length < 0:
+            self.remove_header("content-length")
+        else:
+            self.set_header("content-length", str(length))
 
     def header_text(self, server: str, date: str, overwrite_server: bool) -> str:
         """All header lines, with date and server where Envoy puts them: in place, else at the end."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minimesh.data_plane.http.filters.cors import CorsPolicy
+from minimesh.data_plane.http.filters.cors import CorsFilter, CorsPolicy
 from minimesh.data_plane.routing.actions import ALWAYS, Fraction
+from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_string_matcher
+from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.data_plane.xds_client.route_environment import wire_text
+from minimesh.xds import messages as m
 
 _CORS = frozenset(
     {
@@ -25,7 +28,11 @@ _CORS = frozenset(
 )
 
 
-def compile_cors(message: Any, path: str) -> CorsPolicy:
+def _compile(message: Any, site: FilterSite) -> CorsFilter:
+    return CorsFilter(site.name, site.stats, site.stat_prefix)
+
+
+def compile_cors(message: Any, path: str, context: CompileContext) -> CorsPolicy:
     """A CorsPolicy; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _CORS)
     origins = join(path, "allow_origin_string_match")
@@ -53,3 +60,6 @@ def _enabled(message: Any, path: str) -> Fraction:
         return ALWAYS
     where = join(path, "filter_enabled.default_value")
     return Fraction(*compile_fraction(message.filter_enabled.default_value, where))
+
+
+CORS = FilterKind(m.cors_pb2.Cors, _compile, m.cors_pb2.CorsPolicy, compile_cors)

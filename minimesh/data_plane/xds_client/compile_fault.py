@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings
+from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultFilter, FaultSettings
 from minimesh.data_plane.routing.actions import Fraction
+from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_header_matchers
+from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.data_plane.xds_client.route_environment import seconds
+from minimesh.xds import messages as m
 
 # There is no runtime layer that could override the values written here, and no statistics by downstream.
 _WITHOUT_EFFECT = {
@@ -23,7 +26,12 @@ _FAULT = frozenset({"delay", "abort", "headers", "upstream_cluster"} | _WITHOUT_
 _BY_HEADER = "faults that request headers ask for are not supported"
 
 
-def compile_fault(message: Any, path: str) -> FaultSettings:
+def _compile(message: Any, site: FilterSite) -> FaultFilter:
+    settings = compile_fault(message, site.path, site.context)
+    return FaultFilter(site.name, settings, site.stats, site.stat_prefix)
+
+
+def compile_fault(message: Any, path: str, context: CompileContext) -> FaultSettings:
     """An HTTPFault; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _FAULT)
     return FaultSettings(
@@ -61,3 +69,6 @@ def _abort(message: Any, path: str) -> FaultAbort:
 def _share(message: Any, path: str) -> Fraction:
     """How often; not at all where nothing is written."""
     return Fraction(*compile_fraction(message.percentage, join(path, "percentage")))
+
+
+FAULT = FilterKind(m.fault_pb2.HTTPFault, _compile, m.fault_pb2.HTTPFault, compile_fault)

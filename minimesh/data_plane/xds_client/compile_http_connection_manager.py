@@ -160,7 +160,7 @@ def _config(
     common_path = join(path, "common_http_protocol_options")
     _refuse_what_is_not_acted_on(message, path)
     filters = compile_http_filters(
-        message.http_filters, join(path, "http_filters"), context.stats, message.stat_prefix
+        message.http_filters, join(path, "http_filters"), context, message.stat_prefix
     )
     return HttpConnectionManagerConfig(
         stat_prefix=message.stat_prefix,

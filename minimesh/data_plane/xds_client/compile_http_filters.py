@@ -1,4 +1,7 @@
-"""HTTP filters of a connection manager, and their per-route configurations."""
+"""HTTP filters of a connection manager, and their per-route configurations.
+
+A new filter is a module in `http/filters`, a module here that compiles its messages, and a line in `_KINDS`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,40 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minimesh.data_plane.http.filters.cors import CorsFilter
-from minimesh.data_plane.http.filters.fault import FaultFilter
+from minimesh.data_plane.http.filter_choice import DisabledFilter, RouteSwitch
 from minimesh.data_plane.http.interfaces import Filter
-from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client.compile_buffer import BUFFER
 from minimesh.data_plane.xds_client.compile_context import CompileContext
-from minimesh.data_plane.xds_client.compile_cors import compile_cors
+from minimesh.data_plane.xds_client.compile_cors import CORS
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
-from minimesh.data_plane.xds_client.compile_fault import compile_fault
+from minimesh.data_plane.xds_client.compile_fault import FAULT
+from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
-_ROUTER_TYPE = m.router_pb2.Router.DESCRIPTOR.full_name
-#: Filters that only count.
-_INERT_TYPES = {m.grpc_stats_pb2.FilterConfig.DESCRIPTOR.full_name}
+#: Every filter that acts.
+_KINDS: tuple[FilterKind, ...] = (BUFFER, CORS, FAULT)
+#: What has no effect on a request here: it only counts, or speaks with proxies of a mesh over TLS (istio.*).
+_INERT_TYPES = frozenset(
+    {
+        "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+        "io.istio.http.peer_metadata.Config",
+        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+        "istio.envoy.config.filter.http.alpn.v2.FilterConfig",
+        "stats.PluginConfig",
+    }
+)
+
+
+def _type_name(message_class: Any) -> str:
+    name: str = message_class.DESCRIPTOR.full_name
+    return name
+
+
+_FILTER_TYPES = {_type_name(kind.message): kind for kind in _KINDS}
+_ROUTE_TYPES = {_type_name(kind.route_message): kind for kind in _KINDS if kind.route_message is not None}
+_ROUTER_TYPE = _type_name(m.router_pb2.Router)
+_WRAPPER_TYPE = _type_name(m.route_components_pb2.FilterConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +54,7 @@ class CompiledFilters:
 
 
 def compile_http_filters(
-    messages: Sequence[Any], path: str, stats: StatsStore, stat_prefix: str
+    messages: Sequence[Any], path: str, context: CompileContext, stat_prefix: str
 ) -> CompiledFilters:
     """The filters of a connection manager; the last must be the router. Raises CompileError.
 
@@ -46,8 +69,9 @@ def compile_http_filters(
         refuse_unsupported(message, where, frozenset({"name", "typed_config", "is_optional", "disabled"}))
         if _is_router(message) != (index == last):
             raise CompileError(where, "the router must be the last filter, and only the last")
-        if index < last and not message.disabled:
-            filters += _compile(message, where, _Counting(stats, f"http.{stat_prefix}."))
+        if index < last:
+            site = FilterSite(message.name, join(where, "typed_config"), f"http.{stat_prefix}.", context)
+            filters += _compile(message, where, site)
     return CompiledFilters(tuple(filters), _suppresses_envoy_headers(messages[last], f"{path}[{last}]"))
 
 
@@ -55,18 +79,39 @@ def route_filter_compiler(context: CompileContext) -> Callable[[str, Any], objec
     """The hook of `compile_route_configuration` for configurations of filters on single routes."""
 
     def compile_config(name: str, config: Any) -> object:
-        kind = config.TypeName()
-        known = _ROUTE_TYPES.get(kind)
-        if known is not None:
-            message = known[0]()
-            config.Unpack(message)
-            return known[1](message, "")
-        if kind not in _INERT_TYPES:
-            raise CompileError("", f"filter {name!r} ({kind}): not supported")
-        context.not_simulated("", f"filter {name!r} on a route")
-        return None
+        if config.TypeName() == _WRAPPER_TYPE:
+            wrapper = m.route_components_pb2.FilterConfig()
+            config.Unpack(wrapper)
+            return _unwrapped(name, wrapper, context)
+        return _compile_for_route(name, config, context)
 
     return compile_config
+
+
+def _unwrapped(name: str, wrapper: Any, context: CompileContext) -> object:
+    """What a FilterConfig says of the filter of this name."""
+    if wrapper.disabled:
+        return RouteSwitch.OFF
+    if not wrapper.HasField("config"):
+        raise CompileError("config", f"filter {name!r}: must be there unless disabled is set")
+    if not wrapper.config.type_url:
+        return RouteSwitch.ON
+    if wrapper.is_optional and wrapper.config.TypeName() not in _ROUTE_TYPES:
+        return None
+    return _compile_for_route(name, wrapper.config, context)
+
+
+def _compile_for_route(name: str, config: Any, context: CompileContext) -> object:
+    type_name = config.TypeName()
+    kind = _ROUTE_TYPES.get(type_name)
+    if kind is not None and kind.compile_for_route is not None:
+        message = kind.route_message()
+        config.Unpack(message)
+        return kind.compile_for_route(message, "", context)
+    if type_name not in _INERT_TYPES:
+        raise CompileError("", f"filter {name!r} ({type_name}): not supported")
+    context.not_simulated("", f"filter {name!r} on a route")
+    return None
 
 
 def _is_router(message: Any) -> bool:
@@ -75,26 +120,18 @@ def _is_router(message: Any) -> bool:
     return kind == _ROUTER_TYPE or (not kind and message.name in (ROUTER, "envoy.router"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Counting:
-    """Where filters count."""
-
-    stats: StatsStore
-    prefix: str
-
-
-def _compile(message: Any, path: str, counting: _Counting) -> list[Filter]:
-    kind = message.typed_config.TypeName()
-    if kind in _INERT_TYPES:
-        return []
-    known = _FILTER_TYPES.get(kind)
-    if known is not None:
-        config = known[0]()
+def _compile(message: Any, path: str, site: FilterSite) -> list[Filter]:
+    """The filter of one message, if it does anything here."""
+    type_name = message.typed_config.TypeName()
+    kind = _FILTER_TYPES.get(type_name)
+    if kind is not None:
+        config = kind.message()
         message.typed_config.Unpack(config)
-        return [known[1](message.name, config, join(path, "typed_config"), counting)]
-    if message.is_optional:
+        made = kind.compile(config, site)
+        return [DisabledFilter(made) if message.disabled else made]
+    if type_name in _INERT_TYPES or message.is_optional:
         return []
-    raise CompileError(path, f"HTTP filter {message.name or kind!r}: not supported")
+    raise CompileError(path, f"HTTP filter {message.name or type_name!r}: not supported")
 
 
 def _suppresses_envoy_headers(message: Any, path: str) -> bool:
@@ -106,21 +143,3 @@ def _suppresses_envoy_headers(message: Any, path: str) -> bool:
         router, where, frozenset({"suppress_envoy_headers", "dynamic_stats", "start_child_span"})
     )
     return bool(router.suppress_envoy_headers)
-
-
-def _fault(name: str, message: Any, path: str, counting: _Counting) -> Filter:
-    return FaultFilter(name, compile_fault(message, path), counting.stats, counting.prefix)
-
-
-def _cors(name: str, message: Any, path: str, counting: _Counting) -> Filter:
-    return CorsFilter(name, counting.stats, counting.prefix)
-
-
-def _by_type(*entries: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
-    return {entry[0].DESCRIPTOR.full_name: entry for entry in entries}
-
-
-#: Type of a filter's configuration -> its message class, and what makes the filter of it.
-_FILTER_TYPES = _by_type((m.fault_pb2.HTTPFault, _fault), (m.cors_pb2.Cors, _cors))
-#: The same for configurations of single routes.
-_ROUTE_TYPES = _by_type((m.fault_pb2.HTTPFault, compile_fault), (m.cors_pb2.CorsPolicy, compile_cors))

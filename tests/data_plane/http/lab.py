@@ -126,7 +126,15 @@ class Lab:
     def route_table(self, routes: str) -> Any:
         message = m.route_pb2.RouteConfiguration()
         m.json_format.ParseDict(yaml.safe_load(routes), message)
-        context = CompileContext(
+        return compile_route_configuration(
+            message,
+            self.handle,
+            compile_format=value_formatter,
+            compile_filter_config=route_filter_compiler(self._context()),
+        )
+
+    def _context(self) -> CompileContext:
+        return CompileContext(
             self.stats,
             AccessLogFiles(),
             AddressMap(),
@@ -134,19 +142,13 @@ class Lab:
             self.handle,
             lambda _: RouteConfigHolder(),
         )
-        return compile_route_configuration(
-            message,
-            self.handle,
-            compile_format=value_formatter,
-            compile_filter_config=route_filter_compiler(context),
-        )
 
     def _filters(self) -> Any:
         messages = [
             m.json_format.ParseDict(each, m.http_connection_manager_pb2.HttpFilter())
             for each in yaml.safe_load(self._http_filters)
         ]
-        return compile_http_filters(messages, "http_filters", self.stats, "ingress").filters
+        return compile_http_filters(messages, "http_filters", self._context(), "ingress").filters
 
     async def stop(self) -> None:
         self.listener.stop_listening()
