@@ -14,13 +14,14 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.hcm_config import ServerHeader
-from minimesh.data_plane.http.header_block import CODEC_ERROR, HeaderBlock, Refusal
+from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
     LAST_CHUNK,
     BodyReader,
     RequestLine,
     RequestReader,
     chunk,
+    last_chunk,
     request_body,
     status_line,
 )
@@ -31,6 +32,8 @@ from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
@@ -212,8 +215,16 @@ class Http1ServerConnection(asyncio.Protocol):
         if data:
             self._transport.write(data)
 
+    def send_trailers(self, stream: Stream, fields: Sequence[Field]) -> None:
+        if self._chunk_response:
+            passed = fields if self.manager.config.http1_trailers else ()
+            self._transport.write(last_chunk(passed))
+
     def reset_stream(self, stream: Stream) -> None:
         """The response cannot be completed: what was written goes out, then the connection closes."""
+        self._keep_alive = False
+
+    def close_after_response(self, stream: Stream) -> None:
         self._keep_alive = False
 
     def pause_request(self, paused: bool) -> None:
@@ -287,6 +298,8 @@ class Http1ServerConnection(asyncio.Protocol):
         payload = body.feed(rest) if rest else b""
         # As long as this takes the body counts as unread, even if it came along: who answers at the sight of
         # the head alone closes the connection.
+        if body.trailers:
+            self._take_trailers(stream, body)
         stream.on_request(line, self._prepared, payload, body.done)
         if self._stream is not stream:
             return
@@ -315,9 +328,15 @@ class Http1ServerConnection(asyncio.Protocol):
             self._body = None
             self._buffer = body.rest
             self._request_received()
+            if body.trailers:
+                self._take_trailers(stream, body)
             stream.on_request_data(payload, True)
         elif payload:
             stream.on_request_data(payload, False)
+
+    def _take_trailers(self, stream: Stream, body: BodyReader) -> None:
+        if self.manager.config.http1_trailers:
+            stream.request_trailers = body.trailers
 
     def _refuse_body(self, stream: Stream) -> None:
         stream.on_codec_error(CODEC_ERROR)

@@ -7,10 +7,12 @@ where Envoy forwards what others might read differently: that is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from minimesh.data_plane.http.header_block import (
     CODEC_ERROR,
     HEADERS_TOO_LARGE,
+    Field,
     HeaderBlock,
     Refusal,
     connection_options,
@@ -291,6 +293,9 @@ class BodyReader:
 
     __slots__ = ("done", "failed", "rest")
 
+    #: What came behind the last chunk, without what a trailer must not say.
+    trailers: Sequence[Field] = ()
+
     def __init__(self) -> None:
         self.done = False
         self.failed = False
@@ -346,10 +351,18 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?")
 _MAX_CHUNK_LINE = 4096
 _MAX_TRAILER_BYTES = 60 * 1024
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+#: What frames or routes a message, or belongs to the connection, has no meaning behind the body; a recipient
+#: that gave it one could be led astray (RFC 9110, 6.5.1).
+_NEVER_TRAILERS = frozenset(
+    {
+        "connection", "content-encoding", "content-length", "content-range", "content-type", "host",
+        "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
 
 
 class ChunkedBody(BodyReader):
-    """`transfer-encoding: chunked`: gives the payload, drops chunk extensions and trailers.
+    """`transfer-encoding: chunked`: gives the payload, then the trailers; drops chunk extensions.
 
         SIZE --n--> DATA --n bytes--> DATA_END --CRLF--> SIZE
         SIZE --0--> TRAILER --empty line--> done
@@ -357,7 +370,7 @@ class ChunkedBody(BodyReader):
     Strict about line ends: what ends a chunk must be the same to everybody on the way.
     """
 
-    __slots__ = ("_held", "_missing", "_state", "_trailer_bytes")
+    __slots__ = ("_held", "_missing", "_state", "_trailer_bytes", "trailers")
 
     def __init__(self) -> None:
         super().__init__()
@@ -365,6 +378,7 @@ class ChunkedBody(BodyReader):
         self._missing = 0
         self._held = b""
         self._trailer_bytes = 0
+        self.trailers = ()
 
     def feed(self, data: bytes) -> bytes:
         if self._held:
@@ -416,9 +430,16 @@ class ChunkedBody(BodyReader):
         self._trailer_bytes += len(line)
         if not line:
             self.done = True
-        elif self._trailer_bytes > _MAX_TRAILER_BYTES or _trailer_refused(line):
+        elif self._trailer_bytes > _MAX_TRAILER_BYTES or not self._take_trailer(line):
             return self._fail()
         return end + 1
+
+    def _take_trailer(self, line: bytes) -> bool:
+        block = read_header_block(line.decode("latin-1"), 1)
+        if isinstance(block, Refusal):
+            return False
+        self.trailers = (*self.trailers, *(each for each in block.fields if each[0] not in _NEVER_TRAILERS))
+        return True
 
     def _begin_chunk(self, line: bytes, at: int) -> int:
         found = _CHUNK_SIZE.fullmatch(line)
@@ -437,16 +458,18 @@ class ChunkedBody(BodyReader):
         return -1
 
 
-def _trailer_refused(line: bytes) -> bool:
-    return isinstance(read_header_block(line.decode("latin-1"), 1), Refusal)
-
-
 def chunk(data: bytes) -> bytes:
     """One chunk for the wire."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+
+def last_chunk(trailers: Sequence[Field]) -> bytes:
+    """The end of a chunked body, with trailers."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in trailers])
+    return f"0\r\n{lines}\r\n".encode("latin-1")
 
 
 def request_body(block: HeaderBlock) -> BodyReader | None:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.routing.authority import without_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.interfaces import ResetReason
     from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
@@ -151,6 +154,9 @@ class MirroredRequest:
     def on_response_data(self, data: bytes, end_stream: bool) -> None:
         if end_stream:
             self._end()
+
+    def on_response_trailers(self, fields: Sequence[Field]) -> None:
+        self._end()
 
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         if self._host is not None:

@@ -25,6 +25,9 @@ from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAc
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.messages import RequestHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.http.upstream import Http1ClientConnection
@@ -125,7 +128,11 @@ class Router:
             self._hold(data)
         self._note_end(end_stream)
         if connection is not None:
-            connection.send_data(data, end_stream)
+            trailers = self.stream.request_trailers if end_stream else ()
+            if data or not trailers:
+                connection.send_data(data, end_stream and not trailers)
+            if trailers:
+                connection.send_trailers(trailers)
             if end_stream:
                 self._begin_try_timeout()
         if self._mirroring is not None:
@@ -261,7 +268,10 @@ class Router:
         if self._retries is None:
             self._held = []
         assert stream.head is not None
-        connection.start(self, stream.head, data, self._end_stream, bool(stream.upgrade))
+        trailers = stream.request_trailers
+        connection.start(self, stream.head, data, self._end_stream and not trailers, bool(stream.upgrade))
+        if trailers and self._end_stream and self.connection is connection:
+            connection.send_trailers(trailers)
         if self._paused_downstream:
             self._paused_downstream = False
             stream.connection.pause_request(False)
@@ -374,6 +384,11 @@ class Router:
             self._end_exchange()
         if not self._done:
             self.stream.send_data(data, end_stream)
+
+    def on_response_trailers(self, fields: Sequence[Field]) -> None:
+        self._end_exchange()
+        if not self._done:
+            self.stream.send_trailers(fields)
 
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         """The upstream is gone before the end."""

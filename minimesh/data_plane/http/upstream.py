@@ -20,6 +20,7 @@ from minimesh.data_plane.http.http1 import (
     BodyReader,
     ResponseReader,
     chunk,
+    last_chunk,
     response_body,
 )
 from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
@@ -121,8 +122,12 @@ class Http1ClientConnection(asyncio.Protocol):
             self._transport.write(wire)
 
     def send_trailers(self, fields: Sequence[Field]) -> None:
-        """The end of the request's body. Trailers are not sent, as by Envoy unless told otherwise."""
-        self.send_data(b"", True)
+        """The end of the request's body, with trailers where the cluster's settings want them on HTTP/1."""
+        if self._chunk_request and self._passes_trailers() and not self.closed:
+            self._request_done = True
+            self._transport.write(last_chunk(fields))
+        else:
+            self.send_data(b"", True)
 
     def pause_reading(self, paused: bool) -> None:
         """Stop taking bytes of the response, or go on."""
@@ -188,6 +193,9 @@ class Http1ClientConnection(asyncio.Protocol):
 
     # --- within ---
 
+    def _passes_trailers(self) -> bool:
+        return self.pool is not None and self.pool.resources.settings.http1_trailers
+
     def _framed(self, data: bytes) -> bytes:
         return chunk(data) if self._chunk_request else data
 
@@ -239,6 +247,11 @@ class Http1ClientConnection(asyncio.Protocol):
             receiver.on_response_head(response, payload, False)
             self._fail(receiver)
         elif body.done:
+            if body.trailers and self._passes_trailers():
+                self._body = body
+                receiver.on_response_head(response, payload, False)
+                self._complete_with_trailers(receiver, body)
+                return
             self._complete(body.rest)
             receiver.on_response_head(response, payload, True)
         else:
@@ -254,6 +267,11 @@ class Http1ClientConnection(asyncio.Protocol):
                 receiver.on_response_data(payload, False)
             self._fail(receiver)
         elif body.done:
+            if body.trailers and self._passes_trailers():
+                if payload:
+                    receiver.on_response_data(payload, False)
+                self._complete_with_trailers(receiver, body)
+                return
             self._complete(body.rest)
             receiver.on_response_data(payload, True)
         elif payload:
@@ -288,6 +306,11 @@ class Http1ClientConnection(asyncio.Protocol):
             self.pause_reading(False)
         if self.pool is not None:
             self.pool.release(self, self.loop.time())
+
+    def _complete_with_trailers(self, receiver: ResponseReceiver, body: BodyReader) -> None:
+        if self._receiver is receiver:  # nobody gave the exchange up over what came before
+            self._complete(body.rest)
+            receiver.on_response_trailers(body.trailers)
 
     def _fail(self, receiver: ResponseReceiver) -> None:
         if self._receiver is receiver:

@@ -70,6 +70,8 @@ class ClusterSettings:
     max_connection_duration_s: float = 0.0
     per_connection_buffer_limit_bytes: int = 1024 * 1024
     preserve_header_case: bool = False
+    http1_trailers: bool = False
+    """`enable_trailers`: trailers are passed on; else they end here."""
     http2: bool = False
     alt_stat_name: str = ""
     service_name: str = ""

@@ -245,6 +245,7 @@ def _with_http_options(settings: ClusterSettings, message: Any, path: str) -> Cl
         max_requests_per_connection=common.max_requests_per_connection.value
         or settings.max_requests_per_connection,
         max_connection_duration_s=optional_seconds(common, "max_connection_duration", where) or 0.0,
+        http1_trailers=http1.enable_trailers,
         preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
     )
 

@@ -194,6 +194,7 @@ def _config(
         default_host_for_http_10=http1.default_host_for_http_10,
         proxy_100_continue=message.proxy_100_continue,
         stream_error_on_invalid_http_message=message.stream_error_on_invalid_http_message.value,
+        http1_trailers=http1.enable_trailers,
         preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
         max_request_headers_bytes=(message.max_request_headers_kb.value or 60) * 1024,
         max_headers_count=common.max_headers_count.value or 100,
