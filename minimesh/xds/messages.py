@@ -35,6 +35,7 @@ from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as buffer_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2 as cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as header_mutation_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2 as router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2 as http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2 as original_dst_pb2
@@ -44,6 +45,15 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as http_connection_manager_pb2,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2 as tcp_proxy_pb2
+from envoy.extensions.load_balancing_policies.cluster_provided.v3 import (
+    cluster_provided_pb2 as cluster_provided_pb2,
+)
+from envoy.extensions.load_balancing_policies.least_request.v3 import least_request_pb2 as least_request_pb2
+from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as maglev_pb2
+from envoy.extensions.load_balancing_policies.random.v3 import random_pb2 as random_pb2
+from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as ring_hash_pb2
+from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2 as round_robin_pb2
+from envoy.extensions.load_balancing_policies.wrr_locality.v3 import wrr_locality_pb2 as wrr_locality_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as previous_hosts_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2 as raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_pb2

@@ -13,7 +13,7 @@ from typing import Any
 from minimesh import __version__
 from minimesh.data_plane.admin.server_state import StateHolder
 from minimesh.data_plane.network.listener import Listener
-from minimesh.data_plane.upstream.cluster_settings import CircuitBreakers
+from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
 from minimesh.data_plane.upstream.host import Health, Host
 from minimesh.data_plane.xds_client.config_update import LiveCluster, LiveConfiguration
 from minimesh.xds import messages as m
@@ -63,7 +63,7 @@ def _add_cluster_status(status: Any, live: LiveCluster) -> None:
     status.added_via_api = not live.static
     _add_thresholds(status.circuit_breakers.thresholds.add(), settings.circuit_breakers)
     high = status.circuit_breakers.thresholds.add(priority=m.base_pb2.RoutingPriority.HIGH)
-    _add_thresholds(high, CircuitBreakers())
+    _add_thresholds(high, settings.high_circuit_breakers)
     for host in live.cluster.hosts:
         _add_host_status(status.host_statuses.add(), host)
 
@@ -116,7 +116,7 @@ def _cluster_lines(live: LiveCluster) -> Iterator[str]:
     settings = live.compiled.settings
     name = settings.name
     yield f"{name}::observability_name::{settings.alt_stat_name or name}"
-    for priority, limits in (("default", settings.circuit_breakers), ("high", CircuitBreakers())):
+    for priority, limits in (("default", settings.circuit_breakers), ("high", settings.high_circuit_breakers)):
         yield f"{name}::{priority}_priority::max_connections::{limits.max_connections}"
         yield f"{name}::{priority}_priority::max_pending_requests::{limits.max_pending_requests}"
         yield f"{name}::{priority}_priority::max_requests::{limits.max_requests}"

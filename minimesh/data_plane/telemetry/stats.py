@@ -8,6 +8,7 @@ the names when they are shown, as Envoy's tag extractors do, so the hot path kno
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 #: Envoy's default histogram bounds; the unit is that of the histogram (milliseconds for times).
 BUCKET_BOUNDS = (
@@ -34,6 +35,35 @@ class Counter:
         return self.value > 0
 
 
+class Sum:
+    """A counter that nobody counts: worked out from others when it is shown. `less` are taken off."""
+
+    __slots__ = ("less", "name", "parts")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parts: list[Counter | Sum] = []
+        self.less: list[Counter | Sum] = []
+
+    @property
+    def value(self) -> int:
+        return sum(each.value for each in self.parts) - sum(each.value for each in self.less)
+
+    @property
+    def used(self) -> bool:
+        return self.value > 0
+
+    def add(self, *parts: Counter | Sum) -> Sum:
+        """Count these too, each once however often it is added."""
+        self.parts += [each for each in parts if each not in self.parts]
+        return self
+
+    def take_off(self, *less: Counter | Sum) -> Sum:
+        """Count these no longer."""
+        self.less += [each for each in less if each not in self.less]
+        return self
+
+
 class Gauge:
     """A number that goes up and down."""
 
@@ -48,6 +78,10 @@ class Gauge:
         self._touched = True
         self.value += amount
 
+    def touch(self) -> None:
+        """Count as used from now on: for those who will change `value` directly, once for each request."""
+        self._touched = True
+
     def dec(self, amount: int = 1) -> None:
         self.value -= amount
 
@@ -58,6 +92,24 @@ class Gauge:
     @property
     def used(self) -> bool:
         return self._touched or self.value != 0
+
+
+class ComputedGauge(Gauge):
+    """A gauge whose number stands elsewhere: worked out when somebody reads it, so that nobody has to keep it."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self, name: str, read: Callable[[], int]) -> None:
+        self.name = name
+        self._read = read
+
+    @property
+    def value(self) -> int:  # type: ignore[override]
+        return self._read()
+
+    @property
+    def used(self) -> bool:
+        return True
 
 
 class Histogram:
@@ -119,16 +171,19 @@ def _bin_width(edge: float) -> float:
     return 10.0 ** (math.floor(math.log10(edge) + 1e-12) - 1) if edge >= 10 or edge < 1 else 0.1
 
 
-Metric = Counter | Gauge | Histogram
+Metric = Counter | Sum | Gauge | Histogram
 
 
 class StatsStore:
     """All metrics of one proxy by full name ("cluster.gs.upstream_rq_total")."""
 
-    __slots__ = ("counters", "gauges", "histograms")
+    __slots__ = ("counters", "gauges", "hidden", "histograms", "sums")
 
     def __init__(self) -> None:
         self.counters: dict[str, Counter] = {}
+        self.sums: dict[str, Sum] = {}
+        #: Counters that are only parts of sums: never shown.
+        self.hidden: dict[str, Counter] = {}
         self.gauges: dict[str, Gauge] = {}
         self.histograms: dict[str, Histogram] = {}
 
@@ -139,11 +194,29 @@ class StatsStore:
             found = self.counters[name] = Counter(name)
         return found
 
+    def sum(self, name: str) -> Sum:
+        """The sum of this name, made at the first call, of nothing."""
+        found = self.sums.get(name)
+        if found is None:
+            found = self.sums[name] = Sum(name)
+        return found
+
+    def hidden_counter(self, name: str) -> Counter:
+        """A counter that is shown only as part of sums."""
+        found = self.hidden.get(name)
+        if found is None:
+            found = self.hidden[name] = Counter(name)
+        return found
+
     def gauge(self, name: str) -> Gauge:
         found = self.gauges.get(name)
         if found is None:
             found = self.gauges[name] = Gauge(name)
         return found
+
+    def computed_gauge(self, name: str, read: Callable[[], int]) -> None:
+        """Show what `read` returns under this name; takes the place of one of the same name."""
+        self.gauges[name] = ComputedGauge(name, read)
 
     def histogram(self, name: str) -> Histogram:
         found = self.histograms.get(name)
@@ -153,11 +226,11 @@ class StatsStore:
 
     def remove(self, prefix: str) -> None:
         """Forget every metric whose name starts with `prefix` (a cluster or listener that is gone)."""
-        for table in (self.counters, self.gauges, self.histograms):
+        for table in (self.counters, self.sums, self.hidden, self.gauges, self.histograms):
             for name in [name for name in table if name.startswith(prefix)]:
                 del table[name]
 
     def reset_counters(self) -> None:
         """Set every counter to zero (POST /reset_counters)."""
-        for counter in self.counters.values():
+        for counter in (*self.counters.values(), *self.hidden.values()):
             counter.value = 0

@@ -1,4 +1,4 @@
-"""A live cluster: its hosts, the balancer over them, and their pools.
+"""A live cluster: its hosts, the balancer over them, their pools, and what watches their health.
 
 The object lives on across updates (`update_settings`, `update_hosts`); hosts that stay keep their `Host`
 object, their connections and counters.
@@ -7,20 +7,21 @@ object, their connections and counters.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.upstream.cluster_settings import (
-    CircuitBreakers,
-    ClusterSettings,
-    Connect,
-    Discovery,
-    LoadBalancerPolicy,
-)
+from minimesh.data_plane.upstream.balancer_factory import BalancerFactory
+from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers, ClusterResources
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect, Discovery
 from minimesh.data_plane.upstream.cluster_stats import ClusterStats
-from minimesh.data_plane.upstream.connection_pool import ClusterResources, ConnectionPool
+from minimesh.data_plane.upstream.connection_pool import ConnectionPool
 from minimesh.data_plane.upstream.host import Health, Host, HostSpec
-from minimesh.data_plane.upstream.load_balancer import LoadBalancer, make_load_balancer, usable_hosts
+from minimesh.data_plane.upstream.host_selection import HostSelection
+from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy, LoadBalancing
+from minimesh.data_plane.upstream.load_balancer import LoadBalancer
+from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
+from minimesh.data_plane.upstream.subsets import SubsetBalancer
 
 __all__ = [
     "CircuitBreakers",
@@ -31,6 +32,7 @@ __all__ = [
     "Health",
     "HostSpec",
     "LoadBalancerPolicy",
+    "LoadBalancing",
 ]
 
 _NO_HOSTS: tuple[Host, ...] = ()
@@ -41,10 +43,14 @@ class Cluster:
 
     __slots__ = (
         "_balancer",
+        "_clock",
+        "_factor_percent",
+        "_factory",
         "_host_by_address",
-        "_in_panic",
         "_random",
         "_subsets",
+        "by_hash",
+        "high_priority_resources",
         "hosts",
         "name",
         "resources",
@@ -53,32 +59,48 @@ class Cluster:
     )
 
     def __init__(
-        self, settings: ClusterSettings, stats: StatsStore, source: random.Random | None = None
+        self,
+        settings: ClusterSettings,
+        stats: StatsStore,
+        source: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = settings.name
         self.settings = settings
         self.stats = ClusterStats(stats, settings.alt_stat_name or settings.name)
         self.resources = ClusterResources(settings, self.stats)
+        self.high_priority_resources = ClusterResources(settings, self.stats, high_priority=True)
         self.hosts: Sequence[Host] = _NO_HOSTS
         # Not for secrets: which host gets a request is no secret.
         self._random = source or random.Random()
+        self._clock = clock
         self._host_by_address: dict[tuple[str, int], Host] = {}
-        self._subsets: dict[tuple[tuple[str, object], ...], LoadBalancer] = {}
-        self._in_panic = False
-        self._balancer: LoadBalancer = make_load_balancer(settings, _NO_HOSTS, self._random)
+        self._factor_percent = OVERPROVISIONING_FACTOR_PERCENT
+        self._subsets: SubsetBalancer | None = None
+        self._balancer: LoadBalancer
+        self._factory = self._new_factory()
+        #: The choice of a host goes by the hash of the request.
+        self.by_hash = settings.load_balancing.policy.by_hash
+        self.rebalance()
 
     # --- told by configuration ---
 
     def update_settings(self, settings: ClusterSettings) -> None:
         """Take over new settings. Connections that depend on changed ones close when they are done."""
-        old = self.settings
-        self.settings = self.resources.settings = settings
+        old, self.settings = self.settings, settings
+        self.resources.update(settings)
+        self.high_priority_resources.update(settings, high_priority=True)
         if old.source_address != settings.source_address or old.connect is not settings.connect:
             for host in self.hosts:
-                self._retire_pool(host)
+                self._retire_pools(host)
+        if old.load_balancing != settings.load_balancing:
+            self._factory = self._new_factory()
+            self.by_hash = settings.load_balancing.policy.by_hash
         self.rebalance()
 
-    def update_hosts(self, specs: Iterable[HostSpec]) -> None:
+    def update_hosts(
+        self, specs: Iterable[HostSpec], factor_percent: int = OVERPROVISIONING_FACTOR_PERCENT
+    ) -> None:
         """The complete new list of endpoints; those already known by address and port live on."""
         known = self._host_by_address
         current: dict[tuple[str, int], Host] = {}
@@ -87,26 +109,40 @@ class Cluster:
             host = known.get(key)
             if host is None:
                 host = Host(spec)
+                host.healthy_since = self._clock()
             else:
                 host.update(spec)
             current[key] = host
         if known.keys() != current.keys():
             self.stats.membership_change.inc()
         self._host_by_address = current
+        self._factor_percent = factor_percent
         self.hosts = tuple(current.values())
         self.rebalance()
         for key, host in known.items():
             if key not in current:
-                self._retire_pool(host)
+                self._retire_pools(host)
 
     def rebalance(self) -> None:
         """Work out anew who takes part: hosts, weights or health have changed."""
-        usable = usable_hosts(self.hosts, self.settings.panic_threshold_percent)
-        self._in_panic = usable.panic
-        self._balancer = make_load_balancer(self.settings, usable.hosts, self._random)
-        self._subsets.clear()
-        self.stats.membership_total.set(len(self.hosts))
-        self.stats.membership_healthy.set(sum(host.health is Health.HEALTHY for host in self.hosts))
+        hosts, factor_percent = self.hosts, self._factor_percent
+        self._balancer = self._factory.make(hosts, factor_percent)
+        subsets, stats = self.settings.load_balancing.subsets, self.stats
+        if subsets is None:
+            self._subsets = None
+        else:
+            self._subsets = SubsetBalancer(
+                subsets,
+                hosts,
+                lambda members: self._factory.make(members, factor_percent),
+                stats.store,
+                stats.prefix,
+            )
+        stats.membership_total.set(len(hosts))
+        counted = [host for host in hosts if not host.excluded]
+        stats.membership_excluded.set(len(hosts) - len(counted))
+        stats.membership_healthy.set(sum(host.health is Health.HEALTHY for host in counted))
+        stats.membership_degraded.set(sum(host.health is Health.DEGRADED for host in counted))
 
     def close(self) -> None:
         """The cluster is gone: nothing new; what is under way finishes."""
@@ -114,21 +150,27 @@ class Cluster:
 
     # --- asked by requests ---
 
-    def choose_host(self, metadata_match: Mapping[str, object] | None = None) -> Host | None:
+    def choose_host(
+        self, metadata_match: Mapping[str, object] | None = None, selection: HostSelection | None = None
+    ) -> Host | None:
         """A host for one request, or None when there is none (UH)."""
-        if self._in_panic:
-            self.stats.panic.inc()
-        if metadata_match:
-            return self._subset(metadata_match).choose()
-        return self._balancer.choose()
+        if self._subsets is not None:
+            return self._subsets.choose(metadata_match, selection)
+        return self._balancer.choose(selection)
 
     def choose_untried_host(
-        self, tried: Sequence[Host], attempts: int, metadata_match: Mapping[str, object] | None = None
+        self,
+        tried: Sequence[Host],
+        attempts: int,
+        metadata_match: Mapping[str, object] | None = None,
+        selection: HostSelection | None = None,
     ) -> Host | None:
         """A host for a retry, drawn anew up to `attempts` times while it is one of `tried`."""
-        host = self.choose_host(metadata_match)
+        host = self.choose_host(metadata_match, selection)
         while attempts > 0 and host in tried:
-            host = self.choose_host(metadata_match)
+            if selection is not None:
+                selection.attempt += 1
+            host = self.choose_host(metadata_match, selection)
             attempts -= 1
         return host
 
@@ -150,29 +192,18 @@ class Cluster:
 
     # --- within ---
 
-    def _retire_pool(self, host: Host) -> None:
-        if host.pool is not None:
-            host.pool.drain()
-            host.pool = None
+    def _new_factory(self) -> BalancerFactory:
+        stats = self.stats
+        active = stats.rq_active
+        return BalancerFactory(
+            self.settings.load_balancing, self._random, self._clock, lambda: active.value, stats.panic
+        )
 
-    def _subset(self, wanted: Mapping[str, object]) -> LoadBalancer:
-        key = tuple(sorted((name, _hashable(value)) for name, value in wanted.items()))
-        balancer = self._subsets.get(key)
-        if balancer is None:
-            members = [host for host in self.hosts if _has_metadata(host, wanted)]
-            usable = usable_hosts(members, self.settings.panic_threshold_percent)
-            balancer = make_load_balancer(self.settings, usable.hosts, self._random)
-            self._subsets[key] = balancer
-        return balancer
+    def _retire_pools(self, host: Host) -> None:
+        for pool in (host.pool, host.high_priority_pool):
+            if pool is not None:
+                pool.drain()
+        host.pool = host.high_priority_pool = None
 
     def __repr__(self) -> str:
         return f"Cluster({self.name!r}, {len(self.hosts)} hosts)"
-
-
-def _has_metadata(host: Host, wanted: Mapping[str, object]) -> bool:
-    labels = host.metadata.get("envoy.lb", {})
-    return all(labels.get(name) == value for name, value in wanted.items())
-
-
-def _hashable(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool) else repr(value)

@@ -7,18 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.network.http2_options import DEFAULT_HTTP2_OPTIONS, Http2Options
+from minimesh.data_plane.upstream.circuit_breakers import DEFAULT_LIMITS, CircuitBreakers
+from minimesh.data_plane.upstream.lb_settings import DEFAULT_LOAD_BALANCING, LoadBalancing
+
 if TYPE_CHECKING:
+    from minimesh.data_plane.network.tls.client import TransportSockets
     from minimesh.data_plane.upstream.connection_pool import PooledConnection
     from minimesh.data_plane.upstream.host import Host
-
-
-class LoadBalancerPolicy(Enum):
-    """How a host is chosen."""
-
-    ROUND_ROBIN = "ROUND_ROBIN"
-    LEAST_REQUEST = "LEAST_REQUEST"
-    RANDOM = "RANDOM"
-    CLUSTER_PROVIDED = "CLUSTER_PROVIDED"
 
 
 class Discovery(Enum):
@@ -31,14 +27,13 @@ class Discovery(Enum):
     ORIGINAL_DST = "ORIGINAL_DST"
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitBreakers:
-    """Limits of one cluster at default priority; the defaults are Envoy's."""
+class UpstreamProtocol(Enum):
+    """Which protocol the hosts of a cluster are spoken to in."""
 
-    max_connections: int = 1024
-    max_pending_requests: int = 1024
-    max_requests: int = 1024
-    max_retries: int = 3
+    HTTP1 = "HTTP/1.1"
+    HTTP2 = "HTTP/2"
+    AS_DOWNSTREAM = "that of the request"
+    BY_ALPN = "what the TLS handshake says"
 
 
 Connect = Callable[["Host", "ClusterSettings"], Awaitable["PooledConnection"]]
@@ -51,14 +46,11 @@ class ClusterSettings:
 
     name: str
     discovery: Discovery = Discovery.STATIC
-    lb_policy: LoadBalancerPolicy = LoadBalancerPolicy.ROUND_ROBIN
+    load_balancing: LoadBalancing = DEFAULT_LOAD_BALANCING
     connect_timeout_s: float = 5.0
-    circuit_breakers: CircuitBreakers = CircuitBreakers()
-    panic_threshold_percent: float = 50.0
-    choice_count: int = 2
-    """LEAST_REQUEST: how many hosts are drawn."""
-    active_request_bias: float = 1.0
-    """LEAST_REQUEST with unequal weights: how much active requests count against weight."""
+    circuit_breakers: CircuitBreakers = DEFAULT_LIMITS
+    high_circuit_breakers: CircuitBreakers = DEFAULT_LIMITS
+    """For requests of routes with priority HIGH."""
     source_address: str = ""
     """`upstream_bind_config`: the local address to dial from; empty: the system's choice."""
     loopback_source_address: str = ""
@@ -72,17 +64,23 @@ class ClusterSettings:
     preserve_header_case: bool = False
     http1_trailers: bool = False
     """`enable_trailers`: trailers are passed on; else they end here."""
-    http2: bool = False
+    protocol: UpstreamProtocol = UpstreamProtocol.HTTP1
+    http2_options: Http2Options = DEFAULT_HTTP2_OPTIONS
     alt_stat_name: str = ""
     service_name: str = ""
     """EDS: the name to ask for; empty: the cluster's."""
     dns_refresh_rate_s: float = 5.0
-    use_original_dst_header: bool = False
-    subset_keys: tuple[tuple[str, ...], ...] = ()
-    """`lb_subset_config`: sets of metadata keys by which requests may choose subsets."""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    transport_sockets: TransportSockets | None = None
+    """TLS to the hosts; None: plain text to all of them."""
+    auto_sni: bool = False
+    """SNI is the host that a request asks for."""
+    auto_san_validation: bool = False
+    """A certificate has to be for the server name that was sent."""
     connect: Connect | None = None
-    """Opens a connection to a host (`http.upstream.connect_http1`, ...); filled in by compile_cluster."""
+    """Opens an HTTP/1.1 connection to a host (`http.upstream.connect_http1`, ...); filled in by compile_cluster."""
+    connect_http2: Connect | None = None
+    """The same for HTTP/2 (`http.http2_upstream.connect_http2`, ...)."""
 
     def local_address_for(self, host_address: str) -> tuple[str, int] | None:
         """Where to dial a host from, any port; None leaves it to the system."""

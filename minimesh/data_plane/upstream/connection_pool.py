@@ -12,8 +12,9 @@ from collections import deque
 from enum import Enum
 from typing import Any, Protocol
 
-from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
-from minimesh.data_plane.upstream.cluster_stats import ClusterStats
+from minimesh.data_plane.upstream.circuit_breakers import ClusterResources as ClusterResources
+from minimesh.data_plane.network.tls.failure import TlsFailureError
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect
 from minimesh.data_plane.upstream.host import Host
 
 
@@ -45,22 +46,10 @@ class Requester(Protocol):
         """`transport_reason` is Envoy's text for a failed dial ("delayed connect error: ..."), or empty."""
 
 
-class ClusterResources:
-    """What all pools of one cluster share: settings, counters, and how much of each limit is used."""
-
-    __slots__ = ("connections", "pending", "requests", "retries", "settings", "stats")
-
-    def __init__(self, settings: ClusterSettings, stats: ClusterStats) -> None:
-        self.settings = settings
-        self.stats = stats
-        self.connections = 0
-        self.pending = 0
-        self.requests = 0
-        self.retries = 0
-
-
 class ConnectionPool:
     """See the module. A connection is idle, or lent to one requester, or gone."""
+
+    connections_counter = "upstream_cx_http1_total"
 
     __slots__ = (
         "_dials",
@@ -91,7 +80,7 @@ class ConnectionPool:
         """An idle connection; or None, and the requester is called back (perhaps before this returns)."""
         resources = self.resources
         idle = self.idle
-        limits = resources.settings.circuit_breakers
+        limits = resources.limits
         while idle:
             if resources.requests >= limits.max_requests:
                 self._refuse(requester)
@@ -129,16 +118,20 @@ class ConnectionPool:
         except ValueError:
             return
         self._one_less_waiting()
+        self.resources.stats.rq_cancelled.inc()
 
-    def forget(self, connection: Any) -> None:
-        """The connection is closed: called once by the connection itself."""
+    def forget(self, connection: Any, *, remote: bool = False, active: bool = False) -> None:
+        """The connection is closed: called once by the connection itself.
+
+        `remote`: by the host; `active`: while an exchange was under way.
+        """
         if connection in self.connections:
             self.connections.discard(connection)
             self.host.active_connections -= 1
             resources = self.resources
             resources.connections -= 1
             resources.stats.cx_active.dec()
-            resources.stats.cx_destroy.inc()
+            resources.stats.count_closed(remote=remote, active=active)
             if connection in self.idle:
                 self.idle.remove(connection)
         if self.waiting:
@@ -185,13 +178,14 @@ class ConnectionPool:
         self.resources.stats.rq_pending_active.dec()
 
     def _dial_if_allowed(self) -> None:
-        """One dial per waiting request, within max_connections; a host without any may always have one."""
+        """One dial per waiting request."""
+        if self._dials < len(self.waiting):
+            self._dial_within_limit()
+
+    def _dial_within_limit(self) -> None:
+        """One dial, within max_connections; a host without any may always have one."""
         resources = self.resources
-        if self._dials >= len(self.waiting):
-            return
-        if resources.connections >= resources.settings.circuit_breakers.max_connections and (
-            self.connections or self._dials
-        ):
+        if resources.connections >= resources.limits.max_connections and (self.connections or self._dials):
             resources.stats.cx_overflow.inc()
             return
         self._dials += 1
@@ -205,10 +199,11 @@ class ConnectionPool:
         settings = resources.settings
         self.host.connections_total += 1
         resources.stats.cx_total.inc()
-        assert settings.connect is not None, "a cluster without a connect function has no pools"
+        connect = self._connect_of(settings)
+        assert connect is not None, "a cluster without a connect function has no pools"
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                connection = await settings.connect(self.host, settings)
+                connection = await connect(self.host, settings)
         except TimeoutError:
             resources.stats.connect_timeout.inc()
             self._dial_failed(PoolFailure.CONNECT_TIMEOUT, "")
@@ -217,15 +212,22 @@ class ConnectionPool:
         else:
             self._dial_succeeded(connection)
 
+    def _connect_of(self, settings: ClusterSettings) -> Connect | None:
+        """How a connection for this pool is opened."""
+        return settings.connect
+
     def _dial_failed(self, failure: PoolFailure, transport_reason: str) -> None:
         """Everybody who waits is told: a host that cannot be reached must not collect requests."""
         self._dials -= 1
         self.resources.connections -= 1
-        self.resources.stats.connect_fail.inc()
+        stats = self.resources.stats
+        stats.connect_fail.inc()
+        stats.count_closed(remote=failure is PoolFailure.CONNECT_FAILURE)
         self.host.connect_failures += 1
         waiting, self.waiting = self.waiting, deque()
         for requester in waiting:
             self._one_less_waiting()
+            stats.count("upstream_rq_pending_failure_eject")
             requester.on_pool_failure(failure, transport_reason, self.host)
 
     def _dial_succeeded(self, connection: PooledConnection) -> None:
@@ -234,6 +236,8 @@ class ConnectionPool:
         self.connections.add(connection)
         self.host.active_connections += 1
         self.resources.stats.cx_active.inc()
+        self.resources.stats.count(self.connections_counter)
+        self.resources.stats.rq_active.touch()
         if connection.closed:  # closed between the handshake and now
             self.forget(connection)
             return
@@ -247,5 +251,7 @@ class ConnectionPool:
 
 def transport_reason(error: OSError) -> str:
     """Envoy's words for a failed dial, spaces as underscores."""
+    if isinstance(error, TlsFailureError):
+        return error.words
     text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     return f"delayed_connect_error:_{text}".replace(" ", "_")

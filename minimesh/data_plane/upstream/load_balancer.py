@@ -1,77 +1,27 @@
-"""The choice of a host: pure, given hosts and a source of random numbers.
+"""The choice among hosts that all take part: pure, given hosts and a source of random numbers.
 
-Which hosts take part is worked out when hosts or their health change (`usable_hosts`), not per request.
-Algorithms and their details are Envoy's: two random choices for LEAST_REQUEST, earliest deadline first for
-weights, and all hosts when too few are healthy (panic).
+Which hosts these are is worked out elsewhere (`balancer_factory`), when hosts or their health change, not per
+request. Algorithms and their details are Envoy's: two random choices for LEAST_REQUEST, earliest deadline
+first for weights, a weight that grows while a host is new (slow start).
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, LoadBalancerPolicy
 from minimesh.data_plane.upstream.host import Health, Host
+from minimesh.data_plane.upstream.host_selection import HostSelection
+from minimesh.data_plane.upstream.lb_settings import SlowStart
 
 
 class LoadBalancer(Protocol):
     """Chooses one of the hosts it was made with."""
 
-    def choose(self) -> Host | None:
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
         """A host, or None when there are none."""
-
-
-class Usable:
-    """The hosts that take part, and whether that is so in panic."""
-
-    __slots__ = ("hosts", "panic")
-
-    def __init__(self, hosts: Sequence[Host], panic: bool) -> None:
-        self.hosts = hosts
-        self.panic = panic
-
-
-def usable_hosts(hosts: Sequence[Host], panic_threshold_percent: float) -> Usable:
-    """The healthy hosts of the first priority that has any; all its hosts when fewer are healthy than the
-    panic threshold (default 50 %) allows. Degraded hosts serve only where none is healthy.
-    """
-    levels: dict[int, list[Host]] = {}
-    for host in hosts:
-        levels.setdefault(host.spec.priority, []).append(host)
-    for wanted in (Health.HEALTHY, Health.DEGRADED):
-        for _, level in sorted(levels.items()):
-            fit = [host for host in level if host.health is wanted]
-            if fit and 100.0 * _alive(level) / len(level) >= panic_threshold_percent:
-                return Usable(fit, panic=False)
-    if not levels:
-        return Usable((), panic=False)
-    first = levels[min(levels)]
-    if panic_threshold_percent <= 0:
-        return Usable([host for host in first if host.health is not Health.UNHEALTHY], panic=False)
-    return Usable(first, panic=True)
-
-
-def _alive(level: Sequence[Host]) -> int:
-    return sum(host.health is not Health.UNHEALTHY for host in level)
-
-
-def make_load_balancer(
-    settings: ClusterSettings, hosts: Sequence[Host], source: random.Random
-) -> LoadBalancer:
-    """The balancer that a cluster's settings ask for, over these hosts."""
-    policy = settings.lb_policy
-    if policy is LoadBalancerPolicy.RANDOM or len(hosts) < 2:
-        return RandomChoice(hosts, source)
-    equal_weights = len({host.weight for host in hosts}) == 1
-    if policy is LoadBalancerPolicy.LEAST_REQUEST:
-        if equal_weights:
-            return LeastRequest(hosts, source, settings.choice_count)
-        return WeightedLeastRequest(hosts, source, settings.active_request_bias)
-    if equal_weights:
-        return RoundRobin(hosts, source)
-    return WeightedRoundRobin(hosts, source)
 
 
 class RandomChoice:
@@ -83,7 +33,7 @@ class RandomChoice:
         self._hosts = hosts
         self._random = source.random
 
-    def choose(self) -> Host | None:
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
         hosts = self._hosts
         if len(hosts) == 1:
             return hosts[0]
@@ -99,7 +49,7 @@ class RoundRobin:
         self._hosts = hosts
         self._next = source.randrange(len(hosts)) if hosts else 0
 
-    def choose(self) -> Host | None:
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
         hosts = self._hosts
         if not hosts:
             return None
@@ -118,7 +68,7 @@ class LeastRequest:
         self._random = source.random
         self._choices = max(1, choice_count) - 1
 
-    def choose(self) -> Host | None:
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
         hosts = self._hosts
         if not hosts:
             return None
@@ -129,6 +79,22 @@ class LeastRequest:
             if other.active_requests < best.active_requests:
                 best = other
         return best
+
+
+class LeastRequestOfAll:
+    """The least busy of all hosts; among equals, any."""
+
+    __slots__ = ("_hosts", "_random")
+
+    def __init__(self, hosts: Sequence[Host], source: random.Random) -> None:
+        self._hosts = hosts
+        self._random = source
+
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
+        if not self._hosts:
+            return None
+        least = min(host.active_requests for host in self._hosts)
+        return self._random.choice([host for host in self._hosts if host.active_requests == least])
 
 
 class _EarliestDeadline:
@@ -148,7 +114,7 @@ class _EarliestDeadline:
     def weight(self, host: Host) -> float:
         return host.weight
 
-    def choose(self) -> Host | None:
+    def choose(self, selection: HostSelection | None = None) -> Host | None:
         if not self._queue:
             return None
         deadline, _, host = self._queue[0]
@@ -177,3 +143,52 @@ class WeightedLeastRequest(_EarliestDeadline):
         if self._bias == 1.0:
             return host.weight / (host.active_requests + 1)
         return float(host.weight / (host.active_requests + 1) ** self._bias)
+
+
+class SlowStartRoundRobin(WeightedRoundRobin):
+    """Round robin while there are hosts that have just become healthy."""
+
+    __slots__ = ("_clock", "_slow_start")
+
+    def __init__(
+        self, hosts: Sequence[Host], source: random.Random, slow_start: SlowStart, clock: Callable[[], float]
+    ) -> None:
+        self._slow_start, self._clock = slow_start, clock
+        super().__init__(hosts, source)
+
+    def weight(self, host: Host) -> float:
+        return host.weight * slow_start_factor(host, self._slow_start, self._clock())
+
+
+class SlowStartLeastRequest(WeightedLeastRequest):
+    """Least request while there are hosts that have just become healthy."""
+
+    __slots__ = ("_clock", "_slow_start")
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        source: random.Random,
+        bias: float,
+        slow_start: SlowStart,
+        clock: Callable[[], float],
+    ) -> None:
+        self._slow_start, self._clock = slow_start, clock
+        super().__init__(hosts, source, bias)
+
+    def weight(self, host: Host) -> float:
+        return super().weight(host) * slow_start_factor(host, self._slow_start, self._clock())
+
+
+def in_slow_start(host: Host, slow_start: SlowStart, now: float) -> bool:
+    """Whether the host has been healthy for less than the window."""
+    return host.health is Health.HEALTHY and now - host.healthy_since < slow_start.window_s
+
+
+def slow_start_factor(host: Host, slow_start: SlowStart, now: float) -> float:
+    """What a host's weight is multiplied with: grows from the least share to 1 over the window."""
+    if not in_slow_start(host, slow_start, now):
+        return 1.0
+    passed = max(0.001, now - host.healthy_since) / slow_start.window_s
+    grown = passed if slow_start.aggression == 1.0 else passed ** (1.0 / slow_start.aggression)
+    return float(max(grown, slow_start.min_weight_percent / 100.0))

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.data_plane.http.upstream import connect_http1
-from minimesh.data_plane.upstream.cluster_settings import (
-    CircuitBreakers,
-    ClusterSettings,
-    Discovery,
-    LoadBalancerPolicy,
-)
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery
 from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
+from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
+from minimesh.data_plane.xds_client.compile_circuit_breakers import compile_circuit_breakers
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile_load_balancing import compile_load_balancing
 from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
 from minimesh.data_plane.xds_client.route_environment import optional_seconds
 from minimesh.xds import messages as m
@@ -42,12 +40,16 @@ _CLUSTER = frozenset(
         "lb_subset_config",
         "least_request_lb_config",
         "load_assignment",
+        "load_balancing_policy",
+        "maglev_lb_config",
         "max_requests_per_connection",
         "metadata",
         "name",
         "original_dst_lb_config",
         "per_connection_buffer_limit_bytes",
         "respect_dns_ttl",
+        "ring_hash_lb_config",
+        "round_robin_lb_config",
         "transport_socket",
         "type",
         "typed_extension_protocol_options",
@@ -60,20 +62,14 @@ _CLUSTER = frozenset(
 _NOT_SIMULATED = frozenset(
     {
         "health_checks",
-        "maglev_lb_config",
         "outlier_detection",
         "preconnect_policy",
-        "ring_hash_lb_config",
-        "round_robin_lb_config",
         "track_cluster_stats",
     }
 )
-_POLICIES = {
-    "ROUND_ROBIN": LoadBalancerPolicy.ROUND_ROBIN,
-    "LEAST_REQUEST": LoadBalancerPolicy.LEAST_REQUEST,
-    "RANDOM": LoadBalancerPolicy.RANDOM,
-    "CLUSTER_PROVIDED": LoadBalancerPolicy.CLUSTER_PROVIDED,
-}
+#: Of a load assignment. How old endpoints may grow has no answer while the stream to the control plane is
+#: down: as with Envoy without a timer, the last ones stay.
+_POLICY = frozenset({"overprovisioning_factor", "endpoint_stale_after"})
 _DISCOVERIES = {each.value: each for each in Discovery}
 
 
@@ -146,10 +142,10 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         name=message.name,
         alt_stat_name=message.alt_stat_name,
         discovery=discovery,
-        lb_policy=_lb_policy(message, path, context),
+        load_balancing=compile_load_balancing(message, path, context),
         connect_timeout_s=5.0 if connect_timeout_s is None else connect_timeout_s,
-        circuit_breakers=_circuit_breakers(message),
-        panic_threshold_percent=_panic_threshold(message),
+        circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.DEFAULT),
+        high_circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.HIGH),
         source_address=_source_address(message, path),
         loopback_source_address=context.address_map.pod_ip,
         per_connection_buffer_limit_bytes=_value_or(
@@ -158,50 +154,12 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         max_requests_per_connection=message.max_requests_per_connection.value,
         service_name=message.eds_cluster_config.service_name,
         dns_refresh_rate_s=optional_seconds(message, "dns_refresh_rate", path) or 5.0,
-        use_original_dst_header=message.original_dst_lb_config.use_http_header,
-        subset_keys=tuple(tuple(selector.keys) for selector in message.lb_subset_config.subset_selectors),
         metadata=metadata_to_plain(message.metadata),
         http2=message.HasField("http2_protocol_options"),
         connect=connect_http1,
     )
     _check_transport(message, path)
-    least = message.least_request_lb_config
-    if message.HasField("least_request_lb_config"):
-        settings = replace(
-            settings,
-            choice_count=_value_or(least, "choice_count", 2),
-            active_request_bias=least.active_request_bias.default_value
-            if least.HasField("active_request_bias")
-            else 1.0,
-        )
     return _with_http_options(settings, message, path)
-
-
-def _lb_policy(message: Any, path: str, context: CompileContext) -> LoadBalancerPolicy:
-    name = message.LbPolicy.Name(message.lb_policy)
-    policy = _POLICIES.get(name)
-    if policy is None:
-        context.not_simulated(join(path, "lb_policy"), f"{name} of cluster {message.name!r}")
-        return LoadBalancerPolicy.LEAST_REQUEST
-    return policy
-
-
-def _circuit_breakers(message: Any) -> CircuitBreakers:
-    """The thresholds of default priority; those of high priority have no requests here."""
-    for threshold in message.circuit_breakers.thresholds:
-        if threshold.priority == m.base_pb2.RoutingPriority.DEFAULT:
-            return CircuitBreakers(
-                max_connections=_value_or(threshold, "max_connections", 1024),
-                max_pending_requests=_value_or(threshold, "max_pending_requests", 1024),
-                max_requests=_value_or(threshold, "max_requests", 1024),
-                max_retries=_value_or(threshold, "max_retries", 3),
-            )
-    return CircuitBreakers()
-
-
-def _panic_threshold(message: Any) -> float:
-    common = message.common_lb_config
-    return common.healthy_panic_threshold.value if common.HasField("healthy_panic_threshold") else 50.0
 
 
 def _source_address(message: Any, path: str) -> str:
@@ -252,15 +210,23 @@ def _with_http_options(settings: ClusterSettings, message: Any, path: str) -> Cl
 
 # --- endpoints ------------------------------------------------------------------------------------
 
-_HEALTH = {"UNHEALTHY": Health.UNHEALTHY, "DRAINING": Health.UNHEALTHY, "TIMEOUT": Health.UNHEALTHY}
+_HEALTH = {"UNHEALTHY": Health.UNHEALTHY, "TIMEOUT": Health.UNHEALTHY, "DEGRADED": Health.DEGRADED}
+
+
+def overprovisioning_factor(assignment: Any) -> int:
+    """By how much a level's health may be overestimated, in percent; 140 unless the assignment says."""
+    policy = assignment.policy
+    return _value_or(policy, "overprovisioning_factor", OVERPROVISIONING_FACTOR_PERCENT)
 
 
 def _endpoints(message: Any, path: str) -> Iterable[HostSpec]:
+    refuse_unsupported(message.policy, join(path, "policy"), _POLICY)
     for number, locality in enumerate(message.endpoints):
         where = f"{join(path, 'endpoints')}[{number}]"
         place = Locality(locality.locality.region, locality.locality.zone, locality.locality.sub_zone)
         for index, endpoint in enumerate(locality.lb_endpoints):
-            yield _endpoint(endpoint, place, locality.priority, f"{where}.lb_endpoints[{index}]")
+            spec = _endpoint(endpoint, place, locality.priority, f"{where}.lb_endpoints[{index}]")
+            yield replace(spec, locality_weight=locality.load_balancing_weight.value)
 
 
 def _endpoint(message: Any, locality: Locality, priority: int, path: str) -> HostSpec:
@@ -270,11 +236,17 @@ def _endpoint(message: Any, locality: Locality, priority: int, path: str) -> Hos
         raise CompileError(join(path, "endpoint.address"), f"{kind}: not supported")
     socket_address = address.socket_address
     health = m.health_check_pb2.HealthStatus.Name(message.health_status)
+    check = message.endpoint.health_check_config
     return HostSpec(
         address=socket_address.address,
         port=socket_address.port_value,
         weight=_value_or(message, "load_balancing_weight", 1),
-        health=Health.DEGRADED if health == "DEGRADED" else _HEALTH.get(health, Health.HEALTHY),
+        health=_HEALTH.get(health, Health.HEALTHY),
+        draining=health == "DRAINING",
+        health_check_port=check.port_value,
+        health_check_address=check.address.socket_address.address,
+        health_check_hostname=check.hostname,
+        health_check_disabled=check.disable_active_health_check,
         locality=locality,
         priority=priority,
         hostname=message.endpoint.hostname,
