@@ -212,18 +212,22 @@ class Http1ClientConnection(asyncio.Protocol):
             data = data[length:]
             if status == 101 or status >= 200:
                 break
+            if _announces_body(block):
+                self._fail(receiver)
+                return
             if status == 100:
                 receiver.on_continue()
             if not data:
                 self._buffer = b""
                 return
         self._buffer = b""
-        if status == 204 and block.content_length >= 0:
-            if block.content_length:
-                self._fail(receiver)  # it has no body, whatever it says: what follows could be anything
+        if status == 204:
+            if _announces_body(block):
+                self._fail(receiver)
                 return
-            block = block.without("content-length")
-            block.content_length = -1
+            if block.content_length == 0:
+                block = block.without("content-length")
+                block.content_length = -1
         if status == 101:
             self._begin_tunnel(receiver, block, data)
         else:
@@ -252,11 +256,22 @@ class Http1ClientConnection(asyncio.Protocol):
                 receiver.on_response_head(response, payload, False)
                 self._complete_with_trailers(receiver, body)
                 return
+            if not payload:
+                self._pass_empty_body(receiver, response, body)
+                return
             self._complete(body.rest)
             receiver.on_response_head(response, payload, True)
         else:
             self._body = body
             receiver.on_response_head(response, payload, False)
+
+    def _pass_empty_body(self, receiver: ResponseReceiver, response: ResponseHead, body: BodyReader) -> None:
+        """A chunked body of no bytes goes on as one, whether or not it came in one piece with its head."""
+        self._body = body
+        receiver.on_response_head(response, b"", False)
+        if self._receiver is receiver:
+            self._complete(body.rest)
+            receiver.on_response_data(b"", True)
 
     def _feed_body(self, receiver: ResponseReceiver, data: bytes) -> None:
         body = self._body
@@ -317,3 +332,8 @@ class Http1ClientConnection(asyncio.Protocol):
             self._receiver = None
             self.close()
             receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")
+
+
+def _announces_body(block: HeaderBlock) -> bool:
+    """Of a 1xx or 204, which has no body whatever it says: what follows could be anything."""
+    return block.chunked or block.content_length > 0
