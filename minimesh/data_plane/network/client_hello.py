@@ -129,7 +129,8 @@ class _Cursor:
 
 def _read_body(body: bytes) -> ClientHello | Verdict:
     """The ClientHello behind its handshake header."""
-    server_name, protocols = "", ()
+    server_name = ""
+    protocols: tuple[str, ...] = ()
     try:
         cursor = _Cursor(body)
         cursor.take(2 + 32)  # version, random

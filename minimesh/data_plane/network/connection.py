@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.network.tls.server import TlsConnection
 
 
 class ConnectionInfo:
     """One accepted connection, as the protocol of its filter chain sees it. Addresses are "ip:port"."""
 
     __slots__ = (
+        "application_protocol",
         "connection_id",
         "destination_port",
         "direct_remote_address",
@@ -21,6 +25,7 @@ class ConnectionInfo:
         "local_address",
         "remote_address",
         "requested_server_name",
+        "tls",
     )
 
     def __init__(
@@ -34,7 +39,12 @@ class ConnectionInfo:
         #: The port that the caller meant: the original destination where the connection was redirected.
         self.destination_port = destination_port
         self.filter_chain_name = ""
+        #: As a listener filter found it in the client's first bytes.
         self.requested_server_name: str | None = None
+        #: What ALPN agreed on (`h2`), empty for nothing.
+        self.application_protocol = ""
+        #: None on plain text.
+        self.tls: TlsConnection | None = None
 
     def describe(self, stream: StreamInfo) -> None:
         """Tell a stream which connection it came by."""
@@ -45,6 +55,8 @@ class ConnectionInfo:
         stream.requested_server_name = self.requested_server_name
         stream.connection_id = self.connection_id
         stream.filter_chain_name = self.filter_chain_name
+        if self.tls is not None:
+            stream.tls = self.tls.facts
 
 
 def address_text(address: Any) -> str:

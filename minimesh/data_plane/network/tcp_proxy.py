@@ -20,6 +20,7 @@ from minimesh.data_plane.telemetry.access_log import AccessLog
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 from minimesh.data_plane.upstream.connection_pool import transport_reason
+from minimesh.data_plane.upstream.dial import dial
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.listener import ListenerScope
@@ -134,9 +135,11 @@ class TcpProxyConnection(asyncio.Protocol):
         """The client has nothing more to say, but may still listen."""
         if self._upstream is None or self._upstream.finished:
             return False
+        if not self._upstream.transport.can_write_eof():
+            return False  # TLS of the event loop closes both ways
         self._finished = True
         self._upstream.transport.write_eof()
-        return True
+        return not self.info.tls
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.closed:
@@ -187,14 +190,11 @@ class TcpProxyConnection(asyncio.Protocol):
 
     async def _open(self, cluster: Cluster, host: Host) -> None:
         settings, stats = cluster.settings, cluster.stats
-        source = settings.local_address_for(host.address)
         stats.cx_total.inc()
         host.connections_total += 1
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                _, upstream = await asyncio.get_running_loop().create_connection(
-                    lambda: _Upstream(self), host.address, host.port, local_addr=source
-                )
+                upstream = await dial(lambda _: _Upstream(self), host, settings)
         except OSError as error:
             self._connect_failed(cluster, host, error)
             return
@@ -210,7 +210,7 @@ class TcpProxyConnection(asyncio.Protocol):
         if isinstance(error, TimeoutError):
             cluster.stats.connect_timeout.inc()
         else:
-            self.stream.upstream_transport_failure_reason = transport_reason(error)
+            self.stream.upstream_transport_failure_reason = transport_reason(error) or None
         self.stream.add_flag("UF")
         self.stream.add_flag("URX")
         if not self.closed:
@@ -237,7 +237,7 @@ class TcpProxyConnection(asyncio.Protocol):
         """The host has nothing more to say; when the client has not either, that was it."""
         if self.closed or self._transport.is_closing():
             return
-        if self._finished:
+        if self._finished or not self._transport.can_write_eof():
             self._transport.close()
         else:
             self._transport.write_eof()

@@ -1,0 +1,99 @@
+"""Opening a transport to a host: TCP, and TLS on top where the cluster says so. For all upstream protocols.
+
+The caller minds the connect timeout, which covers the handshake as in Envoy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from minimesh.data_plane.network.tls.failure import TlsFailureError, failure_of
+from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shaken, handshake_socket
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.network.tls.client import ClientTls
+    from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
+    from minimesh.data_plane.upstream.host import Host
+
+UpstreamProtocol = TypeVar("UpstreamProtocol", bound=asyncio.Protocol)
+
+
+async def dial(
+    make_protocol: Callable[[str], UpstreamProtocol],
+    host: Host,
+    settings: ClusterSettings,
+    server_name: str = "",
+) -> UpstreamProtocol:
+    """Connect to a host; `make_protocol` is given the protocol that ALPN agreed on, empty for none.
+
+    `server_name` is what a request wants to be sent as SNI (`auto_sni`).
+
+    Raises OSError; for a failed handshake it is a TlsFailureError, whose `words` are Envoy's.
+    """
+    sockets = settings.transport_sockets
+    tls = None if sockets is None else sockets.choose(host.metadata)
+    if tls is not None:
+        return await _dial_tls(make_protocol, host, settings, tls, server_name)
+    _, protocol = await asyncio.get_running_loop().create_connection(
+        lambda: make_protocol(""),
+        host.address,
+        host.port,
+        local_addr=settings.local_address_for(host.address),
+    )
+    return protocol
+
+
+async def _dial_tls(
+    make_protocol: Callable[[str], UpstreamProtocol],
+    host: Host,
+    settings: ClusterSettings,
+    tls: ClientTls,
+    requested_name: str,
+) -> UpstreamProtocol:
+    context = tls.context
+    if context is None:
+        raise TlsFailureError("TLS_error:_Secret_is_not_supplied_by_SDS")
+    server_name = tls.server_name(host.spec.hostname, requested_name)
+
+    def take_over(transport: asyncio.Transport) -> UpstreamProtocol:
+        connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        tls.accept(connection, server_name, check_name=settings.auto_san_validation)
+        return make_protocol(connection.selected_alpn_protocol() or "")
+
+    sock = await _connected_socket(host, settings)
+    handshake_socket.set(sock.fileno())
+    try:
+        _, shaken = await asyncio.get_running_loop().create_connection(
+            lambda: Shaken(take_over),
+            sock=sock,
+            ssl=context,
+            server_hostname=server_name,
+            ssl_handshake_timeout=NO_HANDSHAKE_LIMIT_S,
+        )
+    except OSError as error:
+        failure = failure_of(error)
+        tls.stats.count_failure(failure)
+        raise failure from None
+    if shaken.error is not None:
+        raise shaken.error
+    return cast("UpstreamProtocol", shaken.protocol)
+
+
+async def _connected_socket(host: Host, settings: ClusterSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        source = settings.local_address_for(host.address)
+        if source is not None:
+            sock.bind(source)
+        await asyncio.get_running_loop().sock_connect(sock, (host.address, host.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
