@@ -18,18 +18,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minimesh.data_plane.admin.app import AdminServer
+from minimesh.data_plane.admin.server import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
+from minimesh.data_plane.admin.view import AdminView
 from minimesh.data_plane.network.address_map import AddressMap, parse_port_map
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client.ads_client import AdsClient
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target, pod_bootstrap
 from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile, read_bootstrap
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.xds_client.ads_client import AdsClient
 
 LOG = logging.getLogger("minimesh.main")
 DEFAULT_ADMIN_PORT = 15000
@@ -98,7 +101,7 @@ class ProxyServer:
         try:
             with _signals(self):
                 await self._apply_static_resources()
-                await self._start_admin()
+                self._start_admin()
                 if self._target is not None:
                     self.ads = self._client(self._target)
                     tasks.append(asyncio.create_task(self.ads.run()))
@@ -124,11 +127,11 @@ class ProxyServer:
         with _located(self.bootstrap):
             await self.configuration.add_static_resources(self.bootstrap.message.static_resources)
 
-    async def _start_admin(self) -> None:
+    def _start_admin(self) -> None:
         options = self.options
-        self.admin = AdminServer(self.bootstrap.message, self.configuration, self.state, self)
+        self.admin = AdminServer(self.bootstrap.message, AdminView(self.configuration, self.state), self)
         if options.admin is not None:
-            await self.admin.listen(*options.admin)
+            self.admin.listen(*options.admin)
         for address, paths in (
             (options.health, ("/healthz/ready",)),
             (options.metrics, ("/stats/prometheus",)),
@@ -136,11 +139,14 @@ class ProxyServer:
             if address is None:
                 continue
             try:
-                await self.admin.listen(*address, only=paths)
+                self.admin.listen(*address, only=paths)
             except OSError as error:
                 LOG.warning("%s:%d cannot be had for %s: %s", *address, paths[0], error.strerror or error)
 
     def _client(self, target: AdsTarget) -> AdsClient:
+        # Imported here: a proxy that lives by its file alone does without gRPC and its megabytes.
+        from minimesh.data_plane.xds_client.ads_client import AdsClient
+
         return AdsClient(
             self.configuration,
             self.bootstrap.message.node,
@@ -188,7 +194,7 @@ class ProxyServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.admin is not None:
-            await self.admin.close()
+            self.admin.close()
         self.configuration.close()
         await asyncio.sleep(0)  # closed transports say good-bye in the next turn, and log
         self.log_files.close()

@@ -1,6 +1,7 @@
-"""The HTTP side of the admin API: which path answers what, with which status.
+"""The commands of the admin API: which path answers what, with which status.
 
-Handlers are plain functions of the query that return text or JSON; nothing here waits.
+Handlers are plain functions of the query that return text or JSON; nothing here waits, and nothing here
+knows how a request came in (`server` does).
 """
 
 from __future__ import annotations
@@ -8,26 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol
-
-from aiohttp import web
+from typing import Any, Protocol
 
 from minimesh.data_plane.admin import status_dumps
 from minimesh.data_plane.admin.config_dump import DumpNotFoundError, config_dump
-from minimesh.data_plane.admin.server_state import ServerState, StateHolder
+from minimesh.data_plane.admin.server_state import ServerState
+from minimesh.data_plane.admin.view import AdminView
 from minimesh.data_plane.telemetry import stats_text
 from minimesh.data_plane.telemetry.stats import Counter, Gauge, Histogram, Metric
-
-if TYPE_CHECKING:
-    from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 TEXT = "text/plain; charset=UTF-8"
 JSON = "application/json"
 HTML = "text/html; charset=UTF-8"
-_HEADERS = {"cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff", "server": "envoy"}
 _LEVELS = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -74,46 +70,13 @@ class RefusedRequestError(ValueError):
     """A query that makes no sense; `str()` is the body of the 400."""
 
 
-class AdminServer:
-    """The admin API of one proxy, on any number of addresses."""
-
-    def __init__(
-        self, bootstrap: Any, configuration: LiveConfiguration, state: StateHolder, process: Process
-    ) -> None:
-        self._commands = {
-            command.path: command for command in _Commands(bootstrap, configuration, state, process).all()
-        }
-        self._runners: list[web.AppRunner] = []
-
-    async def listen(self, host: str, port: int, *, only: Sequence[str] = ()) -> int:
-        """Answer on this address, with `only` nothing but these paths; the port really bound.
-
-        Raises OSError when the address cannot be had.
-        """
-        app = web.Application()
-        commands = {path: self._commands[path] for path in only} if only else self._commands
-        app.router.add_route("*", "/{path:.*}", self._handler(commands))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._runners.append(runner)
-        await web.TCPSite(runner, host, port).start()
-        return int(runner.addresses[0][1])
-
-    async def close(self) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
-
-    def _handler(self, commands: Mapping[str, Command]) -> Callable[[web.Request], Any]:
-        async def handle(request: web.Request) -> web.Response:
-            answer = _answer(commands, request.method, request.path, request.query)
-            headers = {**_HEADERS, "content-type": answer.content_type}
-            return web.Response(body=answer.body.encode(), status=answer.status, headers=headers)
-
-        return handle
+def commands_of(bootstrap: Any, view: AdminView, process: Process) -> dict[str, Command]:
+    """Every command by its path."""
+    return {command.path: command for command in _Commands(bootstrap, view, process).all()}
 
 
-def _answer(commands: Mapping[str, Command], method: str, path: str, query: Mapping[str, str]) -> Answer:
+def answer(commands: Mapping[str, Command], method: str, path: str, query: Mapping[str, str]) -> Answer:
+    """What a request is told; never an exception for what a client can ask."""
     command = commands.get(path)
     if command is None:
         return Answer(f"invalid path. {_help(commands)}", 404)
@@ -163,12 +126,11 @@ _FORMAT = ("format", "File format to use; One of (text, json)")
 class _Commands:
     """The handlers."""
 
-    def __init__(
-        self, bootstrap: Any, configuration: LiveConfiguration, state: StateHolder, process: Process
-    ) -> None:
+    def __init__(self, bootstrap: Any, view: AdminView, process: Process) -> None:
         self.bootstrap = bootstrap
-        self.configuration = configuration
-        self.state = state
+        self.view = view
+        self.configuration = view.configuration
+        self.state = view.state
         self.process = process
 
     def all(self) -> list[Command]:
@@ -266,8 +228,8 @@ class _Commands:
     def clusters(self, query: Mapping[str, str]) -> Answer:
         wanted = _name_filter(query, "filter")
         if query.get("format") == "json":
-            return _json(status_dumps.clusters_json(self.configuration, wanted))
-        return Answer(status_dumps.clusters_text(self.configuration, wanted))
+            return _json(status_dumps.clusters_json(self.configuration, wanted, self.view.host_numbers))
+        return Answer(status_dumps.clusters_text(self.configuration, wanted, self.view.host_numbers))
 
     def config_dump(self, query: Mapping[str, str]) -> Answer:
         return _json(
@@ -294,10 +256,11 @@ class _Commands:
         return Answer(f"{state.name}\n", 200 if state is ServerState.LIVE else 503)
 
     def server_info(self, query: Mapping[str, str]) -> Answer:
-        return _json(status_dumps.server_info(self.bootstrap, self.state))
+        return _json(status_dumps.server_info(self.bootstrap, self.state, self.view.concurrency))
 
     def stats(self, query: Mapping[str, str]) -> Answer:
-        store, wanted = self.configuration.stats, self._wanted_stats(query)
+        wanted = self._wanted_stats(query)
+        store = self.view.stats
         match query.get("format", "text"):
             case "text" | "":
                 return Answer(stats_text.render_text(store, wanted))
@@ -310,7 +273,7 @@ class _Commands:
 
     def prometheus(self, query: Mapping[str, str]) -> Answer:
         self._refresh()
-        return Answer(stats_text.render_prometheus(self.configuration.stats, self._wanted_stats(query)))
+        return Answer(stats_text.render_prometheus(self.view.stats, self._wanted_stats(query)))
 
     def _wanted_stats(self, query: Mapping[str, str]) -> stats_text.Wanted:
         self._refresh()
@@ -326,12 +289,12 @@ class _Commands:
 
     def _refresh(self) -> None:
         """Gauges that are cheaper to work out when asked than to keep."""
-        stats, configuration = self.configuration.stats, self.configuration
+        stats, configuration = self.view.stats, self.configuration
         stats.gauge("server.uptime").set(self.state.uptime_s)
         stats.gauge("server.state").set(self.state.reported.value)
         stats.gauge("server.live").set(int(self.state.reported is ServerState.LIVE))
-        stats.gauge("server.concurrency").set(1)
-        stats.gauge("server.total_connections").set(configuration.open_connections)
+        stats.gauge("server.concurrency").set(self.view.concurrency)
+        stats.gauge("server.total_connections").set(self.view.open_connections)
         warming = sum(not live.warm for live in configuration.clusters.values())
         stats.gauge("cluster_manager.warming_clusters").set(warming)
         stats.gauge("cluster_manager.active_clusters").set(len(configuration.clusters) - warming)

@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from minimesh import __version__
 from minimesh.data_plane.admin.server_state import StateHolder
+from minimesh.data_plane.admin.view import HOST_GAUGES, HostNumbers
 from minimesh.data_plane.network.listener import Listener
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
 from minimesh.data_plane.upstream.host import Health, Host
@@ -36,18 +37,24 @@ def to_dict(message: Any, *, everything: bool = False) -> Any:
 # --- clusters -------------------------------------------------------------------------------------
 
 
-def clusters_json(configuration: LiveConfiguration, wanted: Callable[[str], bool]) -> Any:
+def clusters_json(
+    configuration: LiveConfiguration, wanted: Callable[[str], bool], numbers: HostNumbers
+) -> Any:
     """`/clusters?format=json`."""
     message = m.clusters_pb2.Clusters()
     for live in _warm_clusters(configuration, wanted):
-        _add_cluster_status(message.cluster_statuses.add(), live)
+        _add_cluster_status(message.cluster_statuses.add(), live, numbers)
     return to_dict(message)
 
 
-def clusters_text(configuration: LiveConfiguration, wanted: Callable[[str], bool]) -> str:
+def clusters_text(
+    configuration: LiveConfiguration, wanted: Callable[[str], bool], numbers: HostNumbers
+) -> str:
     """`/clusters`."""
     return "".join(
-        f"{line}\n" for live in _warm_clusters(configuration, wanted) for line in _cluster_lines(live)
+        f"{line}\n"
+        for live in _warm_clusters(configuration, wanted)
+        for line in _cluster_lines(live, numbers)
     )
 
 
@@ -55,7 +62,7 @@ def _warm_clusters(configuration: LiveConfiguration, wanted: Callable[[str], boo
     return (live for name, live in sorted(configuration.clusters.items()) if live.warm and wanted(name))
 
 
-def _add_cluster_status(status: Any, live: LiveCluster) -> None:
+def _add_cluster_status(status: Any, live: LiveCluster, numbers: HostNumbers) -> None:
     settings = live.compiled.settings
     status.name = settings.name
     status.observability_name = settings.alt_stat_name or settings.name
@@ -65,7 +72,7 @@ def _add_cluster_status(status: Any, live: LiveCluster) -> None:
     high = status.circuit_breakers.thresholds.add(priority=m.base_pb2.RoutingPriority.HIGH)
     _add_thresholds(high, settings.high_circuit_breakers)
     for host in live.cluster.hosts:
-        _add_host_status(status.host_statuses.add(), host)
+        _add_host_status(status.host_statuses.add(), host, numbers(settings.name, host))
 
 
 def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
@@ -75,33 +82,12 @@ def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
     message.max_retries.value = limits.max_retries
 
 
-def _counters(host: Host) -> list[tuple[str, int]]:
-    return [
-        ("cx_connect_fail", host.connect_failures),
-        ("cx_total", host.connections_total),
-        ("rq_error", host.requests_error),
-        ("rq_success", host.requests_success),
-        ("rq_timeout", host.requests_timeout),
-        ("rq_total", host.requests_total),
-    ]
-
-
-def _gauges(host: Host) -> list[tuple[str, int]]:
-    pending = len(host.pool.waiting) if host.pool is not None else 0
-    return [
-        ("cx_active", host.active_connections),
-        ("rq_active", host.active_requests),
-        ("rq_pending_active", pending),
-    ]
-
-
-def _add_host_status(status: Any, host: Host) -> None:
+def _add_host_status(status: Any, host: Host, numbers: Mapping[str, int]) -> None:
     address = status.address.socket_address
     address.address, address.port_value = host.address, host.port
-    for name, value in _counters(host):
-        status.stats.add(name=name, value=value)
-    for name, value in _gauges(host):
-        status.stats.add(name=name, value=value, type=m.metrics_pb2.SimpleMetric.GAUGE)
+    for name, value in numbers.items():
+        kind = m.metrics_pb2.SimpleMetric
+        status.stats.add(name=name, value=value, type=kind.GAUGE if name in HOST_GAUGES else kind.COUNTER)
     status.health_status.eds_health_status = m.health_check_pb2.HealthStatus.Value(_EDS_HEALTH[host.health])
     status.weight = host.weight
     status.hostname = host.spec.hostname
@@ -112,7 +98,7 @@ def _add_host_status(status: Any, host: Host) -> None:
     status.locality.SetInParent()
 
 
-def _cluster_lines(live: LiveCluster) -> Iterator[str]:
+def _cluster_lines(live: LiveCluster, numbers: HostNumbers) -> Iterator[str]:
     settings = live.compiled.settings
     name = settings.name
     yield f"{name}::observability_name::{settings.alt_stat_name or name}"
@@ -125,12 +111,12 @@ def _cluster_lines(live: LiveCluster) -> Iterator[str]:
     if settings.service_name:
         yield f"{name}::eds_service_name::{settings.service_name}"
     for host in live.cluster.hosts:
-        for key, value in _host_facts(host):
+        for key, value in _host_facts(host, numbers(name, host)):
             yield f"{name}::{host.name}::{key}::{value}"
 
 
-def _host_facts(host: Host) -> Iterator[tuple[str, object]]:
-    yield from sorted((*_counters(host), *_gauges(host)))
+def _host_facts(host: Host, numbers: Mapping[str, int]) -> Iterator[tuple[str, object]]:
+    yield from sorted(numbers.items())
     spec = host.spec
     yield "hostname", spec.hostname
     yield "health_flags", _HEALTH_FLAGS[host.health]
@@ -181,7 +167,7 @@ def _addresses(listener: Listener) -> list[tuple[str, int]]:
 # --- the server -----------------------------------------------------------------------------------
 
 
-def server_info(bootstrap: Any, state: StateHolder) -> Any:
+def server_info(bootstrap: Any, state: StateHolder, concurrency: int) -> Any:
     """`/server_info`: Envoy's keys; options that a proxy of one small process does not have keep their
     default.
     """
@@ -195,7 +181,7 @@ def server_info(bootstrap: Any, state: StateHolder) -> Any:
     if not message.node.user_agent_name:
         message.node.user_agent_name = "minimesh"
     options = message.command_line_options
-    options.concurrency = 1
+    options.concurrency = concurrency
     options.mode = options.Serve
     options.disable_hot_restart = True
     options.service_node, options.service_cluster = bootstrap.node.id, bootstrap.node.cluster
