@@ -13,6 +13,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, cast
 
+from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
@@ -27,7 +28,7 @@ from minimesh.data_plane.http.http1 import (
 )
 from minimesh.data_plane.http.local_reply import refusal_body
 from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
-from minimesh.data_plane.http.request_headers import is_upgrade, prepare
+from minimesh.data_plane.http.request_headers import prepare
 from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -47,7 +48,7 @@ class Http1ServerConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_body", "_buffer", "_chunk_response", "_deadline", "_draining", "_is_head",
+        "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
         "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
         "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel",
         "_version", "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
@@ -74,6 +75,8 @@ class Http1ServerConnection(asyncio.Protocol):
         self._prepared: PreparedHeaders
         self._deadline: Deadline | None = None
         self._draining = False
+        #: Closed from here, not by the client.
+        self._closing = False
         self._lingering = False
         self._reading = False
         self._paused_for = 0
@@ -94,7 +97,9 @@ class Http1ServerConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         stats = self.manager.stats
         stats.cx_total.inc()
+        stats.cx_http1_total.inc()
         stats.cx_active.inc()
+        stats.rq_active.touch()
         self._watch_idleness()
 
     def data_received(self, data: bytes) -> None:
@@ -130,7 +135,7 @@ class Http1ServerConnection(asyncio.Protocol):
                 deadline.cancel()
         stats = self.manager.stats
         stats.cx_active.dec()
-        stats.cx_destroy.inc()
+        stats.count_closed(remote=not self._closing, active=self._stream is not None)
         if self._stream is not None:
             stats.rq_rx_reset.inc()
             self._stream.on_disconnect()
@@ -154,10 +159,11 @@ class Http1ServerConnection(asyncio.Protocol):
         """Close unless a request is under way (then its response is the last)."""
         self._draining = True
         if self._stream is None and not self._buffer and not self.closed:
-            self._transport.close()
+            self._close()
 
     def close_now(self) -> None:
         if not self.closed:
+            self._closing = True
             self._transport.abort()
 
     # --- asked by the stream ---
@@ -245,7 +251,7 @@ class Http1ServerConnection(asyncio.Protocol):
             if stream.response_complete and (stream.replied_locally or unread):
                 self._linger()
             else:
-                self._transport.close()
+                self._close()
             return
         self.idle_since = self.loop.time()
         if self._paused_for:
@@ -254,6 +260,10 @@ class Http1ServerConnection(asyncio.Protocol):
         if self._buffer and not self._reading:
             self._begin_request_clock()
             self._read_requests()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._transport.close()
 
     # --- requests ---
 
@@ -271,27 +281,29 @@ class Http1ServerConnection(asyncio.Protocol):
             if isinstance(read, Refusal):
                 self._refuse(read)
                 break
-            line, block, length = read
-            self._begin_stream(line, block, data[length:] if length < len(data) else b"")
+            line, block, values, length = read
+            self._begin_stream(line, block, values, data[length:] if length < len(data) else b"")
         self._reading = False
 
-    def _begin_stream(self, line: RequestLine, block: HeaderBlock, rest: bytes) -> None:
+    def _begin_stream(self, line: RequestLine, block: HeaderBlock, values: Values, rest: bytes) -> None:
         self.requests += 1
         self._version = line.version
         self._is_head = line.method == "HEAD"
-        self._keep_alive = self._wants_keep_alive(line, block)
-        self._tunnel = is_upgrade(block) or line.method == "CONNECT"
-        body = None if self._tunnel else request_body(block)
         if block is not self._prepared_for:
             self._prepared = prepare(block, self.manager.config, self.info.direct_remote_address, line.scheme)
             self._prepared_for = block
+        prepared = self._prepared
+        self._keep_alive = self._wants_keep_alive(line, block, prepared)
+        self._tunnel = tunnel = prepared.upgrades or line.method == "CONNECT"
+        body = None if tunnel else request_body(block)
         stream = self._stream = Stream(self, self._stream_info(line.version), block)
         self._body = body
         if body is None:
-            self._buffer = b"" if self._tunnel else rest
-            self._request_received()
-            stream.on_request(line, self._prepared, b"", not self._tunnel)
-            if self._tunnel and rest and self._stream is stream:
+            self._buffer = b"" if tunnel else rest
+            if self._request_deadline is not None:
+                self._request_received()
+            stream.on_request(line, prepared, b"", not tunnel, values)
+            if tunnel and rest and self._stream is stream:
                 stream.on_request_data(rest, False)
             return
         self._buffer = b""
@@ -300,7 +312,7 @@ class Http1ServerConnection(asyncio.Protocol):
         # the head alone closes the connection.
         if body.trailers:
             self._take_trailers(stream, body)
-        stream.on_request(line, self._prepared, payload, body.done)
+        stream.on_request(line, prepared, payload, body.done, values)
         if self._stream is not stream:
             return
         if body.done:
@@ -310,13 +322,11 @@ class Http1ServerConnection(asyncio.Protocol):
         elif body.failed:
             self._refuse_body(stream)
 
-    def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock) -> bool:
+    def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock, prepared: PreparedHeaders) -> bool:
         limit = self.manager.config.max_requests_per_connection
         if 0 < limit <= self.requests or self._draining:
             return False
-        if line.version == "HTTP/1.0":
-            return block.connection_says("keep-alive")
-        return "connection" not in block.kept or not block.connection_says("close")
+        return not prepared.closes if line.version == "HTTP/1.1" else block.connection_says("keep-alive")
 
     def _feed_body(self, stream: Stream, data: bytes) -> None:
         body = self._body
@@ -339,6 +349,7 @@ class Http1ServerConnection(asyncio.Protocol):
             stream.request_trailers = body.trailers
 
     def _refuse_body(self, stream: Stream) -> None:
+        self.manager.stats.cx_protocol_error.inc()
         stream.on_codec_error(CODEC_ERROR)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -387,7 +398,7 @@ class Http1ServerConnection(asyncio.Protocol):
         idle_s = self.loop.time() - self.idle_since if self._stream is None else 0.0
         if idle_s >= limit_s:
             self.manager.stats.cx_idle_timeout.inc()
-            self._transport.close()
+            self._close()
             return
         self._deadline = self.timers.call_after(limit_s - idle_s, self._watch_idleness)
 
@@ -401,14 +412,14 @@ class Http1ServerConnection(asyncio.Protocol):
             self._deadline.cancel()
         limit_s = self.manager.config.delayed_close_timeout_s
         if limit_s <= 0:
-            self._transport.close()
+            self._close()
         else:
             self._deadline = self.timers.call_after(limit_s, self._linger_no_more)
 
     def _linger_no_more(self) -> None:
         if not self.closed:
             self.manager.stats.cx_delayed_close_timeout.inc()
-            self._transport.close()
+            self._close()
 
     def _pause(self, reason: int, paused: bool) -> None:
         """Reading stops while anybody wants it stopped."""

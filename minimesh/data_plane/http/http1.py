@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from minimesh.data_plane.http.block_memo import BlockMemo, Values
 from minimesh.data_plane.http.header_block import (
     CODEC_ERROR,
     HEADERS_TOO_LARGE,
@@ -86,6 +87,7 @@ REASONS = {
 }  # fmt: skip
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+_USUAL_LINE = re.compile(r"([A-Z]+) (/[\x21-\x7e]*) HTTP/1\.1")
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE)
@@ -117,9 +119,9 @@ class RequestLine:
 
 
 class RequestReader:
-    """Reads heads out of a connection's bytes, remembering the last header block."""
+    """Reads heads out of a connection's bytes, with a memo of the last header block."""
 
-    __slots__ = ("_accept_http_10", "_last_block", "_last_text", "_max_bytes", "_max_headers")
+    __slots__ = ("_accept_http_10", "_last_line", "_last_target", "_max_bytes", "_max_headers", "_memo")
 
     def __init__(
         self, max_bytes: int = 60 * 1024, max_headers: int = 100, accept_http_10: bool = False
@@ -127,14 +129,30 @@ class RequestReader:
         self._max_bytes = max_bytes
         self._max_headers = max_headers
         self._accept_http_10 = accept_http_10
-        self._last_text = ""
-        self._last_block: HeaderBlock | None = None
+        self._memo = BlockMemo()
+        self._last_target = b""
+        self._last_line: RequestLine
 
-    def read(self, data: bytes) -> tuple[RequestLine, HeaderBlock, int] | Refusal | None:
+    def read(self, data: bytes) -> tuple[RequestLine, HeaderBlock, Values, int] | Refusal | None:
         """Read the head at the start of `data`; leading empty lines must have been dropped.
 
-        Returns the line, the headers and the length of the head; a refusal; or None for "not complete".
+        Returns the line, the headers, the values for the places in them, and the length of the head; a
+        refusal; or None for "not complete".
         """
+        first_end = data.find(b"\r\n")
+        match = self._memo.match(data, first_end)
+        if match is None or match[1] > self._max_bytes:
+            return self._read_anew(data)
+        target = data[:first_end]
+        if target == self._last_target:
+            return self._last_line, self._memo.block, match[0], match[1]
+        line = self._read_line(target.decode("latin-1"))
+        if isinstance(line, Refusal) or (line.version == "HTTP/1.0" and self._memo.block.chunked):
+            return self._read_anew(data)
+        self._last_target, self._last_line = target, line
+        return line, self._memo.block, match[0], match[1]
+
+    def _read_anew(self, data: bytes) -> tuple[RequestLine, HeaderBlock, Values, int] | Refusal | None:
         end = head_length(data)
         if end is None:
             if len(data) > self._max_bytes:
@@ -147,24 +165,19 @@ class RequestReader:
         line = self._read_line(first[:-1] if first.endswith("\r") else first)
         if isinstance(line, Refusal):
             return line
-        rest = rest[:-4] if rest.endswith("\r\n\r\n") else _without_head_end(rest)
         block = self._read_block(rest)
         if isinstance(block, Refusal):
             return block
         if line.version == "HTTP/1.0" and block.chunked:
             return CODEC_ERROR
-        return line, block, end
+        if first.endswith("\r"):
+            self._memo.learn(data[len(first) - 1 : end], block)
+        return line, block, (), end
 
-    def _read_block(self, text: str) -> HeaderBlock | Refusal:
-        if self._last_block is not None and text == self._last_text:
-            return self._last_block
+    def _read_block(self, rest: str) -> HeaderBlock | Refusal:
+        text = rest[:-4] if rest.endswith("\r\n\r\n") else _without_head_end(rest)
         block = read_header_block(text, self._max_headers)
-        if isinstance(block, HeaderBlock):
-            block = _check_routing_headers(block)
-        if isinstance(block, HeaderBlock):
-            self._last_text = text
-            self._last_block = block
-        return block
+        return block if isinstance(block, Refusal) else _check_routing_headers(block)
 
     def _refuse_early(self, data: bytes) -> Refusal | None:
         """A first line that cannot become a request is refused before the rest of the head is there."""
@@ -179,6 +192,9 @@ class RequestReader:
         return CODEC_ERROR
 
     def _read_line(self, line: str) -> RequestLine | Refusal:
+        usual = _USUAL_LINE.fullmatch(line)
+        if usual is not None and usual[1] in METHODS:
+            return RequestLine(usual[1], usual[2], None, "http", "HTTP/1.1")
         parts = line.split(" ")
         if len(parts) != 3 or parts[0] not in METHODS or _TARGET.fullmatch(parts[1]) is None:
             return CODEC_ERROR
@@ -252,18 +268,31 @@ def _without_head_end(text: str) -> str:
 
 
 class ResponseReader:
-    """Reads response heads, remembering the last header block."""
+    """Reads response heads, with a memo of the last header block."""
 
-    __slots__ = ("_last_block", "_last_text", "_max_bytes", "_max_headers")
+    __slots__ = ("_last_line", "_max_bytes", "_max_headers", "_memo", "_status")
 
     def __init__(self, max_bytes: int = 60 * 1024, max_headers: int = 100) -> None:
         self._max_bytes = max_bytes
         self._max_headers = max_headers
-        self._last_text: str | None = None
-        self._last_block: HeaderBlock | None = None
+        self._memo = BlockMemo()
+        self._last_line = b""
+        self._status = (0, True)
 
-    def read(self, data: bytes) -> tuple[int, bool, HeaderBlock, int] | Refusal | None:
-        """Status, whether it is HTTP/1.1, headers, length of the head; a refusal; or None: not complete."""
+    def read(self, data: bytes) -> tuple[int, bool, HeaderBlock, Values, int] | Refusal | None:
+        """Status, whether it is HTTP/1.1, headers, values for the places in them, length of the head.
+
+        Or a refusal; or None: not complete.
+        """
+        last = self._last_line
+        if last and data.startswith(last):
+            match = self._memo.match(data, len(last))
+            if match is not None and match[1] <= self._max_bytes:
+                status, http11 = self._status
+                return status, http11, self._memo.block, match[0], match[1]
+        return self._read_anew(data)
+
+    def _read_anew(self, data: bytes) -> tuple[int, bool, HeaderBlock, Values, int] | Refusal | None:
         end = head_length(data)
         if end is None:
             if len(data) > self._max_bytes or not b"HTTP/1.".startswith(data[:7]):
@@ -276,16 +305,16 @@ class ResponseReader:
         found = _STATUS_LINE.fullmatch(first[:-1] if first.endswith("\r") else first)
         if found is None:
             return CODEC_ERROR
-        block = self._last_block
-        if block is None or rest != self._last_text:
-            read = read_header_block(
-                rest[:-4] if rest.endswith("\r\n\r\n") else _without_head_end(rest), self._max_headers
-            )
-            if isinstance(read, Refusal):
-                return read
-            self._last_text = rest
-            block = self._last_block = read
-        return int(found[2]), found[1] != "0", block, end
+        block = read_header_block(
+            rest[:-4] if rest.endswith("\r\n\r\n") else _without_head_end(rest), self._max_headers
+        )
+        if isinstance(block, Refusal):
+            return block
+        status = (int(found[2]), found[1] != "0")
+        if first.endswith("\r"):
+            self._last_line, self._status = data[: len(first) - 1], status
+            self._memo.learn(data[len(first) - 1 : end], block)
+        return *status, block, (), end
 
 
 class BodyReader:

@@ -1,13 +1,15 @@
 """Request and response heads, as routing, filters, mutations and codecs see them.
 
 Both begin as views of a shared, immutable block. The first change to a header that is already there makes a
-private list; until then a head is written to the wire as text that was made once for its block.
+private list; until then a head is written to the wire as text that was made once for its block. Where heads
+repeat but for some values, the block has places (see `block_memo`) and each head brings its own values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minimesh.data_plane.http.block_memo import LAST, Template, Values, fill, place_number
 from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock, IndexedFields
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
@@ -17,6 +19,10 @@ _JOINED_WHEN_ADDED = frozenset({"accept", "accept-encoding", "cache-control", "c
 def fields_text(fields: Sequence[Field]) -> str:
     """Header lines, each with its line end."""
     return "".join([f"{name}: {value}\r\n" for name, value in fields])
+
+
+def _filled(fields: Sequence[Field], values: Values) -> list[Field]:
+    return [(name, fill(value, values)) for name, value in fields] if values else list(fields)
 
 
 def _values(fields: Sequence[Field], name: str) -> list[str]:
@@ -78,8 +84,8 @@ class PreparedHeaders(IndexedFields):
     """
 
     __slots__ = (
-        "original_path", "remote_address", "request_id", "request_id_at",
-        "text_after_id", "text_before_id", "user_agent", "x_forwarded_for",
+        "closes", "original_path", "remote_address", "request_id", "request_id_at", "request_id_value",
+        "template", "upgrades", "user_agent", "x_forwarded_for",
     )  # fmt: skip
 
     def __init__(self, fields: tuple[Field, ...], request_id_at: int, remote_address: str) -> None:
@@ -89,14 +95,22 @@ class PreparedHeaders(IndexedFields):
         self.request_id_at = request_id_at
         #: "ip:port" of the client, as told by x-forwarded-for where that is believed.
         self.remote_address = remote_address
-        at = len(fields) if request_id_at < 0 else request_id_at
-        self.text_before_id = fields_text(fields[:at])
-        self.text_after_id = fields_text(fields[at:])
+        lines = list(fields)
+        if request_id_at >= 0:
+            lines.insert(request_id_at, ("x-request-id", LAST))
+        #: The header lines for the wire; a generated x-request-id is the last of the values.
+        self.template = Template(fields_text(lines))
         known = dict(reversed(fields))
         self.request_id = known.get("x-request-id")
+        #: Which of the values is the x-request-id; -1: none.
+        self.request_id_value = place_number(self.request_id)
         self.x_forwarded_for = known.get("x-forwarded-for")
         self.user_agent = known.get("user-agent")
         self.original_path = known.get("x-envoy-original-path")
+        #: The client wants the connection closed after the response (`connection: close`).
+        self.closes = False
+        #: The client asks to change protocols.
+        self.upgrades = False
 
 
 class Trailers(IndexedFields):
@@ -113,10 +127,24 @@ class Trailers(IndexedFields):
         return self.values(name)
 
 
+class MutableTrailers(_MutableFields):
+    """Trailers while they are being changed."""
+
+    __slots__ = ()
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = list(fields)
+        self.added = []
+
+    def header_values(self, name: str) -> Sequence[str]:
+        """All values of a trailer, in order."""
+        return _values(self.mutable_fields(), name)
+
+
 class RequestHead(_MutableFields):
     """One request on its way: what routing reads (`routing.request.RequestHead`) and the router changes."""
 
-    __slots__ = ("authority", "block", "method", "path", "prepared", "request_id", "scheme")
+    __slots__ = ("authority", "block", "method", "path", "prepared", "request_id", "scheme", "values")
 
     def __init__(
         self,
@@ -126,6 +154,7 @@ class RequestHead(_MutableFields):
         scheme: str,
         block: HeaderBlock,
         prepared: PreparedHeaders,
+        values: Values = (),
     ) -> None:
         self.method = method
         self.path = path
@@ -134,7 +163,10 @@ class RequestHead(_MutableFields):
         #: As the client sent it.
         self.block = block
         self.prepared = prepared
-        self.request_id = prepared.request_id
+        #: What stands in the places of `block` and `prepared`.
+        self.values = values
+        at = prepared.request_id_value
+        self.request_id = prepared.request_id if at < 0 else values[at]
         self.fields = None
         self.added = []
 
@@ -147,6 +179,8 @@ class RequestHead(_MutableFields):
         if name == "x-request-id":
             return [] if self.request_id is None else [self.request_id]
         found = self.prepared.values(name)
+        if found and self.values:
+            found = [fill(value, self.values) for value in found]
         if self.added:
             more = _values(self.added, name)
             return [*found, *more] if more else found
@@ -172,7 +206,9 @@ class RequestHead(_MutableFields):
 
     def copy(self) -> RequestHead:
         """Another head like this one, to be changed for itself."""
-        twin = RequestHead(self.method, self.path, self.authority, self.scheme, self.block, self.prepared)
+        twin = RequestHead(
+            self.method, self.path, self.authority, self.scheme, self.block, self.prepared, self.values
+        )
         twin.request_id = self.request_id
         twin.fields = self._copy() if self.fields is None else list(self.fields)
         return twin
@@ -181,11 +217,12 @@ class RequestHead(_MutableFields):
         """All header lines but host, for the wire."""
         if self.fields is not None:
             return fields_text(self.fields)
-        prepared = self.prepared
-        if prepared.request_id_at < 0:
-            text = prepared.text_before_id
+        prepared, values = self.prepared, self.values
+        template = prepared.template
+        if prepared.request_id_at >= 0:
+            text = template.fill((*values, self.request_id or ""))
         else:
-            text = f"{prepared.text_before_id}x-request-id: {self.request_id}\r\n{prepared.text_after_id}"
+            text = template.fill(values) if values else template.whole
         return text + fields_text(self.added) if self.added else text
 
     def _pseudo_values(self, name: str) -> Sequence[str]:
@@ -198,17 +235,20 @@ class RequestHead(_MutableFields):
         return [self.scheme] if name == ":scheme" else []
 
     def _copy(self) -> list[Field]:
-        fields = list(self.prepared.fields)
+        fields = _filled(self.prepared.fields, self.values)
         if self.prepared.request_id_at >= 0 and self.request_id is not None:
             fields.insert(self.prepared.request_id_at, ("x-request-id", self.request_id))
         fields.extend(self.added)
         return fields
 
 
+_SERVICE_TIME = "x-envoy-upstream-service-time"
+
+
 class ResponseFields(IndexedFields):
     """An upstream's response headers, without those that end here: made once for each block."""
 
-    __slots__ = ("has_date", "has_server", "text")
+    __slots__ = ("_templates", "has_date", "has_server", "has_service_time")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         self.fields = fields
@@ -216,41 +256,71 @@ class ResponseFields(IndexedFields):
         names = {name for name, _ in fields}
         self.has_date = "date" in names
         self.has_server = "server" in names
-        #: (server name, header lines with that name in place of the upstream's)
-        self.text: tuple[str, str] | None = None
+        self.has_service_time = _SERVICE_TIME in names
+        self._templates: dict[tuple[str, bool], Template] = {}
 
-    def text_with_server(self, server: str) -> str:
-        """Header lines; the server header, where there is one, says `server` (empty: untouched)."""
-        made = self.text
-        if made is None or made[0] != server:
+    def template(self, server: str, new_service_time: bool) -> Template:
+        """Header lines; the server header, where there is one, says `server` (empty: untouched).
+
+        `new_service_time`: x-envoy-upstream-service-time has the last of the values in place of its own.
+        """
+        key = (server, new_service_time)
+        made = self._templates.get(key)
+        if made is None:
             fields = self.fields
             if server:
                 fields = tuple((name, server if name == "server" else value) for name, value in fields)
-            made = self.text = (server, fields_text(fields))
-        return made[1]
+            if new_service_time:
+                fields = tuple((name, LAST if name == _SERVICE_TIME else value) for name, value in fields)
+            made = self._templates[key] = Template(fields_text(fields))
+        return made
 
 
 class ResponseHead(_MutableFields):
     """One response on its way back. `content_length` is -1 when the length is not known beforehand."""
 
-    __slots__ = ("content_length", "local", "shared", "status")
+    __slots__ = ("content_length", "local", "service_time", "shared", "status", "values")
 
-    def __init__(self, status: int, shared: ResponseFields, content_length: int, local: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        shared: ResponseFields,
+        content_length: int,
+        local: bool = False,
+        values: Values = (),
+    ) -> None:
         self.status = status
         self.shared = shared
         self.content_length = content_length
         #: Made by the proxy itself.
         self.local = local
+        #: What stands in the places of `shared`.
+        self.values = values
+        #: x-envoy-upstream-service-time in place of the one that the upstream sent; None: as it is.
+        self.service_time: str | None = None
         self.fields = None
         self.added = []
 
+    def set_service_time(self, value: str) -> None:
+        """Set x-envoy-upstream-service-time: what `set_header` does, made cheap for every response."""
+        if self.fields is not None:
+            self.set_header(_SERVICE_TIME, value)
+        elif self.shared.has_service_time:
+            self.service_time = value
+        else:
+            self.added.append((_SERVICE_TIME, value))
+
     def header_values(self, name: str) -> Sequence[str]:
         """All values of a header, in order; `:status` too."""
-        if self.fields is not None:
-            return [str(self.status)] if name == ":status" else _values(self.fields, name)
         if name == ":status":
             return [str(self.status)]
+        if self.fields is not None:
+            return _values(self.fields, name)
+        if name == _SERVICE_TIME and self.service_time is not None:
+            return [self.service_time]
         found = self.shared.values(name)
+        if found and self.values:
+            found = [fill(value, self.values) for value in found]
         if self.added:
             more = _values(self.added, name)
             return [*found, *more] if more else found
@@ -266,26 +336,39 @@ class ResponseHead(_MutableFields):
 
     def header_text(self, server: str, date: str, overwrite_server: bool) -> str:
         """All header lines, with date and server where Envoy puts them: in place, else at the end."""
-        if self.fields is None:
-            shared = self.shared
-            text = shared.text_with_server(server if overwrite_server else "")
-            if self.added:
-                text += fields_text(self.added)
-            has_date, has_server = shared.has_date, shared.has_server
+        if self.fields is not None:
+            return self._own_text(server, date, overwrite_server)
+        shared, values, service_time = self.shared, self.values, self.service_time
+        template = shared.template(server if overwrite_server else "", service_time is not None)
+        if service_time is not None:
+            text = template.fill((*values, service_time))
         else:
-            has_date = has_server = False
-            lines: list[Field] = []
-            for name, value in self.fields:
-                if name == "date":
-                    has_date = True
-                elif name == "server":
-                    has_server = True
-                    value = server if overwrite_server and server else value
-                lines.append((name, value))
-            text = fields_text(lines)
-        if not has_date:
+            text = template.fill(values) if values else template.whole
+        for name, value in self.added:
+            text += f"{name}: {value}\r\n"
+        if not shared.has_date:
             text += f"date: {date}\r\n"
-        return text if has_server or not server else f"{text}server: {server}\r\n"
+        return text if shared.has_server or not server else f"{text}server: {server}\r\n"
+
+    def _own_text(self, server: str, date: str, overwrite_server: bool) -> str:
+        """The same for a head with headers of its own."""
+        lines = []
+        has_date = has_server = False
+        for name, value in self.mutable_fields():
+            if name == "date":
+                has_date = True
+            elif name == "server":
+                has_server = True
+                value = server if overwrite_server and server else value
+            lines.append((name, value))
+        if not has_date:
+            lines.append(("date", date))
+        if server and not has_server:
+            lines.append(("server", server))
+        return fields_text(lines)
 
     def _copy(self) -> list[Field]:
-        return [*self.shared.fields, *self.added]
+        fields = _filled(self.shared.fields, self.values)
+        if self.service_time is not None:
+            fields = [(n, self.service_time if n == _SERVICE_TIME else value) for n, value in fields]
+        return fields + self.added

@@ -92,7 +92,10 @@ def prepare(
     fields.extend(changed.items())
     if new_id and request_id_at < 0:
         request_id_at = len(fields)
-    return PreparedHeaders(tuple(fields), request_id_at, _remote_address(kept, config, peer))
+    prepared = PreparedHeaders(tuple(fields), request_id_at, _remote_address(kept, config, peer))
+    prepared.upgrades = is_upgrade(block)
+    prepared.closes = block.connection_says("close")
+    return prepared
 
 
 def _at_edge(config: HttpConnectionManagerConfig) -> bool:

@@ -49,7 +49,7 @@ class Router:
 
     __slots__ = (
         "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_mirroring",
-        "_paused_downstream", "_replay_limit_bytes", "_request_complete_at", "_response_started",
+        "_paused_downstream", "_replay_limit_bytes", "_response_started",
         "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt",
         "connection", "host", "loop", "route", "stream", "waiting_on",
     )  # fmt: skip
@@ -75,7 +75,6 @@ class Router:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._end_stream = False
-        self._request_complete_at: float | None = None
         self._response_started = False
         self._done = False
         self._active = False
@@ -95,11 +94,11 @@ class Router:
         assert choice is not None
         cluster = choice.handle.cluster
         if cluster is None:
+            stream.manager.stats.count("no_cluster")
             stream.info.add_flag("NC")
             stream.send_local_reply(self.action.cluster_not_found_status, b"", "cluster_not_found")
             return
         self._cluster = cluster
-        cluster.stats.rq_total.inc()
         head = stream.head
         assert head is not None
         self._finish_headers(head)
@@ -134,6 +133,7 @@ class Router:
             if trailers:
                 connection.send_trailers(trailers)
             if end_stream:
+                self.stream.info.last_upstream_tx_at = self.loop.time()
                 self._begin_try_timeout()
         if self._mirroring is not None:
             self._mirroring.on_data(data, end_stream)
@@ -217,8 +217,9 @@ class Router:
 
     def _note_end(self, end_stream: bool) -> None:
         self._end_stream = end_stream
-        if end_stream and self._request_complete_at is None:
-            self._request_complete_at = self.loop.time()
+        info = self.stream.info
+        if end_stream and info.last_downstream_rx_at is None:
+            info.last_downstream_rx_at = self.loop.time()
             if self._timeout_s:
                 timers = self.stream.connection.timers
                 self._deadline = timers.call_after(self._timeout_s, self._on_timeout)
@@ -236,6 +237,8 @@ class Router:
         else:
             host = cluster.choose_host(choice.metadata_match)
         if host is None:
+            cluster.stats.count("upstream_cx_none_healthy")
+            self._cluster.stats.count_response(503)
             self.stream.info.add_flag("UH")
             self.stream.send_local_reply(503, NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
             return
@@ -294,7 +297,8 @@ class Router:
         host.requests_total += 1
         resources = self._cluster.resources
         resources.requests += 1
-        resources.stats.rq_active.inc()
+        resources.stats.rq_total.value += 1
+        resources.stats.rq_active.value += 1
 
     def _end_exchange(self) -> None:
         """The exchange is over, however: the counts of what is under way go down."""
@@ -305,7 +309,7 @@ class Router:
             self.host.active_requests -= 1
             resources = self._cluster.resources
             resources.requests -= 1
-            resources.stats.rq_active.dec()
+            resources.stats.rq_active.value -= 1
         if self._try_deadline is not None:
             self._try_deadline.cancel()
             self._try_deadline = None
@@ -317,7 +321,8 @@ class Router:
             waiting_on.cancel(self)
         self._end_exchange()
         if connection is not None:
-            self._cluster.stats.rq_tx_reset.inc()
+            if connection.is_multiplexed:
+                self._cluster.stats.rq_tx_reset.inc()
             connection.abandon()
 
     # --- the response ---
@@ -332,8 +337,6 @@ class Router:
         now = self.loop.time()
         if end_stream:
             self._end_exchange()
-        if response.status != 101:
-            self._cluster.stats.count_response(response.status)
         host = self.host
         assert host is not None
         if response.status >= 500:
@@ -348,14 +351,15 @@ class Router:
         if info.first_upstream_rx_at is None or self.attempt > 1:
             info.first_upstream_rx_at = now
         info.response_code_details = "via_upstream"
+        self._cluster.stats.count_response(response.status)
         if stream.upgrade:
             self._answer_upgrade(response, data, end_stream)
             return
-        complete_at = self._request_complete_at
+        complete_at = info.last_downstream_rx_at
         if complete_at is not None and not stream.manager.config.suppress_envoy_headers:
             elapsed_ms = int((now - complete_at) * 1000)
             info.upstream_service_time_ms = elapsed_ms
-            response.set_header("x-envoy-upstream-service-time", str(elapsed_ms))
+            response.set_service_time(str(elapsed_ms))
         self._pass_on(response, data, end_stream)
 
     def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
@@ -393,7 +397,8 @@ class Router:
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         """The upstream is gone before the end."""
         self._end_exchange()
-        self._cluster.stats.rq_rx_reset.inc()
+        if reason is ResetReason.PROTOCOL_ERROR:
+            self._cluster.stats.count("upstream_cx_protocol_error")
         if self._done:
             return
         if self._response_started:
@@ -408,7 +413,6 @@ class Router:
 
     def _failed(self, reason: ResetReason, transport_reason: str, *, request_sent: bool) -> None:
         """No response will come of this try."""
-        stats = self._cluster.stats
         self._count_retry(False)
         if self.host is not None:
             self.host.requests_error += 1
@@ -418,7 +422,7 @@ class Router:
                 return
         info = self.stream.info
         info.add_flag(reason.flag)
-        stats.count_response(reason.status)
+        self._cluster.stats.count_response(reason.status)
         first = (OVERLOADED,) if reason is ResetReason.OVERFLOW else ()
         body = reset_body(reason, self.attempt > 1, transport_reason)
         self.stream.send_local_reply(reason.status, body, reset_details(reason, transport_reason), first)
@@ -431,6 +435,7 @@ class Router:
             if self.attempt > 1 and decision is Retry.NO:
                 self._cluster.stats.rq_retry_success.inc()
             return False
+        self._cluster.stats.count_retried_response(response.status)
         return True
 
     def _act_on(self, decision: Retry) -> bool:
@@ -449,6 +454,7 @@ class Router:
         self._give_up_exchange()
         self._count_retry(True)
         resources.stats.rq_retry.inc()
+        resources.stats.count("upstream_rq_retry_backoff_exponential")
         if self.host is not None:
             self._tried.append(self.host)
         self.attempt += 1
@@ -481,7 +487,7 @@ class Router:
         """x-envoy-expected-rq-timeout-ms: how long this try may take, if anything limits it."""
         limits_s = [self._per_try_timeout_s() or self._timeout_s]
         if self._timeout_s:
-            begun_at = self._request_complete_at
+            begun_at = self.stream.info.last_downstream_rx_at
             waited_s = 0.0 if begun_at is None else self.loop.time() - begun_at
             limits_s.append(max(self._timeout_s - waited_s, 0.0))
         if limits_s[0]:

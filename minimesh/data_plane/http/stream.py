@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.filtered_bodies import FilteredBodies, HeldResponse
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import RequestLine
@@ -49,9 +50,9 @@ class Stream:
 
     __slots__ = (
         "_block", "_bodies", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline",
-        "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info", "manager",
-        "random_value", "replied_locally", "request_trailers",
-        "response_complete", "response_started", "response_trailers", "route", "router", "upgrade", "virtual_host",
+        "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info",
+        "manager", "random_value", "replied_locally", "request_trailers", "response_complete",
+        "response_started", "response_trailers", "route", "router", "upgrade", "virtual_host",
     )  # fmt: skip
 
     def __init__(self, connection: DownstreamConnection, info: StreamInfo, block: HeaderBlock | None) -> None:
@@ -87,12 +88,19 @@ class Stream:
         self._last_activity = info.started_at
         stats = self.manager.stats
         stats.rq_total.value += 1
-        stats.rq_active.inc()
+        stats.rq_active.value += 1
 
     # --- the request comes in ---
 
-    def on_request(self, line: RequestLine, prepared: PreparedHeaders, data: bytes, end_stream: bool) -> None:
-        """The head, with as much of the body as came along."""
+    def on_request(
+        self,
+        line: RequestLine,
+        prepared: PreparedHeaders,
+        data: bytes,
+        end_stream: bool,
+        values: Values = (),
+    ) -> None:
+        """The head, with as much of the body as came along; `values` for the places in `prepared`."""
         self._end_stream = end_stream
         info, config = self.info, self.manager.config
         info.user_agent = prepared.user_agent
@@ -100,7 +108,7 @@ class Stream:
         info.path = line.path or None
         block = self._block
         assert block is not None
-        if not config.proxy_100_continue and not end_stream and _expects_continue(block):
+        if not end_stream and not config.proxy_100_continue and _expects_continue(block):
             self.connection.send_continue()
         authority = line.authority
         if authority is None:
@@ -113,7 +121,7 @@ class Stream:
         if path is None:
             return
         info.path = path or None
-        head = self.head = RequestHead(line.method, path, authority, line.scheme, block, prepared)
+        head = self.head = RequestHead(line.method, path, authority, line.scheme, block, prepared, values)
         if prepared.request_id_at >= 0:
             head.request_id = self.manager.request_ids.next()
         info.request = head
@@ -182,11 +190,13 @@ class Stream:
     def _checked_path(self, line: RequestLine) -> str | None:
         """The normalised path; None when the request was answered because of it."""
         if line.path == "*":
+            self.manager.stats.count("downstream_rq_non_relative_path")
             self._reply_empty(404, "absolute_path_rejected")
             return None
         path = normalize(line.path, self.manager.config)
         if isinstance(path, str):
             return path
+        self.manager.stats.count("downstream_rq_failed_path_normalization")
         if path.redirect_to:
             self._reply_empty(307, "path_normalization_failed", ("location", path.redirect_to))
         else:
@@ -231,7 +241,11 @@ class Stream:
         allowed = upgrade in self.manager.config.upgrade_types
         if isinstance(action, RouteAction):
             allowed = action.upgrades.get(upgrade, allowed)
-        if not allowed:
+        stats = self.manager.stats
+        if allowed:
+            stats.count("downstream_cx_upgrades_total")
+        else:
+            stats.count("downstream_rq_ws_on_non_ws_route")
             self._reply_empty(403, "upgrade_failed")
 
     def continue_request(self) -> None:
@@ -259,6 +273,7 @@ class Stream:
         route, head = self.route, self.head
         assert head is not None
         if route is None:
+            self._count_as_routed("no_route")
             self.info.add_flag("NR")
             self._reply_empty(404, "route_not_found")
             return
@@ -273,12 +288,20 @@ class Stream:
                 self.connection.pause_request(False)
             router.start(data, self._end_stream)
         elif isinstance(action, DirectResponseAction):
+            self._count_as_routed("rq_direct_response")
             self._reply(local_response(action.status), action.body, "direct_response", route.response_headers)
         elif isinstance(action, RedirectAction | SslRedirectAction):
+            self._count_as_routed("rq_redirect")
             response = local_response(action.status, (("location", action.location(head)),))
             self._reply(response, b"", "direct_response", route.response_headers)
         else:
             self._reply_empty(500, "non_forwarding_action")
+
+    def _count_as_routed(self, outcome: str) -> None:
+        """A request that the route itself answers, without a router."""
+        stats = self.manager.stats
+        stats.count(outcome)
+        stats.rq_unrouted.value -= 1
 
     # --- what filters ask ---
 
@@ -542,7 +565,10 @@ class Stream:
             # In place of a response that filters have already seen: they do not see this one.
             self._bodies, self.filters = None, ()
         self.replied_locally = True
-        self.info.response_code_details = details
+        info = self.info
+        info.response_code_details = details
+        if self._end_stream and info.last_downstream_rx_at is None:
+            info.last_downstream_rx_at = self.connection.loop.time()
         if mutation:
             mutation.apply(response, self.info)
         if self.head is not None and _IS_GRPC.matches(self.head, 0):
@@ -608,11 +634,13 @@ class Stream:
             self._wait.cancel()
         if self.router is not None:
             self.router.cancel()
+            self.router = None  # they know each other: without this only the garbage collector frees them
+        else:
+            self.manager.stats.rq_unrouted.inc()
         info = self.info
         completed_at = info.completed_at = self.connection.loop.time()
         stats = self.manager.stats
-        stats.rq_active.dec()
-        stats.rq_completed.value += 1
+        stats.rq_active.value -= 1
         if info.response_code:
             stats.rq_by_class[info.response_code // 100 - 1].value += 1
         stats.rq_time.record((completed_at - info.started_at) * 1000)

@@ -13,6 +13,7 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, cast
 
+from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
     BODILESS_METHODS,
@@ -26,6 +27,7 @@ from minimesh.data_plane.http.http1 import (
 from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 from minimesh.data_plane.network.connection import address_text
+from minimesh.data_plane.upstream.dial import dial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,26 +37,28 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.host import Host
 
 _ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
+_BODILESS = frozenset({204, 304})
 _connection_ids = itertools.count(1)
 
 
+def next_connection_id() -> int:
+    """The id of a new upstream connection."""
+    return next(_connection_ids)
+
+
 async def connect_http1(host: Host, settings: ClusterSettings) -> Http1ClientConnection:
-    """Open a plain-text connection (a `Connect` for `ClusterSettings`). Raises OSError."""
-    loop = asyncio.get_running_loop()
-    source = settings.local_address_for(host.address)
-    _, connection = await loop.create_connection(
-        Http1ClientConnection, host.address, host.port, local_addr=source
-    )
-    return connection
+    """Open a connection (a `Connect` for `ClusterSettings`). Raises OSError."""
+    return await dial(lambda _: Http1ClientConnection(), host, settings)
 
 
 class Http1ClientConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_body", "_buffer", "_chunk_request", "_keep_alive", "_method", "_reader", "_reading_paused",
-        "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel", "_upgrade", "closed",
-        "connection_id", "idle_since", "local_address", "loop", "pool", "requests_started",
+        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_keep_alive", "_method", "_reader",
+        "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel",
+        "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop", "pool",
+        "requests_started",
     )  # fmt: skip
 
     protocol = "HTTP/1.1"
@@ -65,7 +69,7 @@ class Http1ClientConnection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.closed = False
         self.local_address = ""
-        self.connection_id = next(_connection_ids)
+        self.connection_id = next_connection_id()
         self.requests_started = 0
         self.idle_since = 0.0
         self._transport: asyncio.Transport
@@ -73,6 +77,7 @@ class Http1ClientConnection(asyncio.Protocol):
         self._reading_paused = False
         self._shared_for: HeaderBlock | None = None
         self._shared: ResponseFields
+        self._block_keeps_alive = True
         # --- for one exchange ---
         self._receiver: ResponseReceiver | None = None
         self._method = ""
@@ -83,6 +88,9 @@ class Http1ClientConnection(asyncio.Protocol):
         self._chunk_request = False
         self._upgrade = False
         self._tunnel = False
+
+    #: Whether it carries several requests at a time: a reset then ends one of them alone, and is counted.
+    is_multiplexed = False
 
     # --- asked by the router ---
 
@@ -142,14 +150,15 @@ class Http1ClientConnection(asyncio.Protocol):
     def abandon(self) -> None:
         """The exchange is given up: nobody is told, the connection is closed."""
         self._receiver = None
-        self.close()
+        self.close(active=True)
 
-    def close(self) -> None:
+    def close(self, *, active: bool = False) -> None:
+        """`active`: an exchange was under way."""
         if not self.closed:
             self.closed = True
             self._transport.abort()
             if self.pool is not None:
-                self.pool.forget(self)
+                self.pool.forget(self, active=active)
 
     # --- told by the transport ---
 
@@ -180,7 +189,7 @@ class Http1ClientConnection(asyncio.Protocol):
         if not self.closed:
             self.closed = True
             if self.pool is not None:
-                self.pool.forget(self)
+                self.pool.forget(self, remote=True, active=self._receiver is not None)
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
@@ -208,13 +217,15 @@ class Http1ClientConnection(asyncio.Protocol):
             if isinstance(read, Refusal):
                 self._fail(receiver)
                 return
-            status, http11, block, length = read
+            status, http11, block, values, length = read
             data = data[length:]
             if status == 101 or status >= 200:
                 break
             if _announces_body(block):
                 self._fail(receiver)
                 return
+            if self.pool is not None:
+                self.pool.resources.stats.count_response(status)
             if status == 100:
                 receiver.on_continue()
             if not data:
@@ -229,18 +240,22 @@ class Http1ClientConnection(asyncio.Protocol):
                 block = block.without("content-length")
                 block.content_length = -1
         if status == 101:
-            self._begin_tunnel(receiver, block, data)
+            self._begin_tunnel(receiver, block, values, data)
         else:
-            self._keep_alive = not block.connection_says("close" if http11 else "")
-            if not http11:
-                self._keep_alive = block.connection_says("keep-alive")
-            self._begin_response(receiver, status, block, data)
+            shared = self._fields_of(block)
+            self._keep_alive = self._block_keeps_alive if http11 else block.connection_says("keep-alive")
+            response = ResponseHead(status, shared, block.content_length, values=values)
+            self._begin_response(receiver, response, block, data)
 
     def _begin_response(
-        self, receiver: ResponseReceiver, status: int, block: HeaderBlock, data: bytes
+        self, receiver: ResponseReceiver, response: ResponseHead, block: HeaderBlock, data: bytes
     ) -> None:
-        response = ResponseHead(status, self._fields_of(block), block.content_length)
-        body = response_body(self._method, status, block)
+        length = block.content_length
+        if 0 <= length == len(data) and response.status not in _BODILESS and self._method != "HEAD":
+            self._complete(b"")  # the usual response: it came in one piece
+            receiver.on_response_head(response, data, True)
+            return
+        body = response_body(self._method, response.status, block)
         if body is None:
             self._complete(data)
             receiver.on_response_head(response, b"", True)
@@ -292,7 +307,9 @@ class Http1ClientConnection(asyncio.Protocol):
         elif payload:
             receiver.on_response_data(payload, False)
 
-    def _begin_tunnel(self, receiver: ResponseReceiver, block: HeaderBlock, data: bytes) -> None:
+    def _begin_tunnel(
+        self, receiver: ResponseReceiver, block: HeaderBlock, values: Values, data: bytes
+    ) -> None:
         if not self._upgrade:
             self._fail(receiver)
             return
@@ -300,11 +317,12 @@ class Http1ClientConnection(asyncio.Protocol):
         kept = tuple(
             field for field in block.fields if field[0] not in ("transfer-encoding", "content-length")
         )
-        receiver.on_response_head(ResponseHead(101, ResponseFields(kept), -1), data, False)
+        receiver.on_response_head(ResponseHead(101, ResponseFields(kept), -1, values=values), data, False)
 
     def _fields_of(self, block: HeaderBlock) -> ResponseFields:
         if block is not self._shared_for:
             self._shared_for = block
+            self._block_keeps_alive = not block.connection_says("close")
             self._shared = ResponseFields(
                 tuple(field for field in block.fields if field[0] not in _ENDS_HERE)
             )
@@ -330,7 +348,7 @@ class Http1ClientConnection(asyncio.Protocol):
     def _fail(self, receiver: ResponseReceiver) -> None:
         if self._receiver is receiver:
             self._receiver = None
-            self.close()
+            self.close(active=True)
             receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")
 
 

@@ -28,6 +28,11 @@ class Deadline:
 
     def cancel(self) -> None:
         self._bucket.pop(self, None)
+        self.callback = _nothing  # so that owner and deadline do not keep each other alive
+
+
+def _nothing() -> None:
+    """What a cancelled deadline calls."""
 
 
 class TimerWheel:

@@ -25,7 +25,7 @@ _SPECIAL = re.compile(
 class TimeFormat:
     """A compiled time format: call it with seconds since the epoch."""
 
-    __slots__ = ("_local", "_pieces", "_rendered", "_second")
+    __slots__ = ("_last", "_last_ms", "_local", "_ms_suffices", "_pieces", "_rendered", "_second")
 
     def __init__(self, text: str = DEFAULT_FORMAT, *, local: bool = False) -> None:
         if _NEWLINE.search(text):
@@ -35,9 +35,22 @@ class TimeFormat:
         self._local = local
         self._second = -1
         self._rendered: list[str] = []
+        #: At thousands of requests a second many begin in one millisecond.
+        self._ms_suffices = all(piece <= 3 for piece in self._pieces if isinstance(piece, int))
+        self._last_ms = -1
+        self._last = ""
 
     def __call__(self, seconds: float) -> str:
         micros = int(seconds * 1e6 + 0.5)
+        if not self._ms_suffices:
+            return self._text(micros)
+        ms = micros // 1000
+        if ms != self._last_ms:
+            self._last = self._text(micros)
+            self._last_ms = ms
+        return self._last
+
+    def _text(self, micros: int) -> str:
         second = micros // 1_000_000
         if second != self._second:
             self._render(second)

@@ -24,7 +24,8 @@ REQUEST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-A:  v \r\nContent-Length: 3\r\n\r
 def test_request_head() -> None:
     read = RequestReader().read(REQUEST + b"abcGET")
     assert isinstance(read, tuple)
-    line, block, length = read
+    line, block, values, length = read
+    assert values == ()
     assert (line.method, line.path, line.authority, line.version) == ("POST", "/a?b", None, "HTTP/1.1")
     assert block.fields == (("host", "h"), ("x-a", "v"), ("content-length", "3"))
     assert (block.content_length, block.chunked) == (3, False)
@@ -109,7 +110,7 @@ def test_folded_and_repeated_headers() -> None:
 def test_response_head() -> None:
     read = ResponseReader().read(b"HTTP/1.1 404\r\nA: b\r\n\r\n")
     assert isinstance(read, tuple)
-    status, http11, block, length = read
+    status, http11, block, _, length = read
     assert (status, http11, block.fields, length) == (404, True, (("a", "b"),), 22)
 
 
