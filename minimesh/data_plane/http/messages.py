@@ -326,6 +326,11 @@ class ResponseHead(_MutableFields):
             return [*found, *more] if more else found
         return found
 
+    def add_header(self, name: str, value: str) -> None:
+        if name in ("date", "server"):
+            self.mutable_fields()  # only there is looked whether the proxy still has to add these
+        super().add_header(name, value)
+
     def set_body_length(self, length: int) -> None:
         """A filter has changed the body: so many bytes it has now; -1: nobody knows before its end."""
         self.content_length = length

@@ -390,6 +390,8 @@ class Stream:
     def _check_completeness(self, bodies: FilteredBodies) -> None:
         if len(self._data) > bodies.request_limit_bytes:
             self.manager.stats.rq_too_large.inc()
+            # What came along with the head is counted only after the filters have seen that.
+            self.info.bytes_received = max(self.info.bytes_received, len(self._data))
             self.send_local_reply(413, refusal_body(413), "request_payload_too_large")
         elif self._end_stream:
             bodies.request_until_complete = False
@@ -399,15 +401,15 @@ class Stream:
 
     def send_response(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """A head from the upstream or from here, with the first bytes of its body."""
+        info = self.info
+        info.response_code = response.status
+        info.response_headers = response
         if self.filters:
             passed = self._filter_response(HeldResponse(response, data, end_stream, len(self.filters)))
             if passed is None:
                 return
             data, end_stream = passed
         self.response_started = True
-        info = self.info
-        info.response_code = response.status
-        info.response_headers = response
         if not self._finished:
             trailers = self.response_trailers if end_stream else ()
             self.connection.send_head(self, response, data, end_stream and not trailers)

@@ -31,7 +31,11 @@ from minimesh.data_plane.xds_client.compile_error import CompileError, join, ref
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
 from minimesh.data_plane.xds_client.compile_match import compile_fraction
 from minimesh.data_plane.xds_client.compile_retry import compile_retry_policy
-from minimesh.data_plane.xds_client.filter_configs import compile_filter_configs, struct_to_plain
+from minimesh.data_plane.xds_client.filter_configs import (
+    compile_filter_configs,
+    merge_filter_configs,
+    struct_to_plain,
+)
 from minimesh.data_plane.xds_client.route_environment import (
     RouteEnvironment,
     by_number,
@@ -236,7 +240,7 @@ class _RouteActionCompiler:
             prepend(response, level.response_headers),
             wire_text(message.host_rewrite_literal),
             {**metadata, **_lb_metadata(message)},
-            {**level.filter_configs, **own_configs},
+            merge_filter_configs(level.filter_configs, own_configs),
         )
 
     # The rest

@@ -29,14 +29,14 @@ def _compile_additions(
     options: Sequence[Any], path: str, compile_format: CompileFormat | None
 ) -> tuple[HeaderToAdd, ...]:
     return tuple(
-        _compile_addition(option, f"{path}[{number}]", compile_format)
-        for number, option in enumerate(options)
+        compile_addition(option, f"{path}[{number}]", compile_format) for number, option in enumerate(options)
     )
 
 
-def _compile_addition(option: Any, path: str, compile_format: CompileFormat | None) -> HeaderToAdd:
+def compile_addition(option: Any, path: str, compile_format: CompileFormat | None) -> HeaderToAdd:
+    """One HeaderValueOption; CompileError names the field that is refused."""
     refuse_unsupported(option, path, _HEADER_VALUE_OPTION)
-    name = _modifiable(option.header.key, join(path, "header.key"), "modified")
+    name = modifiable(option.header.key, join(path, "header.key"), "modified")
     action = by_number(tuple(AppendAction), option.append_action, join(path, "append_action"))
     if option.HasField("append") and not option.append.value:
         action = AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
@@ -55,10 +55,11 @@ def _compile_addition(option: Any, path: str, compile_format: CompileFormat | No
 
 
 def _compile_removals(names: Sequence[str], path: str) -> tuple[str, ...]:
-    return tuple(_modifiable(name, f"{path}[{number}]", "removed") for number, name in enumerate(names))
+    return tuple(modifiable(name, f"{path}[{number}]", "removed") for number, name in enumerate(names))
 
 
-def _modifiable(name: str, path: str, verb: str) -> str:
+def modifiable(name: str, path: str, verb: str) -> str:
+    """A header's name in lower case; CompileError for those that configuration may not touch."""
     lower = wire_text(name).lower()
     if not lower:
         raise CompileError(path, "must not be empty")

@@ -29,7 +29,11 @@ from minimesh.data_plane.xds_client.compile_error import CompileError, join, ref
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
 from minimesh.data_plane.xds_client.compile_match import compile_header_matchers, compile_route_match
 from minimesh.data_plane.xds_client.compile_retry import compile_retry_policy
-from minimesh.data_plane.xds_client.filter_configs import compile_filter_configs, metadata_to_plain
+from minimesh.data_plane.xds_client.filter_configs import (
+    compile_filter_configs,
+    merge_filter_configs,
+    metadata_to_plain,
+)
 from minimesh.data_plane.xds_client.route_environment import RouteEnvironment, by_number, wire_text
 
 __all__ = ["CompileError", "compile_route_configuration"]
@@ -246,7 +250,9 @@ class _Compiler:
             match=match.path,
             request_headers=combine([level.request for level in levels], most_specific_wins=wins),
             response_headers=combine([level.response for level in levels], most_specific_wins=wins),
-            filter_configs={**self.level.filter_configs, **host.level.filter_configs, **own.filter_configs},
+            filter_configs=merge_filter_configs(
+                self.level.filter_configs, host.level.filter_configs, own.filter_configs
+            ),
             inherited_retry=host.retry_policy,
             inherited_mirrors=host.mirrors,
             max_direct_response_body_bytes=self.max_body_bytes,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from minimesh.data_plane.http.filter_choice import RouteSwitch
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.xds import messages as m
 
@@ -28,6 +29,27 @@ def compile_filter_configs(
         except ValueError as error:
             raise CompileError(where, str(error)) from None
     return compiled
+
+
+@runtime_checkable
+class LayeredConfig(Protocol):
+    """A configuration to which those of the levels around it still add."""
+
+    def over(self, outer: object) -> object:
+        """This one together with `outer`, the next less specific one."""
+
+
+def merge_filter_configs(*levels: Mapping[str, object]) -> dict[str, object]:
+    """What holds for a route: of each filter the most specific configuration; least specific level first."""
+    merged: dict[str, object] = {}
+    for level in levels:
+        for name, config in level.items():
+            outer = merged.get(name)
+            if isinstance(config, LayeredConfig):
+                merged[name] = config.over(outer)
+            elif config is not RouteSwitch.ON or outer in (None, RouteSwitch.OFF):
+                merged[name] = config
+    return merged
 
 
 def struct_to_plain(message: Any) -> dict[str, object]:
