@@ -64,6 +64,8 @@ METHODS = frozenset(
         "UNSUBSCRIBE",
     ]
 )
+#: Methods whose target may be a path: that of CONNECT is host and port.
+_METHODS_WITH_PATHS = METHODS - {"CONNECT"}
 #: A request with one of these methods and no body is sent without `content-length: 0`.
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "CONNECT"})
 REASONS = {
@@ -193,7 +195,7 @@ class RequestReader:
 
     def _read_line(self, line: str) -> RequestLine | Refusal:
         usual = _USUAL_LINE.fullmatch(line)
-        if usual is not None and usual[1] in METHODS:
+        if usual is not None and usual[1] in _METHODS_WITH_PATHS:
             return RequestLine(usual[1], usual[2], None, "http", "HTTP/1.1")
         parts = line.split(" ")
         if len(parts) != 3 or parts[0] not in METHODS or _TARGET.fullmatch(parts[1]) is None:
