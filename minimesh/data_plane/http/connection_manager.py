@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.interfaces import Filter
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.telemetry.stats import Counter, StatsStore
 
 
 class ConnectionManagerStats:
-    """Counters under `http.<stat_prefix>.`, looked up once."""
+    """Counters under `http.<stat_prefix>.`, looked up once; what is rare is looked up when it happens."""
 
     __slots__ = (
-        "cx_active", "cx_delayed_close_timeout", "cx_destroy", "cx_idle_timeout", "cx_protocol_error",
-        "cx_total", "rq_active", "rq_by_class", "rq_completed", "rq_idle_timeout", "rq_rx_reset", "rq_time",
-        "rq_too_large", "rq_total", "rs_too_large",
+        "cx_active", "cx_http1_total", "cx_delayed_close_timeout", "cx_destroy", "cx_idle_timeout", "cx_protocol_error",
+        "cx_total", "rq_active", "rq_by_class", "rq_idle_timeout", "rq_rx_reset", "rq_time",
+        "prefix", "rq_too_large", "rq_total", "rq_unrouted", "rs_too_large", "store",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig) -> None:
-        store, prefix = config.stats, f"http.{config.stat_prefix}.downstream_"
+        self.store = store = config.stats
+        self.prefix = f"http.{config.stat_prefix}."
+        prefix = self.prefix + "downstream_"
         self.cx_total = store.counter(prefix + "cx_total")
+        self.cx_http1_total = store.counter(prefix + "cx_http1_total")
         self.cx_active = store.gauge(prefix + "cx_active")
         self.cx_destroy = store.counter(prefix + "cx_destroy")
         self.cx_idle_timeout = store.counter(prefix + "cx_idle_timeout")
@@ -39,13 +43,46 @@ class ConnectionManagerStats:
         self.cx_delayed_close_timeout = store.counter(prefix + "cx_delayed_close_timeout")
         self.rq_total = store.counter(prefix + "rq_total")
         self.rq_active = store.gauge(prefix + "rq_active")
-        self.rq_completed = store.counter(prefix + "rq_completed")
         self.rq_rx_reset = store.counter(prefix + "rq_rx_reset")
         self.rq_idle_timeout = store.counter(prefix + "rq_idle_timeout")
         self.rq_too_large = store.counter(prefix + "rq_too_large")
         self.rs_too_large = store.counter(f"http.{config.stat_prefix}.rs_too_large")
-        self.rq_by_class = tuple(store.counter(f"{prefix}rq_{n}xx") for n in range(1, 6))
+        self.rq_by_class = _by_class(store, prefix, config.listener_stat_prefix)
+        #: Requests that ended before the router saw them.
+        self.rq_unrouted = store.hidden_counter(self.prefix + "unrouted")
+        store.sum(self.prefix + "rq_total").add(self.rq_total).take_off(self.rq_unrouted)
+        by_http2 = store.counter(prefix + "rq_http2_total")
+        store.sum(prefix + "rq_http1_total").add(self.rq_total).take_off(by_http2)
         self.rq_time = store.histogram(prefix + "rq_time")
+
+
+    def count_closed(self, *, remote: bool, active: bool) -> None:
+        """A connection is closed: by whom, and whether a request was under way."""
+        self.cx_destroy.inc()
+        side = "remote" if remote else "local"
+        self.count(f"downstream_cx_destroy_{side}")
+        if active:
+            self.count("downstream_cx_destroy_active_rq")
+            self.count(f"downstream_cx_destroy_{side}_active_rq")
+
+    def count(self, name: str) -> None:
+        """Something rare: its counter is made when it first happens."""
+        self.store.counter(self.prefix + name).inc()
+
+
+def _by_class(store: StatsStore, prefix: str, listener_prefix: str) -> tuple[Counter, ...]:
+    """Counters of the responses in the 100s to 500s.
+
+    They are the listener's own, if there is one; those of the connection manager are sums over listeners.
+    """
+    counted = f"{listener_prefix}.{prefix}" if listener_prefix else prefix
+    counters = tuple(store.counter(f"{counted}rq_{n}xx") for n in range(1, 6))
+    store.sum(counted + "rq_completed").add(*counters)
+    if listener_prefix:
+        store.sum(prefix + "rq_completed").add(*counters)
+        for n, counter in enumerate(counters, 1):
+            store.sum(f"{prefix}rq_{n}xx").add(counter)
+    return counters
 
 
 class ConnectionManager:

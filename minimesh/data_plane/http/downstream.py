@@ -228,6 +228,9 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def reset_stream(self, stream: Stream) -> None:
         """The response cannot be completed: what was written goes out, then the connection closes."""
+        stats = self.manager.stats
+        stats.count("downstream_rq_tx_reset")
+        stats.rq_rx_reset.inc()
         self._keep_alive = False
 
     def close_after_response(self, stream: Stream) -> None:
@@ -248,7 +251,12 @@ class Http1ServerConnection(asyncio.Protocol):
             return
         if not self._keep_alive or unread or self._tunnel:
             self._buffer = b""
-            if stream.response_complete and (stream.replied_locally or unread):
+            if self._tunnel or (stream.response_complete and (unread or stream.info.method is None)):
+                stats = self.manager.stats
+                stats.count("downstream_rq_response_before_rq_complete")
+                if stream.info.response_code != 101:
+                    stats.rq_rx_reset.inc()
+            if stream.replied_locally or unread or self._tunnel or not stream.response_complete:
                 self._linger()
             else:
                 self._close()

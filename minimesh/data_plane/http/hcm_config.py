@@ -49,6 +49,8 @@ class HttpConnectionManagerConfig:
     stat_prefix: str
     route_config: RouteConfigHolder
     stats: StatsStore = field(default_factory=StatsStore)
+    listener_stat_prefix: str = ""
+    """`listener.<address>`: responses are counted by listener too."""
     server_name: str = "envoy"
     server_header: ServerHeader = ServerHeader.OVERWRITE
     via: str = ""

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minimesh.data_plane.http.header_block import Field
-    from minimesh.data_plane.http.interfaces import ResetReason
+    from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
     from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
-    from minimesh.data_plane.http.upstream import Http1ClientConnection
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
     from minimesh.data_plane.routing.actions import MirrorPolicy, RouteAction
     from minimesh.data_plane.upstream.cluster import Cluster
@@ -105,15 +104,17 @@ class MirroredRequest:
         self._head = head
         self._body = body
         self._host: Host | None = None
-        self._connection: Http1ClientConnection | None = None
+        self._connection: UpstreamExchange | None = None
         self._waiting_on: ConnectionPool | None = None
         self._deadline: Deadline | None = None
 
     def send(self, timers: TimerWheel, timeout_s: float) -> None:
         """Off it goes, if there is a host for it; given up after `timeout_s` (0: never)."""
-        self._cluster.stats.rq_total.inc()
         host = self._cluster.choose_host()
         if host is None:
+            stats = self._cluster.stats
+            stats.count("upstream_cx_none_healthy")
+            stats.count_response(503, internal=True)
             return
         if timeout_s:
             self._deadline = timers.call_after(timeout_s, self._give_up)
@@ -122,13 +123,14 @@ class MirroredRequest:
         if connection is not None:
             self.on_pool_ready(connection, host)
 
-    def on_pool_ready(self, connection: Http1ClientConnection, host: Host) -> None:
+    def on_pool_ready(self, connection: UpstreamExchange, host: Host) -> None:
         self._waiting_on = None
         self._connection, self._host = connection, host
         host.active_requests += 1
         host.requests_total += 1
         resources = self._cluster.resources
         resources.requests += 1
+        resources.stats.rq_total.inc()
         resources.stats.rq_active.inc()
         connection.start(self, self._head, self._body, True, False)
 
@@ -142,7 +144,7 @@ class MirroredRequest:
     def on_upstream_writable(self, writable: bool) -> None: ...
 
     def on_response_head(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
-        self._cluster.stats.count_response(response.status)
+        self._cluster.stats.count_response(response.status, internal=True)
         if self._host is not None:
             if response.status >= 500:
                 self._host.requests_error += 1
@@ -161,7 +163,7 @@ class MirroredRequest:
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         if self._host is not None:
             self._host.requests_error += 1
-        self._cluster.stats.rq_rx_reset.inc()
+        self._cluster.stats.count_response(reason.status, internal=True)
         self._end()
 
     def _give_up(self) -> None:

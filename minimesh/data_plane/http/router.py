@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.http.interfaces import ResetReason
+from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
 from minimesh.data_plane.http.local_reply import (
     NO_HEALTHY_UPSTREAM,
     OVERLOADED,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.messages import RequestHead
     from minimesh.data_plane.http.stream import Stream
-    from minimesh.data_plane.http.upstream import Http1ClientConnection
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.routing.route_table import Route
     from minimesh.data_plane.upstream.cluster import Cluster
@@ -61,7 +60,7 @@ class Router:
         self.loop = stream.connection.loop
         self.attempt = 1
         self.host: Host | None = None
-        self.connection: Http1ClientConnection | None = None
+        self.connection: UpstreamExchange | None = None
         #: The pool in which the request waits for a connection.
         self.waiting_on: ConnectionPool | None = None
         policy = action.retry_policy
@@ -99,6 +98,7 @@ class Router:
             stream.send_local_reply(self.action.cluster_not_found_status, b"", "cluster_not_found")
             return
         self._cluster = cluster
+        stream.info.upstream_request_attempt_count = 1
         head = stream.head
         assert head is not None
         self._finish_headers(head)
@@ -237,26 +237,32 @@ class Router:
         else:
             host = cluster.choose_host(choice.metadata_match)
         if host is None:
+            if not cluster.hosts:
+                cluster.stats.panic.inc()
             cluster.stats.count("upstream_cx_none_healthy")
-            self._cluster.stats.count_response(503)
+            cluster.stats.count_response(503)
             self.stream.info.add_flag("UH")
             self.stream.send_local_reply(503, NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
             return
         self.host = host
-        pool = self.waiting_on = cluster.pool_of(host)
+        self.stream.info.upstream_host = host.name
+        if cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
+            pool: ConnectionPool = cluster.http2_pool_of(host)
+        else:
+            pool = cluster.pool_of(host)
+        self.waiting_on = pool
         connection = pool.acquire(self)
         if connection is not None:
             self.on_pool_ready(connection, host)
 
-    def on_pool_ready(self, connection: Http1ClientConnection, host: Host) -> None:
+    def on_pool_ready(self, connection: UpstreamExchange, host: Host) -> None:
         """A connection for this request."""
         self.waiting_on = None
         self.connection = connection
         info, stream = self.stream.info, self.stream
-        info.upstream_host = host.name
         info.upstream_local_address = connection.local_address
         info.upstream_connection_id = connection.connection_id
-        info.upstream_request_attempt_count = self.attempt
+        info.upstream_protocol = connection.protocol
         info.upstream_transport_failure_reason = None
         if host.metadata:
             info.upstream_host_metadata = dict(host.metadata)
@@ -285,9 +291,9 @@ class Router:
         """No connection to this host could be had."""
         self.waiting_on = None
         info = self.stream.info
-        if failure is not PoolFailure.OVERFLOW:
-            info.upstream_host = host.name
-            info.upstream_request_attempt_count = self.attempt
+        if failure is PoolFailure.OVERFLOW:
+            info.upstream_host = None
+        else:
             info.upstream_transport_failure_reason = transport_reason or None
         self._failed(_RESET_OF_FAILURE[failure], transport_reason, request_sent=False)
 
@@ -329,7 +335,7 @@ class Router:
 
     def on_continue(self) -> None:
         if self.stream.manager.config.proxy_100_continue and not self._response_started:
-            self.stream.connection.send_continue()
+            self.stream.send_continue()
 
     def on_response_head(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """An answer. Perhaps not the one to pass on."""
@@ -351,10 +357,10 @@ class Router:
         if info.first_upstream_rx_at is None or self.attempt > 1:
             info.first_upstream_rx_at = now
         info.response_code_details = "via_upstream"
-        self._cluster.stats.count_response(response.status)
         if stream.upgrade:
             self._answer_upgrade(response, data, end_stream)
             return
+        self._cluster.stats.count_response(response.status)
         complete_at = info.last_downstream_rx_at
         if complete_at is not None and not stream.manager.config.suppress_envoy_headers:
             elapsed_ms = int((now - complete_at) * 1000)
@@ -373,11 +379,10 @@ class Router:
     def _answer_upgrade(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """101 opens the tunnel. Anything else in the 200s would confuse a client that expects it."""
         if not 200 <= response.status < 300:
-            self.stream.info.first_upstream_rx_at = None
+            self._cluster.stats.count_response(response.status)
             self._pass_on(response, data, end_stream)
             return
         info = self.stream.info
-        info.first_upstream_rx_at = None
         info.response_code_details = "websocket_handshake_unsuccessful"
         server = tuple(field for field in response.shared.fields if field[0] == "server")
         self.stream.replied_locally = True
@@ -458,6 +463,7 @@ class Router:
         if self.host is not None:
             self._tried.append(self.host)
         self.attempt += 1
+        info.upstream_request_attempt_count = self.attempt
         assert self._retries is not None
         timers = self.stream.connection.timers
         self._try_deadline = timers.call_after(self._retries.next_wait_s(), self._try_again)

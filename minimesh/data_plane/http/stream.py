@@ -109,7 +109,7 @@ class Stream:
         block = self._block
         assert block is not None
         if not end_stream and not config.proxy_100_continue and _expects_continue(block):
-            self.connection.send_continue()
+            self.send_continue()
         authority = line.authority
         if authority is None:
             authority = block.kept.get("host") or self._default_host(block, line.version)
@@ -174,6 +174,7 @@ class Stream:
             info = self.info
             info.add_flag("DC")
             info.response_code_details = "downstream_remote_disconnect"
+            info.response_is_complete = False
             self._finish()
 
     def on_downstream_writable(self, writable: bool) -> None:
@@ -291,8 +292,11 @@ class Stream:
             self._count_as_routed("rq_direct_response")
             self._reply(local_response(action.status), action.body, "direct_response", route.response_headers)
         elif isinstance(action, RedirectAction | SslRedirectAction):
-            self._count_as_routed("rq_redirect")
+            self._count_as_routed("rq_direct_response")
             response = local_response(action.status, (("location", action.location(head)),))
+            if isinstance(action, RedirectAction) and action.path_rewrite is not None:
+                self.info.original_path = head.path
+                self.info.path = head.path = action.path_rewrite(head.path)
             self._reply(response, b"", "direct_response", route.response_headers)
         else:
             self._reply_empty(500, "non_forwarding_action")
@@ -569,7 +573,9 @@ class Stream:
         self.replied_locally = True
         info = self.info
         info.response_code_details = details
-        if self._end_stream and info.last_downstream_rx_at is None:
+        block = self._block
+        bodiless = block is not None and block.content_length <= 0 and not block.chunked
+        if bodiless and self._end_stream and info.last_downstream_rx_at is None:
             info.last_downstream_rx_at = self.connection.loop.time()
         if mutation:
             mutation.apply(response, self.info)
@@ -580,8 +586,14 @@ class Stream:
             give_body(response, body)
         self.send_response(response, body, True)
 
+    def send_continue(self) -> None:
+        """100 Continue, which counts as a response of its own."""
+        self.manager.stats.rq_by_class[0].inc()
+        self.connection.send_continue()
+
     def break_off(self) -> None:
         """End a response that has begun and cannot be completed."""
+        self.info.response_is_complete = False
         self.connection.reset_stream(self)
         self._finish()
 

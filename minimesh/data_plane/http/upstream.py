@@ -186,14 +186,16 @@ class Http1ClientConnection(asyncio.Protocol):
             self._receiver.on_upstream_writable(True)
 
     def connection_lost(self, error: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        body = self._body
+        complete = receiver is None or (body is not None and error is None and body.finish_at_close())
         if not self.closed:
             self.closed = True
             if self.pool is not None:
-                self.pool.forget(self, remote=True, active=self._receiver is not None)
-        receiver, self._receiver = self._receiver, None
+                self.pool.forget(self, remote=True, active=not complete)
         if receiver is None:
             return
-        if self._body is not None and error is None and self._body.finish_at_close():
+        if complete:
             receiver.on_response_data(b"", True)
         elif self._body is not None or self._buffer:
             receiver.on_reset(ResetReason.PROTOCOL_ERROR, "")  # a message that is cut short
@@ -332,8 +334,11 @@ class Http1ClientConnection(asyncio.Protocol):
         """The response has come in whole: back to the pool, before anybody upwards learns of it."""
         self._receiver = None
         self._body = None
+        if self.pool is not None and (rest or not self._keep_alive):
+            fact = "close_notify" if not self._keep_alive else "protocol_error"
+            self.pool.resources.stats.count(f"upstream_cx_{fact}")
         if rest or not self._keep_alive or not self._request_done or self._upgrade or self.closed:
-            self.close()
+            self.close(active=self._upgrade)
             return
         if self._reading_paused:
             self.pause_reading(False)

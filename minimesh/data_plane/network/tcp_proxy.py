@@ -86,7 +86,7 @@ class TcpProxyConnection(asyncio.Protocol):
     """The client's side."""
 
     __slots__ = (
-        "_cluster", "_deadline", "_dial", "_early", "_finished", "_host", "_last_activity", "_proxy",
+        "_cluster", "_deadline", "_dial", "_early", "_ended_by_host", "_finished", "_host", "_last_activity", "_proxy",
         "_scope", "_transport", "_upstream", "closed", "info", "stream",
     )  # fmt: skip
 
@@ -101,6 +101,7 @@ class TcpProxyConnection(asyncio.Protocol):
         self._cluster: Cluster | None = None
         self._host: Host | None = None
         self._finished = False
+        self._ended_by_host = False
         self._early: list[bytes] = []
         self._deadline: Deadline | None = None
         self._last_activity = asyncio.get_running_loop().time()
@@ -123,9 +124,9 @@ class TcpProxyConnection(asyncio.Protocol):
         self._connect(cluster)
 
     def data_received(self, data: bytes) -> None:
-        self.stream.bytes_received += len(data)
         self._last_activity = asyncio.get_running_loop().time()
         if self._upstream is not None:
+            self.stream.bytes_received += len(data)
             self._upstream.transport.write(data)
         else:
             self._early.append(data)
@@ -181,6 +182,9 @@ class TcpProxyConnection(asyncio.Protocol):
     def _connect(self, cluster: Cluster) -> None:
         host = cluster.choose_host()
         if host is None:
+            if not cluster.hosts:
+                cluster.stats.panic.inc()
+            cluster.stats.count("upstream_cx_none_healthy")
             self.stream.add_flag("UH")
             reset(self._transport)
             return
@@ -191,6 +195,8 @@ class TcpProxyConnection(asyncio.Protocol):
     async def _open(self, cluster: Cluster, host: Host) -> None:
         settings, stats = cluster.settings, cluster.stats
         stats.cx_total.inc()
+        stats.rq_pending_total.inc()
+        self.stream.upstream_request_attempt_count = 1
         host.connections_total += 1
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
@@ -200,15 +206,21 @@ class TcpProxyConnection(asyncio.Protocol):
             return
         self._dial = None
         stats.cx_active.inc()
+        stats.rq_total.inc()
         host.active_connections += 1
         self._relay(upstream)
 
     def _connect_failed(self, cluster: Cluster, host: Host, error: OSError) -> None:
         self._dial = None
         host.connect_failures += 1
-        cluster.stats.connect_fail.inc()
+        stats = cluster.stats
+        stats.connect_fail.inc()
+        stats.count("upstream_rq_pending_failure_eject")
+        stats.count("upstream_cx_connect_attempts_exceeded")
+        stats.count_closed(remote=not isinstance(error, TimeoutError))
+        self.stream.upstream_request_attempt_count = 1
         if isinstance(error, TimeoutError):
-            cluster.stats.connect_timeout.inc()
+            stats.connect_timeout.inc()
         else:
             self.stream.upstream_transport_failure_reason = transport_reason(error) or None
         self.stream.add_flag("UF")
@@ -223,7 +235,9 @@ class TcpProxyConnection(asyncio.Protocol):
         self._upstream = upstream
         self.stream.upstream_local_address = address_text(upstream.transport.get_extra_info("sockname"))
         if self._early:
-            upstream.transport.write(b"".join(self._early))
+            early = b"".join(self._early)
+            self.stream.bytes_received += len(early)
+            upstream.transport.write(early)
             self._early = []
             self._transport.resume_reading()
         self._watch_idleness()
@@ -238,6 +252,7 @@ class TcpProxyConnection(asyncio.Protocol):
         if self.closed or self._transport.is_closing():
             return
         if self._finished or not self._transport.can_write_eof():
+            self._ended_by_host = True
             self._transport.close()
         else:
             self._transport.write_eof()
@@ -252,6 +267,7 @@ class TcpProxyConnection(asyncio.Protocol):
     def on_upstream_closed(self, error: Exception | None) -> None:
         if self._cluster is not None and self._host is not None:
             self._cluster.stats.cx_active.dec()
+            self._cluster.stats.count_closed(remote=self._ended_by_host or not self.closed, active=True)
             self._host.active_connections -= 1
         if self.closed:
             return
@@ -271,7 +287,17 @@ class TcpProxyConnection(asyncio.Protocol):
             return
         self._deadline = self._scope.timers.call_after(limit_s - idle_s, self._watch_idleness)
 
+    def _count_bytes(self) -> None:
+        stream, store = self.stream, self._proxy.config.stats
+        prefix = f"tcp.{self._proxy.config.stat_prefix}.downstream_cx_"
+        store.counter(prefix + "rx_bytes_total").inc(stream.bytes_received)
+        store.counter(prefix + "tx_bytes_total").inc(stream.bytes_sent)
+        if self._cluster is not None:
+            store.counter(f"{self._cluster.stats.prefix}upstream_cx_rx_bytes_total").inc(stream.bytes_sent)
+            store.counter(f"{self._cluster.stats.prefix}upstream_cx_tx_bytes_total").inc(stream.bytes_received)
+
     def _log(self) -> None:
+        self._count_bytes()
         self.stream.completed_at = asyncio.get_running_loop().time()
         for access_log in self._proxy.config.access_logs:
             access_log.log(self.stream)

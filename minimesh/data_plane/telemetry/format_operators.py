@@ -174,7 +174,9 @@ def long_flags(short: str) -> str | None:
     return ",".join(LONG_FLAGS.get(flag, flag) for flag in short.split(",")) if short else None
 
 
-_LONG_FLAGS = Expression("long_flags(i.response_flags)", bindings={"long_flags": long_flags})
+_LONG_FLAGS = Expression(
+    "(long_flags(i.response_flags) or '-')", nullable=False, bindings={"long_flags": long_flags}
+)
 # Envoy's text for a request without flags is "-" even in JSON, where other absent facts are null.
 _FLAGS = Expression("(i.response_flags or '-')", nullable=False)
 _DURATION = Expression(
@@ -310,12 +312,12 @@ _TIME_POINTS = {
     "US_CX_BEG": "upstream_connect_started_at",
     "US_CX_END": "upstream_connect_finished_at",
     "US_TX_BEG": "first_upstream_tx_at",
-    "US_TX_END": "last_upstream_tx_at",
+    "US_TX_END": "upstream_tx_done_at",
     "US_RX_BEG": "first_upstream_rx_at",
     "US_RX_BODY_BEG": "first_upstream_rx_at",
     "US_RX_END": "last_upstream_rx_at",
     "DS_TX_BEG": "first_downstream_tx_at",
-    "DS_TX_END": "last_downstream_tx_at",
+    "DS_TX_END": "downstream_tx_done_at",
 }
 _UNITS_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -538,9 +540,9 @@ _PLAIN: dict[str, Expression] = {
     "RESPONSE_TRAILERS_BYTES": Expression("0", nullable=False, kind="number"),
     "DURATION": _DURATION,
     "REQUEST_DURATION": _ms_between("started_at", "last_downstream_rx_at"),
-    "REQUEST_TX_DURATION": _ms_between("started_at", "last_upstream_tx_at"),
+    "REQUEST_TX_DURATION": _ms_between("started_at", "upstream_tx_done_at"),
     "RESPONSE_DURATION": _ms_between("started_at", "first_upstream_rx_at"),
-    "RESPONSE_TX_DURATION": _ms_between("first_upstream_rx_at", "last_downstream_tx_at"),
+    "RESPONSE_TX_DURATION": _ms_between("first_upstream_rx_at", "downstream_tx_done_at"),
     "UPSTREAM_CONNECTION_POOL_READY_DURATION": _ms_between("started_at", "upstream_connect_finished_at"),
     "DOWNSTREAM_HANDSHAKE_DURATION": _nothing(),
     "ROUNDTRIP_DURATION": _nothing(),
@@ -556,7 +558,7 @@ _PLAIN: dict[str, Expression] = {
     "UPSTREAM_LOCAL_ADDRESS": _text("upstream_local_address"),
     "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": _host_of("upstream_local_address"),
     "UPSTREAM_LOCAL_PORT": _port_of("upstream_local_address"),
-    "UPSTREAM_REMOTE_ADDRESS": _text("upstream_host"),
+    "UPSTREAM_REMOTE_ADDRESS": Expression("(i.upstream_host if i.upstream_local_address else None)"),
     "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": _host_of("upstream_host"),
     "UPSTREAM_REMOTE_PORT": _port_of("upstream_host"),
     "UPSTREAM_PROTOCOL": _text("upstream_protocol"),

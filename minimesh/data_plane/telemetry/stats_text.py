@@ -16,6 +16,7 @@ from minimesh.data_plane.telemetry.stats import (
     Histogram,
     Metric,
     StatsStore,
+    Sum,
 )
 
 Wanted = Callable[[Metric], bool]
@@ -58,8 +59,8 @@ def render_json(store: StatsStore, wanted: Wanted) -> dict[str, Any]:
     return {"stats": stats}
 
 
-def _numbers(store: StatsStore) -> list[Counter | Gauge]:
-    return [*store.counters.values(), *store.gauges.values()]
+def _numbers(store: StatsStore) -> list[Counter | Sum | Gauge]:
+    return [*store.counters.values(), *store.sums.values(), *store.gauges.values()]
 
 
 def _histograms(store: StatsStore, wanted: Wanted) -> list[Histogram]:
@@ -128,8 +129,9 @@ def _escaped(value: str) -> str:
 
 def render_prometheus(store: StatsStore, wanted: Wanted) -> str:
     """The exposition format, one TYPE line for each family."""
+    counters: list[Metric] = [*store.counters.values(), *store.sums.values()]
     parts = [
-        *_families(filter(wanted, store.counters.values()), "counter", _number),
+        *_families(filter(wanted, counters), "counter", _number),
         *_families(filter(wanted, store.gauges.values()), "gauge", _number),
         *_families(filter(wanted, store.histograms.values()), "histogram", _buckets),
     ]

@@ -69,6 +69,7 @@ class StreamInfo:
         "response_code_details",
         "response_flags",
         "response_headers",
+        "response_is_complete",
         "response_trailers",
         "route_metadata",
         "route_name",
@@ -135,6 +136,8 @@ class StreamInfo:
         #: 0 when no response was begun.
         self.response_code = 0
         self.response_code_details: str | None = None
+        #: Not broken off in its midst.
+        self.response_is_complete = True
         #: Envoy's short flags ("UF", "URX") joined by commas in the order they were set; "" for none.
         self.response_flags = ""
         self.upstream_service_time_ms: int | None = None
@@ -192,6 +195,20 @@ class StreamInfo:
             self.response_flags = flag
         elif flag not in flags.split(","):
             self.response_flags = f"{flags},{flag}"
+
+    @property
+    def upstream_tx_done_at(self) -> float | None:
+        """When the last byte of the request went upstream; most go in one piece, so nobody notes it twice."""
+        if self.last_downstream_rx_at is None:
+            return None
+        return self.last_upstream_tx_at or self.first_upstream_tx_at
+
+    @property
+    def downstream_tx_done_at(self) -> float | None:
+        """When the last byte of the response was written: the end of the stream, as far as nobody else says."""
+        if not self.response_code or not self.response_is_complete:
+            return None
+        return self.last_downstream_tx_at or self.completed_at
 
     @property
     def duration_ms(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
@@ -97,7 +97,12 @@ class CompiledConnectionManager:
 
 
 def compile_http_connection_manager(
-    message: Any, path: str, context: CompileContext, *, buffer_limit_bytes: int
+    message: Any,
+    path: str,
+    context: CompileContext,
+    *,
+    buffer_limit_bytes: int,
+    listener_stat_prefix: str = "",
 ) -> CompiledConnectionManager:
     """One HttpConnectionManager. Raises CompileError."""
     refuse_unsupported(message, path, _MANAGER)
@@ -107,7 +112,9 @@ def compile_http_connection_manager(
     if not message.stat_prefix:
         raise CompileError(join(path, "stat_prefix"), "must not be empty")
     holder, name = _route_config(message, path, context)
-    config = _config(message, path, context, holder, buffer_limit_bytes)
+    config = replace(
+        _config(message, path, context, holder, buffer_limit_bytes), listener_stat_prefix=listener_stat_prefix
+    )
     inline = message.route_config if message.HasField("route_config") else None
     return CompiledConnectionManager(ConnectionManager(config), holder, name, inline)
 
