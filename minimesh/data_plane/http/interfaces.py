@@ -129,6 +129,7 @@ class UpstreamExchange(Protocol):
 
     protocol: str
     """"HTTP/1.1" or "HTTP/2"."""
+    is_multiplexed: bool
     local_address: str
     connection_id: int
 

@@ -13,13 +13,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.balancer_factory import BalancerFactory
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers, ClusterResources
-from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect, Discovery
+from minimesh.data_plane.upstream.cluster_settings import (
+    ClusterSettings,
+    Connect,
+    Discovery,
+    UpstreamProtocol,
+)
 from minimesh.data_plane.upstream.cluster_stats import ClusterStats
 from minimesh.data_plane.upstream.connection_pool import ConnectionPool
-from minimesh.data_plane.upstream.host import Health, Host, HostSpec
+from minimesh.data_plane.upstream.health_checker import Timers
+from minimesh.data_plane.upstream.health_watch import HealthWatch
+from minimesh.data_plane.upstream.host import Health, HealthFlag, Host, HostSpec
 from minimesh.data_plane.upstream.host_selection import HostSelection
 from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy, LoadBalancing
 from minimesh.data_plane.upstream.load_balancer import LoadBalancer
+from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
 from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
 from minimesh.data_plane.upstream.subsets import SubsetBalancer
 
@@ -49,7 +57,9 @@ class Cluster:
         "_host_by_address",
         "_random",
         "_subsets",
+        "as_downstream",
         "by_hash",
+        "health",
         "high_priority_resources",
         "hosts",
         "name",
@@ -64,6 +74,7 @@ class Cluster:
         stats: StatsStore,
         source: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        timers: Timers | None = None,
     ) -> None:
         self.name = settings.name
         self.settings = settings
@@ -76,12 +87,16 @@ class Cluster:
         self._clock = clock
         self._host_by_address: dict[tuple[str, int], Host] = {}
         self._factor_percent = OVERPROVISIONING_FACTOR_PERCENT
+        self.health = HealthWatch(self.stats, timers, clock, self._random, self._on_health_changed)
         self._subsets: SubsetBalancer | None = None
         self._balancer: LoadBalancer
         self._factory = self._new_factory()
+        #: Hosts are spoken to in the protocol of the request: `http2_pool_of` for those that came by HTTP/2.
+        self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
         #: The choice of a host goes by the hash of the request.
         self.by_hash = settings.load_balancing.policy.by_hash
         self.rebalance()
+        self.health.update(settings, _NO_HOSTS)
 
     # --- told by configuration ---
 
@@ -90,12 +105,14 @@ class Cluster:
         old, self.settings = self.settings, settings
         self.resources.update(settings)
         self.high_priority_resources.update(settings, high_priority=True)
-        if old.source_address != settings.source_address or old.connect is not settings.connect:
+        if _connects_otherwise(old, settings):
             for host in self.hosts:
                 self._retire_pools(host)
+        self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
         if old.load_balancing != settings.load_balancing:
             self._factory = self._new_factory()
             self.by_hash = settings.load_balancing.policy.by_hash
+        self.health.update(settings, self.hosts)
         self.rebalance()
 
     def update_hosts(
@@ -110,14 +127,21 @@ class Cluster:
             if host is None:
                 host = Host(spec)
                 host.healthy_since = self._clock()
+                self.health.admit(host)
             else:
                 host.update(spec)
+                host.clear_flag(HealthFlag.PENDING_DYNAMIC_REMOVAL)
             current[key] = host
+        for key, host in known.items():
+            if key not in current and self._outlives_removal(host):
+                host.set_flag(HealthFlag.PENDING_DYNAMIC_REMOVAL)
+                current[key] = host
         if known.keys() != current.keys():
             self.stats.membership_change.inc()
         self._host_by_address = current
         self._factor_percent = factor_percent
         self.hosts = tuple(current.values())
+        self.health.watch(self.hosts)
         self.rebalance()
         for key, host in known.items():
             if key not in current:
@@ -146,6 +170,7 @@ class Cluster:
 
     def close(self) -> None:
         """The cluster is gone: nothing new; what is under way finishes."""
+        self.health.close()
         self.update_hosts(())
 
     # --- asked by requests ---
@@ -187,8 +212,41 @@ class Cluster:
         """The pool of connections to one of this cluster's hosts."""
         pool = host.pool
         if pool is None:
-            pool = host.pool = ConnectionPool(host, self.resources)
+            http2 = self.settings.protocol is UpstreamProtocol.HTTP2
+            pool = host.pool = (MultiplexedPool if http2 else ConnectionPool)(host, self.resources)
         return pool
+
+    def http2_pool_of(self, host: Host) -> MultiplexedPool:
+        """The pool for requests that came by HTTP/2, where `as_downstream`."""
+        pool = host.http2_pool
+        if pool is None:
+            pool = host.http2_pool = MultiplexedPool(host, self.resources)
+        return pool
+
+    # --- told by whoever watches health ---
+
+    def _on_health_changed(self, host: Host) -> None:
+        """A host's flags have changed: it takes part, or no longer does."""
+        if host.health is Health.UNHEALTHY:
+            self._retire_pools(host)
+            if host.flags & HealthFlag.PENDING_DYNAMIC_REMOVAL and not self._outlives_removal(host):
+                self._host_by_address.pop((host.address, host.port), None)
+                self.hosts = tuple(self._host_by_address.values())
+                self.stats.membership_change.inc()
+                self.health.watch(self.hosts)
+        else:
+            host.healthy_since = self._clock()
+        self.rebalance()
+
+    def _outlives_removal(self, host: Host) -> bool:
+        """Whether a host that configuration no longer names stays, because checks still find it healthy."""
+        checker = self.health.checker
+        return (
+            checker is not None
+            and not self.settings.ignore_health_on_host_removal
+            and not host.spec.health_check_disabled
+            and not host.flags & HealthFlag.FAILED_ACTIVE_HC
+        )
 
     # --- within ---
 
@@ -200,10 +258,21 @@ class Cluster:
         )
 
     def _retire_pools(self, host: Host) -> None:
-        for pool in (host.pool, host.high_priority_pool):
+        for pool in (host.pool, host.high_priority_pool, host.http2_pool):
             if pool is not None:
                 pool.drain()
-        host.pool = host.high_priority_pool = None
+        host.pool = host.high_priority_pool = host.http2_pool = None
 
     def __repr__(self) -> str:
         return f"Cluster({self.name!r}, {len(self.hosts)} hosts)"
+
+
+def _connects_otherwise(old: ClusterSettings, new: ClusterSettings) -> bool:
+    """Whether connections made so far no longer are as new ones would be."""
+    return (
+        old.source_address != new.source_address
+        or old.connect is not new.connect
+        or old.connect_http2 is not new.connect_http2
+        or old.protocol is not new.protocol
+        or old.http2_options != new.http2_options
+    )

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from minimesh.data_plane.network.http2_options import DEFAULT_HTTP2_OPTIONS, Http2Options
 from minimesh.data_plane.upstream.circuit_breakers import DEFAULT_LIMITS, CircuitBreakers
+from minimesh.data_plane.upstream.health_check import HealthCheck
 from minimesh.data_plane.upstream.lb_settings import DEFAULT_LOAD_BALANCING, LoadBalancing
+from minimesh.data_plane.upstream.outlier_detection import EjectionLog, OutlierDetection
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.tls.client import TransportSockets
     from minimesh.data_plane.upstream.connection_pool import PooledConnection
     from minimesh.data_plane.upstream.host import Host
+    from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedConnection
 
 
 class Discovery(Enum):
@@ -25,6 +28,9 @@ class Discovery(Enum):
     STRICT_DNS = "STRICT_DNS"
     LOGICAL_DNS = "LOGICAL_DNS"
     ORIGINAL_DST = "ORIGINAL_DST"
+
+
+ConnectHttp2 = Callable[["Host", "ClusterSettings"], Awaitable["MultiplexedConnection"]]
 
 
 class UpstreamProtocol(Enum):
@@ -41,6 +47,15 @@ Connect = Callable[["Host", "ClusterSettings"], Awaitable["PooledConnection"]]
 
 
 @dataclass(frozen=True, slots=True)
+class TcpKeepalive:
+    """`upstream_connection_options.tcp_keepalive`; 0: the system's own value."""
+
+    probes: int = 0
+    time_s: int = 0
+    interval_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """What a cluster's configuration says, times in seconds. Defaults are Envoy's."""
 
@@ -51,6 +66,17 @@ class ClusterSettings:
     circuit_breakers: CircuitBreakers = DEFAULT_LIMITS
     high_circuit_breakers: CircuitBreakers = DEFAULT_LIMITS
     """For requests of routes with priority HIGH."""
+    outlier_detection: OutlierDetection | None = None
+    ejection_log: EjectionLog | None = None
+    """Where ejections are written down; None: nowhere."""
+    health_check: HealthCheck | None = None
+    ignore_new_hosts_until_first_hc: bool = False
+    """A host that has not been checked yet counts neither as healthy nor as failing."""
+    ignore_health_on_host_removal: bool = False
+    """A host that configuration no longer names goes at once, even while checks find it healthy."""
+    close_connections_on_host_health_failure: bool = False
+    """TCP connections to a host that fails are closed."""
+    tcp_keepalive: TcpKeepalive | None = None
     source_address: str = ""
     """`upstream_bind_config`: the local address to dial from; empty: the system's choice."""
     loopback_source_address: str = ""
@@ -78,8 +104,8 @@ class ClusterSettings:
     auto_san_validation: bool = False
     """A certificate has to be for the server name that was sent."""
     connect: Connect | None = None
-    """Opens an HTTP/1.1 connection to a host (`http.upstream.connect_http1`, ...); filled in by compile_cluster."""
-    connect_http2: Connect | None = None
+    """Opens an HTTP/1.1 connection (`http.upstream.connect_http1`, ...); filled in by compile_cluster."""
+    connect_http2: ConnectHttp2 | None = None
     """The same for HTTP/2 (`http.http2_upstream.connect_http2`, ...)."""
 
     def local_address_for(self, host_address: str) -> tuple[str, int] | None:

@@ -12,9 +12,9 @@ from collections import deque
 from enum import Enum
 from typing import Any, Protocol
 
-from minimesh.data_plane.upstream.circuit_breakers import ClusterResources as ClusterResources
 from minimesh.data_plane.network.tls.failure import TlsFailureError
-from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect
+from minimesh.data_plane.upstream.circuit_breakers import ClusterResources as ClusterResources
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect, ConnectHttp2
 from minimesh.data_plane.upstream.host import Host
 
 
@@ -199,11 +199,13 @@ class ConnectionPool:
         settings = resources.settings
         self.host.connections_total += 1
         resources.stats.cx_total.inc()
+        if not settings.http2:
+            resources.stats.count("upstream_cx_http1_total")
         connect = self._connect_of(settings)
         assert connect is not None, "a cluster without a connect function has no pools"
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                connection = await connect(self.host, settings)
+                connection: Any = await connect(self.host, settings)
         except TimeoutError:
             resources.stats.connect_timeout.inc()
             self._dial_failed(PoolFailure.CONNECT_TIMEOUT, "")
@@ -212,7 +214,7 @@ class ConnectionPool:
         else:
             self._dial_succeeded(connection)
 
-    def _connect_of(self, settings: ClusterSettings) -> Connect | None:
+    def _connect_of(self, settings: ClusterSettings) -> Connect | ConnectHttp2 | None:
         """How a connection for this pool is opened."""
         return settings.connect
 

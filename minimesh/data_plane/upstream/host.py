@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from minimesh.data_plane.upstream.connection_pool import ConnectionPool
+    from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
     from minimesh.data_plane.upstream.outlier_detection import OutlierMonitor
 
 
@@ -95,9 +96,9 @@ class Host:
 
     __slots__ = (
         "active_connections", "active_requests", "address", "connect_failures", "connections_total", "flags",
-        "health", "healthy_since", "high_priority_pool", "http2_pool", "local_origin_success_rate", "metadata", "name",
-        "outlier", "pool", "port", "requests_error", "requests_success", "requests_timeout", "requests_total",
-        "spec", "success_rate", "weight",
+        "health", "healthy_since", "high_priority_pool", "http2_pool", "local_origin_success_rate",
+        "metadata", "name", "outlier", "pool", "port", "requests_error", "requests_success",
+        "requests_timeout", "requests_total", "spec", "success_rate", "weight",
     )  # fmt: skip
 
     def __init__(self, spec: HostSpec) -> None:

@@ -15,11 +15,11 @@ from minimesh.data_plane.xds_client.compile_circuit_breakers import compile_circ
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_load_balancing import compile_load_balancing
+from minimesh.data_plane.xds_client.compile_upstream_http import with_http_options
 from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
 from minimesh.data_plane.xds_client.route_environment import optional_seconds
 from minimesh.xds import messages as m
 
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CLUSTER = frozenset(
     {
         "alt_stat_name",
@@ -155,11 +155,10 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         service_name=message.eds_cluster_config.service_name,
         dns_refresh_rate_s=optional_seconds(message, "dns_refresh_rate", path) or 5.0,
         metadata=metadata_to_plain(message.metadata),
-        http2=message.HasField("http2_protocol_options"),
         connect=connect_http1,
     )
     _check_transport(message, path)
-    return _with_http_options(settings, message, path)
+    return with_http_options(settings, message, path)
 
 
 def _source_address(message: Any, path: str) -> str:
@@ -178,34 +177,6 @@ def _check_transport(message: Any, path: str) -> None:
         raise CompileError(
             join(path, "transport_socket"), f"{message.transport_socket.name or kind}: not supported"
         )
-
-
-def _with_http_options(settings: ClusterSettings, message: Any, path: str) -> ClusterSettings:
-    """Protocol options: the typed extension, else the older fields of the cluster itself."""
-    where = join(path, "typed_extension_protocol_options")
-    for name in message.typed_extension_protocol_options:
-        if name != _HTTP_OPTIONS:
-            raise CompileError(f"{where}[{name}]", "not supported")
-    common, http1 = message.common_http_protocol_options, message.http_protocol_options
-    if _HTTP_OPTIONS in message.typed_extension_protocol_options:
-        options = m.http_protocol_options_pb2.HttpProtocolOptions()
-        if not message.typed_extension_protocol_options[_HTTP_OPTIONS].Unpack(options):
-            raise CompileError(f"{where}[{_HTTP_OPTIONS}]", "is not of that type")
-        common = options.common_http_protocol_options
-        explicit = options.explicit_http_config
-        http1 = explicit.http_protocol_options
-        settings = replace(settings, http2=explicit.HasField("http2_protocol_options"))
-        where = f"{where}[{_HTTP_OPTIONS}].common_http_protocol_options"
-    idle_timeout_s = optional_seconds(common, "idle_timeout", where)
-    return replace(
-        settings,
-        idle_timeout_s=3600.0 if idle_timeout_s is None else idle_timeout_s,
-        max_requests_per_connection=common.max_requests_per_connection.value
-        or settings.max_requests_per_connection,
-        max_connection_duration_s=optional_seconds(common, "max_connection_duration", where) or 0.0,
-        http1_trailers=http1.enable_trailers,
-        preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
-    )
 
 
 # --- endpoints ------------------------------------------------------------------------------------
