@@ -32,8 +32,9 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 #: Anything but visible characters, blank, tab and obs-text.
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*|\*")
-_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@\[\]%]*")
+_PATH_CHARACTERS = re.compile(r"[\x21-\x7e\x80-\xff]+")
+_AUTHORITY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:\[\]%]+")
+_SCHEMES = frozenset({"http", "https"})
 _MAX_LEARNT_NAMES = 4096
 
 #: Names as they came -> text; only valid ones get in, and not without bound.
@@ -63,7 +64,7 @@ class RequestHeaderReader:
             if name[:1] != b":":
                 break
             if name in pseudo or name not in _REQUEST_PSEUDO:
-                return VIOLATION
+                return INVALID_HEADER_FIELD
             pseudo[name] = value
             count += 1
         line = self._read_line(pseudo)
@@ -72,6 +73,8 @@ class RequestHeaderReader:
         block = self._read_block(headers[count:])
         if isinstance(block, Refusal):
             return block
+        if line.authority is None and not _AUTHORITY.fullmatch(block.kept.get("host", "")):
+            return INVALID_HEADER_FIELD if "host" in block.kept else VIOLATION
         protocol = pseudo.get(b":protocol")
         return line, block if protocol is None else _with_upgrade(block, protocol)
 
@@ -86,26 +89,36 @@ class RequestHeaderReader:
 
     def _read_line(self, pseudo: dict[bytes, bytes]) -> RequestLine | Refusal:
         method = pseudo.get(b":method", b"").decode("latin-1")
-        authority = pseudo.get(b":authority")
-        host = None if authority is None else authority.decode("latin-1")
-        if _METHOD.fullmatch(method) is None or (host is not None and _AUTHORITY.fullmatch(host) is None):
+        raw_authority, raw_path = pseudo.get(b":authority"), pseudo.get(b":path")
+        authority = None if raw_authority is None else raw_authority.decode("latin-1")
+        if not method:
             return VIOLATION
+        if _METHOD.fullmatch(method) is None or (
+            authority is not None and not _AUTHORITY.fullmatch(authority)
+        ):
+            return INVALID_HEADER_FIELD
         protocol = pseudo.get(b":protocol")
+        if protocol is not None and (not protocol or not self._allow_connect):
+            return INVALID_HEADER_FIELD
         if method == "CONNECT" and protocol is None:
-            if host is None or b":path" in pseudo or b":scheme" in pseudo:
+            if authority is None or raw_path is not None or b":scheme" in pseudo:
                 return VIOLATION
-            return RequestLine(method, "", host, "http", "HTTP/2")
-        if protocol is not None and (method != "CONNECT" or not self._allow_connect or not protocol):
+            return RequestLine(method, "", authority, "http", "HTTP/2")
+        if raw_path is None or b":scheme" not in pseudo or (protocol is not None and method != "CONNECT"):
             return VIOLATION
-        path = pseudo.get(b":path", b"").decode("latin-1")
-        scheme = pseudo.get(b":scheme", b"").decode("latin-1").lower()
-        if _TARGET.fullmatch(path) is None or not scheme or (path == "*" and method != "OPTIONS"):
+        path = raw_path.decode("latin-1")
+        if _PATH_CHARACTERS.fullmatch(path) is None:
+            return INVALID_HEADER_FIELD
+        if path[0] != "/" and not (path == "*" and method == "OPTIONS"):
             return VIOLATION
-        return RequestLine("GET" if protocol else method, path, host, scheme, "HTTP/2")
+        scheme = pseudo[b":scheme"].decode("latin-1").lower()
+        if scheme not in _SCHEMES:
+            scheme = "http"
+        return RequestLine("GET" if protocol else method, path, authority, scheme, "HTTP/2")
 
 
 def _with_upgrade(block: HeaderBlock, protocol: bytes) -> HeaderBlock:
-    upgrade = (("connection", "upgrade"), ("upgrade", protocol.decode("latin-1")))
+    upgrade = (("upgrade", protocol.decode("latin-1")), ("connection", "upgrade"))
     made = HeaderBlock((*block.fields, *upgrade), {**block.kept, **dict(upgrade)})
     made.content_length = block.content_length
     return made
@@ -147,12 +160,11 @@ def response_headers(
 
     `server` empty: the upstream's stays, and none is added.
     """
-    fields: Sequence[Field] = (
-        (*response.shared.fields, *response.added) if response.fields is None else response.fields
-    )
-    raw: list[RawHeader] = [(b":status", b"%d" % response.status)]
+    # A tunnel, which HTTP/1 opens with 101, is opened by 200 here (RFC 8441, 5).
+    status = 200 if response.status == 101 else response.status
+    raw: list[RawHeader] = [(b":status", b"%d" % status)]
     has_date = has_server = False
-    for name, value in fields:
+    for name, value in response.mutable_fields():
         if name in CONNECTION_SPECIFIC:
             continue
         if name == "date":
@@ -186,32 +198,36 @@ def _read_fields(headers: Sequence[RawHeader], max_headers: int) -> HeaderBlock 
     fields: list[Field] = []
     kept: dict[str, str] = {}
     joined: dict[str, str] = {}
+    cookie = ""
     for raw_name, raw_value in headers:
         name = learnt.get(raw_name) or _learn(raw_name)
         if name is None:
-            return VIOLATION if raw_name[:1] == b":" else INVALID_HEADER_FIELD
-        value = raw_value.decode("latin-1")
+            return INVALID_HEADER_FIELD
+        value = raw_value.decode("latin-1").strip(" \t")
         if _FORBIDDEN_IN_VALUE.search(value) is not None:
             return INVALID_HEADER_FIELD
         if name in CONNECTION_SPECIFIC or (name == "te" and value.lower() != "trailers"):
-            return VIOLATION
+            return INVALID_HEADER_FIELD
         if name in WELL_KNOWN:
             if name in kept:
-                if name == "content-length":
-                    return VIOLATION
+                if name in ("content-length", "host"):
+                    return INVALID_HEADER_FIELD
                 value = joined[name] = f"{kept[name]},{value}"
             kept[name] = value
         elif name == "cookie":
             # Cut into crumbs for the sake of compression; HTTP/1 wants them in one piece (RFC 9113, 8.2.3).
-            joined[name] = f"{joined[name]}; {value}" if name in joined else value
+            cookie = f"{cookie}; {value}" if cookie else value
+            continue
         fields.append((name, value))
     if joined:
         fields = _join(fields, joined)
+    if cookie:
+        fields.append(("cookie", cookie))
     block = HeaderBlock(tuple(fields), kept)
     length = kept.get("content-length")
     if length is not None:
         if not (length.isascii() and length.isdigit() and len(length) < 19):
-            return VIOLATION
+            return INVALID_HEADER_FIELD
         block.content_length = int(length)
     return block
 
