@@ -96,6 +96,7 @@ class ProxyServer:
             address_map=self.address_map,
             log_files=self.log_files,
             access_log_override=self.options.access_log,
+            node_cluster=self.bootstrap.message.node.cluster,
         )
         tasks: list[asyncio.Task[None]] = []
         try:

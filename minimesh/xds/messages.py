@@ -36,6 +36,9 @@ from envoy.extensions.filters.http.cors.v3 import cors_pb2 as cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as header_mutation_pb2
+from envoy.extensions.filters.http.local_ratelimit.v3 import (
+    local_rate_limit_pb2 as local_rate_limit_pb2,
+)
 from envoy.extensions.filters.http.router.v3 import router_pb2 as router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2 as http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2 as original_dst_pb2

@@ -30,6 +30,7 @@ from minimesh.data_plane.routing.actions import (
     RouteAction,
     SslRedirectAction,
 )
+from minimesh.data_plane.routing.header_mutation import HeaderMutation
 from minimesh.data_plane.routing.matchers import GrpcMatcher
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.header_block import Field
     from minimesh.data_plane.http.interfaces import BodyStage
     from minimesh.data_plane.network.timers import Deadline
-    from minimesh.data_plane.routing.header_mutation import HeaderMutation
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -549,12 +549,15 @@ class Stream:
         details: str,
         first: tuple[Field, ...] = (),
         grpc_status: int | None = None,
+        change: HeaderMutation | None = None,
     ) -> None:
-        """Answer without an upstream. The response headers of a route to a cluster apply.
+        """Answer without an upstream. The response headers of a route to a cluster apply, then `change`.
 
         A gRPC call gets its own kind of answer, with `grpc_status` or what `status` amounts to.
         """
         mutation = None if self.choice is None else self.choice.response_headers
+        if change:
+            mutation = change if mutation is None else HeaderMutation((*mutation.steps, *change.steps))
         self._reply(local_response(status, first), body, details, mutation, grpc_status)
 
     def _reply(

@@ -22,6 +22,7 @@ class ConnectionInfo:
         "destination_port",
         "direct_remote_address",
         "filter_chain_name",
+        "filter_state",
         "local_address",
         "remote_address",
         "requested_server_name",
@@ -39,6 +40,8 @@ class ConnectionInfo:
         #: The port that the caller meant: the original destination where the connection was redirected.
         self.destination_port = destination_port
         self.filter_chain_name = ""
+        #: What HTTP filters keep for the connection's life, each under a key of its own.
+        self.filter_state: dict[object, object] | None = None
         #: As a listener filter found it in the client's first bytes.
         self.requested_server_name: str | None = None
         #: What ALPN agreed on (`h2`), empty for nothing.

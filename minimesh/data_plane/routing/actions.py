@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from minimesh.data_plane.routing.authority import without_port
 from minimesh.data_plane.routing.header_mutation import NO_MUTATION, HeaderMutation
 from minimesh.data_plane.routing.matchers import HasHeaderValues
+from minimesh.data_plane.routing.rate_limit import RateLimitRule
 from minimesh.data_plane.routing.request import RequestHead
 from minimesh.data_plane.routing.rewrite import HostRewrite, PathRewrite
 
@@ -219,6 +220,8 @@ class RouteAction:
     """Upgrade type in lower case -> allowed here or not; a type not named is as the listener says."""
     cluster_not_found_status: int = 503
     priority_high: bool = False
+    rate_limits: tuple[RateLimitRule, ...] = ()
+    include_virtual_host_rate_limits: bool = False
 
     def choose(self, head: RequestHead, random_value: int) -> ClusterChoice:
         """The cluster for this request. `choice.handle.cluster` is None when no such cluster exists."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.routing.actions import Action, SslRedirectAction
 from minimesh.data_plane.routing.authority import without_port
 from minimesh.data_plane.routing.header_mutation import NO_MUTATION, HeaderMutation
+from minimesh.data_plane.routing.rate_limit import RateLimitRule
 from minimesh.data_plane.routing.request import RequestHead, path_without_query
 from minimesh.data_plane.routing.route_index import RouteIndex
 
@@ -73,6 +74,7 @@ class VirtualHostSettings:
     ignore_path_parameters: bool = False
     """Path matchers do not see what follows a `;`."""
     virtual_clusters: tuple[VirtualCluster, ...] = ()
+    rate_limits: tuple[RateLimitRule, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 

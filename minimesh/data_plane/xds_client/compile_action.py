@@ -30,6 +30,7 @@ from minimesh.data_plane.routing.header_mutation import HeaderMutation, prepend
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
 from minimesh.data_plane.xds_client.compile_match import compile_fraction
+from minimesh.data_plane.xds_client.compile_rate_limits import compile_rate_limits
 from minimesh.data_plane.xds_client.compile_retry import compile_retry_policy
 from minimesh.data_plane.xds_client.filter_configs import (
     compile_filter_configs,
@@ -53,9 +54,8 @@ _LB_METADATA = "envoy.lb"
 _DEFAULT_MAX_BODY_BYTES = 4096
 _REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 _NOT_FOUND_STATUSES = (503, 404, 500)
-# Rate limits act only together with the rate limit filter, which is refused by its own name; early data only
-# with HTTP/3; the old way of saying where the virtual host's rate limits go belongs to them.
-_WITHOUT_EFFECT = {"rate_limits", "include_vh_rate_limits", "early_data_policy"}
+# Early data comes only with HTTP/3.
+_WITHOUT_EFFECT = {"early_data_policy"}
 _ROUTE_ACTION = frozenset(
     {
         "cluster",
@@ -81,6 +81,8 @@ _ROUTE_ACTION = frozenset(
         "grpc_timeout_offset",
         "upgrade_configs",
         "max_stream_duration",
+        "rate_limits",
+        "include_vh_rate_limits",
     }
     | _WITHOUT_EFFECT
 )
@@ -168,6 +170,8 @@ class _RouteActionCompiler:
                 join(path, "cluster_not_found_response_code"),
             ),
             priority_high=message.priority != 0,
+            rate_limits=compile_rate_limits(message.rate_limits, join(path, "rate_limits")),
+            include_virtual_host_rate_limits=message.include_vh_rate_limits.value,
         )
 
     # Clusters

@@ -28,6 +28,8 @@ class CompileContext:
     """The holder that RDS fills for a route configuration's name."""
     access_log_override: str = ""
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
+    node_cluster: str = ""
+    """The `cluster` of the proxy's node."""
     strict: bool = False
     """Refuse what can only be simulated in part: the user wrote it for this proxy, in a file."""
     notices: list[str] = field(default_factory=list)

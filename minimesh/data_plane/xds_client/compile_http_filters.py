@@ -17,12 +17,13 @@ from minimesh.data_plane.xds_client.compile_cors import CORS
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_fault import FAULT
 from minimesh.data_plane.xds_client.compile_header_mutation import HEADER_MUTATION
+from minimesh.data_plane.xds_client.compile_local_rate_limit import LOCAL_RATE_LIMIT
 from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
 #: Every filter that acts.
-_KINDS: tuple[FilterKind, ...] = (BUFFER, CORS, FAULT, HEADER_MUTATION)
+_KINDS: tuple[FilterKind, ...] = (BUFFER, CORS, FAULT, HEADER_MUTATION, LOCAL_RATE_LIMIT)
 #: What has no effect on a request here: it only counts, or speaks with proxies of a mesh over TLS (istio.*).
 _INERT_TYPES = frozenset(
     {

@@ -3,7 +3,7 @@
 Together with its neighbours (`compile_match`, `compile_action`, `compile_retry`, `compile_headers`) this is
 where the route part of xDS is read; after it nobody needs a message. What is not supported is refused by the
 path of its field; fields that cannot change what a request gets here are let through (names, statistics,
-tracing, rate-limit descriptors without the filter that would read them).
+tracing).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from minimesh.data_plane.xds_client.compile_action import RouteLevel, compile_ac
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
 from minimesh.data_plane.xds_client.compile_match import compile_header_matchers, compile_route_match
+from minimesh.data_plane.xds_client.compile_rate_limits import compile_rate_limits
 from minimesh.data_plane.xds_client.compile_retry import compile_retry_policy
 from minimesh.data_plane.xds_client.filter_configs import (
     compile_filter_configs,
@@ -236,6 +237,7 @@ class _Compiler:
                 _virtual_cluster(cluster, f"{path}.virtual_clusters[{number}]")
                 for number, cluster in enumerate(message.virtual_clusters)
             ),
+            rate_limits=compile_rate_limits(message.rate_limits, join(path, "rate_limits")),
             metadata=metadata_to_plain(message.metadata),
         )
 

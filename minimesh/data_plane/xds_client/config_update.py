@@ -122,6 +122,7 @@ class LiveConfiguration:
         access_log_override: str = "",
         warming_timeout_s: float = INITIAL_FETCH_TIMEOUT_S,
         sockets: SocketSource = OWN_SOCKETS,
+        node_cluster: str = "",
     ) -> None:
         """`sockets`: where listeners get theirs from, when several processes serve the same ports."""
         self.stats = stats
@@ -147,6 +148,7 @@ class LiveConfiguration:
             find_cluster=self._find_cluster,
             route_config=lambda name: self._routes(name).holder,
             access_log_override=access_log_override,
+            node_cluster=node_cluster,
         )
 
     # --- what the client has to subscribe to ---
