@@ -275,6 +275,73 @@ def response_bytes() -> st.SearchStrategy[bytes]:
     return mutated(st.tuples(one, behind).map(b"".join))
 
 
+# --- messages that repeat but for a value or two ---
+
+_REPEATED_NAMES = st.sampled_from(
+    [b"x-fuzz-a", b"X-Fuzz-B", b"cookie", b"x-request-id", b"authorization", b"user-agent", b"accept",
+     b"date", b"traceparent", b"te", b"connection", b"x-forwarded-for", b"content-length", b"x-fuzz-a",
+     b"transfer-encoding", b"expect", b"x-envoy-attempt-count", b"x-envoy-retry-on", b"if-none-match",
+     b"content-type"]
+)  # fmt: skip
+_VARYING = st.sampled_from(
+    [b"v", b"w", b"1", b"0", b"", b"a b", b" v", b"v ", b"\tv", b"v\t", b"v\tw", b"\xa0", b"\xe4", b"\xad",
+     b"\x85", b"\x00", b"v\rw", b"v\nw", b"v\r\nx-fuzz-c: 2", b"v\r\n w", b"v\r\n\r\n", b"%s", b"%", b"%%",
+     b"\x000\x00", b"{0}", b"\\1", b"chunked", b"close", b"x-fuzz-a", b"v\r\nx-fuzz-a: v", b":", b"v\r\n: x",
+     b"\x0b", b"\x1f"]
+)  # fmt: skip
+
+
+@st.composite
+def similar_blocks(draw: st.DrawFn) -> list[bytes]:
+    """Header blocks that share names and most values, in order of their coming."""
+    names = draw(st.lists(_REPEATED_NAMES, min_size=1, max_size=5))
+    blank = draw(st.sampled_from([b" ", b" ", b"", b"  ", b"\t"]))
+    values = [draw(st.sampled_from([b"v", b"w", b"3"])) for _ in names]
+    blocks = []
+    for _ in range(draw(st.integers(3, 7))):
+        varied = list(values)
+        for _ in range(draw(st.integers(0, 2))):
+            varied[draw(st.integers(0, len(names) - 1))] = draw(_VARYING)
+        if draw(st.booleans()):
+            values = varied
+        lines = [name + b":" + blank + value for name, value in zip(names, varied, strict=True)]
+        if not draw(st.integers(0, 9)):
+            lines = draw(st.permutations(lines))
+        blocks.append(b"".join(line + b"\r\n" for line in lines))
+    return blocks
+
+
+@st.composite
+def similar_requests(draw: st.DrawFn) -> list[bytes]:
+    """Requests of one connection that repeat themselves, as clients do, but for a value or two."""
+    lines = st.sampled_from(
+        [b"GET /a HTTP/1.1", b"GET /b HTTP/1.1", b"POST /a HTTP/1.1", b"HEAD / HTTP/1.1", b"GET /a HTTP/1.0",
+         b"CONNECT /a HTTP/1.1", b"GET http://h/ HTTP/1.1", b"GET /a\nx: y HTTP/1.1", b"get /a HTTP/1.1",
+         b"GET / HTTP/1.1\nx-fuzz-z: 1"]
+    )  # fmt: skip
+    usual = draw(lines)
+    bodies = st.sampled_from([b"", b"", b"v", b"abc", b"3\r\nabc\r\n0\r\n\r\n"])
+    return [
+        (draw(lines) if not draw(st.integers(0, 3)) else usual)
+        + b"\r\nhost: a\r\n" + block + b"\r\n" + draw(bodies)
+        for block in draw(similar_blocks())
+    ]  # fmt: skip
+
+
+@st.composite
+def similar_responses(draw: st.DrawFn) -> list[bytes]:
+    """Responses of one connection that repeat themselves but for a value or two."""
+    statuses = st.sampled_from([b"200 OK"] * 6 + [b"404 Not Found", b"304 X", b"204 X", b"100 X", b"500 X"])
+    usual = draw(statuses)
+    body = draw(st.sampled_from([b"content-length: 1\r\n", b"transfer-encoding: chunked\r\n"]))
+    tail = b"1\r\nx\r\n0\r\n\r\n" if body.startswith(b"t") else b"x"
+    return [
+        b"HTTP/1.1 " + (draw(statuses) if not draw(st.integers(0, 3)) else usual)
+        + b"\r\n" + block + body + b"\r\n" + tail
+        for block in draw(similar_blocks())
+    ]  # fmt: skip
+
+
 # --- mutation ---
 
 _SPLINTERS = st.sampled_from(

@@ -79,6 +79,31 @@ def check_after(proxy: InMemoryProxy, before: bytes, data: bytes, cuts: Sequence
     assert both.closed == alone.closed, "closed differently after other bytes"
 
 
+def check_repeated(proxy: InMemoryProxy, requests: Sequence[bytes], together: bool) -> None:
+    """Similar requests on one connection come out as each would alone (so they are read from a memo or not).
+
+    `together`: they come in one piece, not one by one.
+    """
+    sent: list[bytes] = []
+    forwarded: list[Message] = []
+    client = b""
+    for request in requests:
+        alone = proxy.converse([request], _same_answer)
+        sent.append(request)
+        forwarded += _forwarded(alone)
+        client += undated(alone.client)
+        if alone.closed or not alone.client.endswith(b"same"):
+            break
+    all_at_once = proxy.converse([b"".join(sent)] if together else sent, _same_answer)
+    assert _essence(_forwarded(all_at_once)) == _essence(forwarded), "another request than alone"
+    assert undated(all_at_once.client) == client, "another answer than alone"
+    assert not all_at_once.left_over, all_at_once.left_over
+
+
+def _same_answer(number: int, method: str) -> Sequence[bytes]:
+    return [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsame"]
+
+
 def _check_what_upstreams_got(outcome: Outcome) -> list[Message]:
     """Every byte sent on belongs to a request that llhttp reads strictly; the complete ones."""
     forwarded = []
@@ -196,7 +221,7 @@ def _check_same(whole: Outcome, other: Outcome, how: str) -> None:
 
 
 def undated(data: bytes) -> bytes:
-    """Without the `date` and times that differ from run to run, and without what is told to who still waits."""
+    """Without dates and times, which differ from run to run, and without 100 Continue, told to who waits."""
     data = data.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
     return re.sub(rb"\r\n(date|x-envoy-upstream-service-time): [^\r]*", b"", data)
 
@@ -269,3 +294,18 @@ def _dechunked(outcome: Outcome, method: str) -> list[tuple[object, ...]]:
 
 
 _TIMED = ("date", "x-envoy-upstream-service-time")
+
+
+def check_repeated_responses(proxy: InMemoryProxy, responses: Sequence[bytes]) -> None:
+    """Similar responses on one connection come out as each would alone."""
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    client, count = b"", 0
+    for response in responses:
+        alone = proxy.converse([request], lambda *_, response=response: [response])
+        client += undated(alone.client)
+        count += 1
+        if alone.closed or not read_responses(alone.client).complete:
+            break
+    together = proxy.converse([request] * count, lambda number, _: [responses[number]])
+    assert undated(together.client) == client, "another answer than alone"
+    assert not together.left_over, together.left_over

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.grammar import CUTS, good_requests, request_bytes
+from tests.fuzz.grammar import CUTS, good_requests, request_bytes, similar_requests
 from tests.fuzz.profile import examples
-from tests.fuzz.properties import check_after, check_requests
+from tests.fuzz.properties import check_after, check_repeated, check_requests
 from tests.fuzz.wire import InMemoryProxy
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "http1" / "cases.json"
@@ -29,6 +29,12 @@ def test_what_came_before_changes_nothing(
     proxy: InMemoryProxy, before: bytes, data: bytes, cuts: list[int]
 ) -> None:
     check_after(proxy, before, data, cuts)
+
+
+@examples(200)
+@given(requests=similar_requests(), together=st.booleans())
+def test_repeating_changes_nothing(proxy: InMemoryProxy, requests: list[bytes], together: bool) -> None:
+    check_repeated(proxy, requests, together)
 
 
 @pytest.mark.skipif(not ORACLE.exists(), reason="the oracles are not beside this checkout")

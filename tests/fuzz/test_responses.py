@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.grammar import CUTS, response_bytes
+from tests.fuzz.grammar import CUTS, response_bytes, similar_responses
 from tests.fuzz.profile import examples
-from tests.fuzz.properties import check_response
+from tests.fuzz.properties import check_repeated_responses, check_response
 from tests.fuzz.wire import InMemoryProxy
 
 
@@ -17,3 +17,9 @@ def test_answers_are_what_llhttp_reads(
     proxy: InMemoryProxy, data: bytes, method: str, cuts: list[int], closes: bool
 ) -> None:
     check_response(proxy, data, method, cuts, closes)
+
+
+@examples(150)
+@given(responses=similar_responses())
+def test_repeating_changes_nothing(proxy: InMemoryProxy, responses: list[bytes]) -> None:
+    check_repeated_responses(proxy, responses)
