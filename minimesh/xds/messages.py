@@ -66,6 +66,7 @@ from envoy.service.discovery.v3 import discovery_pb2 as discovery_pb2
 from envoy.service.status.v3 import csds_pb2 as csds_pb2
 from envoy.type.matcher.v3 import regex_pb2 as regex_pb2
 from envoy.type.matcher.v3 import string_pb2 as string_pb2
+from envoy.type.v3 import http_pb2 as http_pb2
 from envoy.type.v3 import percent_pb2 as percent_pb2
 from envoy.type.v3 import range_pb2 as range_pb2
 from google.protobuf import any_pb2 as any_pb2

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.cluster_stats import ClusterStats
 
 
+_NO_LIMIT = 2**64 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class RetryBudget:
     """Retries as a share of what is under way, in place of a fixed number."""
@@ -84,13 +87,16 @@ class ClusterResources:
         store, prefix = self.stats.store, f"{self.stats.prefix}circuit_breakers.{priority}."
         for name, (remaining, read) in limits.items():
             store.computed_gauge(prefix + name, partial(_is_used_up, read))
-            store.computed_gauge(prefix + remaining, partial(self._remaining, read))
+            if self.limits.track_remaining:
+                store.computed_gauge(prefix + remaining, partial(_remaining, read))
         store.gauge(prefix + "cx_pool_open").set(0)
-        store.gauge(prefix + "remaining_cx_pools").set(0)
+        if self.limits.track_remaining:
+            store.gauge(prefix + "remaining_cx_pools").set(_NO_LIMIT)
 
-    def _remaining(self, read: Callable[[], tuple[int, int]]) -> int:
-        used, limit = read()
-        return max(0, limit - used) if self.limits.track_remaining else 0
+
+def _remaining(read: Callable[[], tuple[int, int]]) -> int:
+    used, limit = read()
+    return max(0, limit - used)
 
 
 def _is_used_up(read: Callable[[], tuple[int, int]]) -> int:

@@ -76,6 +76,8 @@ class ClusterSettings:
     """A host that configuration no longer names goes at once, even while checks find it healthy."""
     close_connections_on_host_health_failure: bool = False
     """TCP connections to a host that fails are closed."""
+    cleanup_interval_s: float = 5.0
+    """ORIGINAL_DST: a destination unused for this long is forgotten."""
     tcp_keepalive: TcpKeepalive | None = None
     source_address: str = ""
     """`upstream_bind_config`: the local address to dial from; empty: the system's choice."""

@@ -63,13 +63,6 @@ class Ejection(Enum):
     FAILURE_PERCENTAGE_LOCAL_ORIGIN = "local_origin_failure_percentage"
 
 
-_IN_A_ROW = (
-    Ejection.CONSECUTIVE_5XX,
-    Ejection.CONSECUTIVE_GATEWAY_FAILURE,
-    Ejection.CONSECUTIVE_LOCAL_ORIGIN_FAILURE,
-)
-
-
 class SuccessRate:
     """Requests of the interval under way, and those of the one before, which counts."""
 
@@ -175,8 +168,8 @@ class OutlierDetector:
     """The hosts of one cluster under watch. `on_change` is called when a host was ejected or is back."""
 
     __slots__ = (
-        "_clock", "_counters", "_ejections_active", "_ejections_overflow", "_log", "_on_change", "_random",
-        "monitors", "settings",
+        "_clock", "_counters", "_ejections_active", "_ejections_overflow", "_ejections_total", "_log",
+        "_on_change", "_random", "monitors", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -199,6 +192,8 @@ class OutlierDetector:
         self._ejections_active = stats.gauge(f"{prefix}ejections_active")
         self._ejections_active.set(0)
         self._ejections_overflow = stats.counter(f"{prefix}ejections_overflow")
+        #: Deprecated: counts two of the reasons, enforced or not.
+        self._ejections_total = stats.counter(f"{prefix}ejections_total")
         self._counters = _counters(stats, prefix)
 
     # --- told by the cluster ---
@@ -256,6 +251,8 @@ class OutlierDetector:
         ):
             self._ejections_overflow.inc()
             return
+        if reason in (Ejection.CONSECUTIVE_5XX, Ejection.SUCCESS_RATE):
+            self._ejections_total.inc()
         enforced = self._random.randrange(100) < self._enforcing_percent(reason)
         if enforced:
             self._eject(monitor, reason)
@@ -363,7 +360,6 @@ def _counters(
 ) -> dict[Ejection, tuple[tuple[Counter, ...], tuple[Counter, ...]]]:
     """For each reason: what counts detection and what counts enforcement, deprecated names included."""
     total = stats.counter(f"{prefix}ejections_enforced_total")
-    old_total = stats.counter(f"{prefix}ejections_total")
     old = {
         Ejection.CONSECUTIVE_5XX: stats.counter(f"{prefix}ejections_consecutive_5xx"),
         Ejection.SUCCESS_RATE: stats.counter(f"{prefix}ejections_success_rate"),
@@ -372,7 +368,7 @@ def _counters(
         reason: (
             (
                 stats.counter(f"{prefix}ejections_detected_{reason.value}"),
-                *((old[reason], old_total) if reason in old else ()),
+                *((old[reason],) if reason in old else ()),
             ),
             (stats.counter(f"{prefix}ejections_enforced_{reason.value}"), total),
         )

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.data_plane.http.upstream import connect_http1
-from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery
+from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery, TcpKeepalive
 from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
 from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
 from minimesh.data_plane.xds_client.compile_circuit_breakers import compile_circuit_breakers
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile_health import compile_health_check, compile_outlier_detection
 from minimesh.data_plane.xds_client.compile_load_balancing import compile_load_balancing
 from minimesh.data_plane.xds_client.compile_upstream_http import with_http_options
 from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
@@ -33,6 +34,7 @@ _CLUSTER = frozenset(
         "dns_refresh_rate",
         "dns_failure_refresh_rate",
         "eds_cluster_config",
+        "health_checks",
         "http2_protocol_options",
         "http_protocol_options",
         "ignore_health_on_host_removal",
@@ -46,6 +48,7 @@ _CLUSTER = frozenset(
         "metadata",
         "name",
         "original_dst_lb_config",
+        "outlier_detection",
         "per_connection_buffer_limit_bytes",
         "respect_dns_ttl",
         "ring_hash_lb_config",
@@ -61,8 +64,6 @@ _CLUSTER = frozenset(
 #: Settings of policies that change which host is chosen, or when one is left out; see `not_simulated`.
 _NOT_SIMULATED = frozenset(
     {
-        "health_checks",
-        "outlier_detection",
         "preconnect_policy",
         "track_cluster_stats",
     }
@@ -146,6 +147,13 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         connect_timeout_s=5.0 if connect_timeout_s is None else connect_timeout_s,
         circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.DEFAULT),
         high_circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.HIGH),
+        outlier_detection=compile_outlier_detection(message, path),
+        health_check=compile_health_check(message, path, context),
+        ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
+        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
+        close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
+        cleanup_interval_s=optional_seconds(message, "cleanup_interval", path) or 5.0,
+        tcp_keepalive=_tcp_keepalive(message, path),
         source_address=_source_address(message, path),
         loopback_source_address=context.address_map.pod_ip,
         per_connection_buffer_limit_bytes=_value_or(
@@ -167,6 +175,17 @@ def _source_address(message: Any, path: str) -> str:
     bind, where = message.upstream_bind_config, join(path, "upstream_bind_config")
     refuse_unsupported(bind, where, frozenset({"source_address", "freebind"}))
     return str(bind.source_address.address)
+
+
+def _tcp_keepalive(message: Any, path: str) -> TcpKeepalive | None:
+    options, where = message.upstream_connection_options, join(path, "upstream_connection_options")
+    refuse_unsupported(options, where, frozenset({"tcp_keepalive"}))
+    if not options.HasField("tcp_keepalive"):
+        return None
+    keepalive, where = options.tcp_keepalive, join(where, "tcp_keepalive")
+    names = ("keepalive_probes", "keepalive_time", "keepalive_interval")
+    refuse_unsupported(keepalive, where, frozenset(names))
+    return TcpKeepalive(*(getattr(keepalive, name).value for name in names))
 
 
 def _check_transport(message: Any, path: str) -> None:

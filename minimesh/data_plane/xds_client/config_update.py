@@ -32,6 +32,7 @@ from minimesh.data_plane.xds_client.compile_cluster import (
     CompiledCluster,
     compile_cluster,
     compile_load_assignment,
+    overprovisioning_factor,
 )
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError
@@ -309,7 +310,7 @@ class LiveConfiguration:
         name = compiled.settings.name
         live = self.clusters.get(name)
         if live is None:
-            cluster = Cluster(compiled.settings, self.stats)
+            cluster = Cluster(compiled.settings, self.stats, timers=self.timers)
             live = LiveCluster(compiled, cluster, version, time.time(), static)
             self.clusters[name] = live
         else:
@@ -328,12 +329,18 @@ class LiveConfiguration:
             if known is None:
                 self.timers.call_after(self._warming_timeout_s, lambda: self._warm(live))
                 return
-            live.cluster.update_hosts(known.specs)
-        elif compiled.dns_targets:
+            self._take_endpoints(live, known)
+            return
+        if compiled.dns_targets:
             live.resolver = DnsResolver(compiled, live.cluster.update_hosts)
         elif compiled.hosts or live.cluster.hosts:
-            live.cluster.update_hosts(compiled.hosts)
-        self._warm(live)
+            factor_percent = overprovisioning_factor(compiled.message.load_assignment)
+            live.cluster.update_hosts(compiled.hosts, factor_percent)
+        live.cluster.health.when_checked(lambda: self._warm(live))
+
+    def _take_endpoints(self, live: LiveCluster, endpoints: LiveEndpoints) -> None:
+        live.cluster.update_hosts(endpoints.specs, overprovisioning_factor(endpoints.message))
+        live.cluster.health.when_checked(lambda: self._warm(live))
 
     def _warm(self, live: LiveCluster) -> None:
         name = live.compiled.settings.name
@@ -358,8 +365,7 @@ class LiveConfiguration:
         self.endpoints[name] = endpoints
         for live in self.clusters.values():
             if live.compiled.eds_name == name:
-                live.cluster.update_hosts(endpoints.specs)
-                self._warm(live)
+                self._take_endpoints(live, endpoints)
 
     # --- routes ---
 
