@@ -14,16 +14,19 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.admin.server import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
 from minimesh.data_plane.network.address_map import AddressMap, parse_port_map
+from minimesh.data_plane.network.listener import OWN_SOCKETS
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target, pod_bootstrap
@@ -32,6 +35,7 @@ from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.workers.parent import Workers
     from minimesh.data_plane.xds_client.ads_client import AdsClient
 
 LOG = logging.getLogger("minimesh.main")
@@ -40,8 +44,8 @@ DEFAULT_ADMIN_PORT = 15000
 HEALTH_PORT = 15021
 METRICS_PORT = 15090
 _DRAIN_POLL_S = 0.02
-#: From this many on the listeners get more than one process; not built yet.
-_ONE_WORKER = 1
+#: As in a pod of a mesh, where one proxy is one among dozens on a laptop; Envoy alone would take all cores.
+DEFAULT_CONCURRENCY = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class ProxyOptions:
     """Path that every access log goes to; empty: as configured."""
     drain_time_s: float = 5.0
     """How long requests under way may take after SIGTERM."""
-    concurrency: int = _ONE_WORKER
+    concurrency: int = DEFAULT_CONCURRENCY
+    """Worker processes; 1: this process serves alone."""
 
 
 class ProxyServer:
@@ -70,7 +75,10 @@ class ProxyServer:
         address_map: AddressMap | None = None,
         options: ProxyOptions | None = None,
     ) -> None:
-        """Raises BootstrapError when the bootstrap names a control plane in a way that is not supported."""
+        """Raises BootstrapError when the bootstrap names a control plane in a way that is not supported.
+
+        With more than one worker this forks: make it before any event loop or thread.
+        """
         self.bootstrap = bootstrap
         self.address_map = address_map or AddressMap()
         self.options = options or ProxyOptions()
@@ -86,6 +94,7 @@ class ProxyServer:
         self.live = asyncio.Event()
         with _located(bootstrap):
             self._target = ads_target(bootstrap.message)
+        self._workers = self._make_workers() if self.options.concurrency > 1 else None
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
@@ -97,11 +106,14 @@ class ProxyServer:
             log_files=self.log_files,
             access_log_override=self.options.access_log,
             node_cluster=self.bootstrap.message.node.cluster,
+            sockets=OWN_SOCKETS if self._workers is None else self._workers.sockets,
         )
         tasks: list[asyncio.Task[None]] = []
         try:
             with _signals(self):
                 await self._apply_static_resources()
+                if self._workers is not None:
+                    await self._workers.start(self.configuration)
                 self._start_admin()
                 if self._target is not None:
                     self.ads = self._client(self._target)
@@ -121,8 +133,33 @@ class ProxyServer:
 
     def reopen_logs(self) -> None:
         self.log_files.reopen()
+        if self._workers is not None:
+            self._workers.reopen_logs()
 
     # --- starting ---
+
+    def _make_workers(self) -> Workers:
+        # Imported here: one process needs nothing of all this.
+        from minimesh.data_plane.workers.fork_server import start_fork_server
+        from minimesh.data_plane.workers.parent import Workers
+        from minimesh.data_plane.workers.worker import WorkerSettings, run_worker
+
+        options = self.options
+        settings = WorkerSettings(
+            bootstrap=self.bootstrap.message,
+            address_map=self.address_map,
+            access_log=options.access_log,
+            workers=options.concurrency,
+            loop_factory=_loop_factory(),
+        )
+        return Workers(start_fork_server(partial(run_worker, settings)), options.concurrency)
+
+    def _view(self) -> AdminView:
+        if self._workers is None:
+            return AdminView(self.configuration, self.state)
+        from minimesh.data_plane.workers.workers_view import WorkersView
+
+        return WorkersView(self.configuration, self.state, self._workers)
 
     async def _apply_static_resources(self) -> None:
         with _located(self.bootstrap):
@@ -130,7 +167,7 @@ class ProxyServer:
 
     def _start_admin(self) -> None:
         options = self.options
-        self.admin = AdminServer(self.bootstrap.message, AdminView(self.configuration, self.state), self)
+        self.admin = AdminServer(self.bootstrap.message, self._view(), self)
         if options.admin is not None:
             self.admin.listen(*options.admin)
         for address, paths in (
@@ -156,6 +193,7 @@ class ProxyServer:
             want_clusters=target.clusters,
             want_listeners=target.listeners,
             report=LOG.warning,
+            deliver=None if self._workers is None else self._workers.deliver,
         )
 
     async def _initialize(self) -> None:
@@ -164,6 +202,8 @@ class ProxyServer:
             await self.ads.initialized.wait()
             self.state.set(ServerState.INITIALIZING)
             await self.configuration.warmed()
+        if self._workers is not None:
+            await self._workers.warmed()
         if self.state.value is not ServerState.DRAINING:
             self.state.set(ServerState.LIVE)
             self.live.set()
@@ -175,7 +215,10 @@ class ProxyServer:
         """No new connections; wait for requests under way, at most for the drain time."""
         self.state.set(ServerState.DRAINING)
         self.configuration.drain_listeners(self.options.drain_time_s)
-        left = await self._wait_for_connections(self.options.drain_time_s)
+        if self._workers is None:
+            left = await self._wait_for_connections(self.options.drain_time_s)
+        else:
+            left = await self._wait_for_workers(self._workers)
         if left and not self._stop_now.is_set():
             LOG.warning("%d connections cut off at the end of the drain time", left)
 
@@ -190,12 +233,25 @@ class ProxyServer:
             left = self.configuration.open_connections
         return left
 
+    async def _wait_for_workers(self, workers: Workers) -> int:
+        """Until all have drained, a second signal has come or time is up; how many connections are left."""
+        draining = asyncio.create_task(workers.drain(self.options.drain_time_s))
+        hurried = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if draining.done():
+            return draining.result()
+        draining.cancel()
+        return 0
+
     async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.admin is not None:
             self.admin.close()
+        if self._workers is not None:
+            await self._workers.close()
         self.configuration.close()
         await asyncio.sleep(0)  # closed transports say good-bye in the next turn, and log
         self.log_files.close()
@@ -289,7 +345,13 @@ def _argument_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--capture", action="store_true", help="open the pod's own ports, as a redirect would"
     )
-    parser.add_argument("--concurrency", type=int, default=_ONE_WORKER, help="worker processes (one for now)")
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        default=DEFAULT_CONCURRENCY,
+        metavar="N",
+        help="worker processes that share the listeners' ports (default 1; 0: one for each core)",
+    )
     parser.add_argument("--drain-time-s", type=float, default=5.0, help="for requests under way at the end")
     parser.add_argument(
         "-l", "--log-level", default="warning", choices=sorted(_LEVELS), help="of standard error"
@@ -317,8 +379,8 @@ def _set_up_logging(level: str) -> None:
 
 
 def _server(arguments: argparse.Namespace) -> ProxyServer:
-    if arguments.concurrency > _ONE_WORKER:
-        LOG.warning("--concurrency %d: there is one worker for now", arguments.concurrency)
+    if arguments.concurrency < 0:
+        raise ArgumentProblemError("--concurrency: must not be negative")
     address_map = _address_map(arguments)
     if arguments.config_path:
         bootstrap = read_bootstrap(arguments.config_path)
@@ -362,8 +424,15 @@ def _options(
         metrics=metrics,
         access_log=arguments.access_log,
         drain_time_s=arguments.drain_time_s,
-        concurrency=arguments.concurrency,
+        concurrency=arguments.concurrency or _cores(),
     )
+
+
+def _cores() -> int:
+    """The processors that this process may run on."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _address_map(arguments: argparse.Namespace) -> AddressMap:

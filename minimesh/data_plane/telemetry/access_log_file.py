@@ -12,6 +12,8 @@ import atexit
 import contextlib
 import os
 import select
+import stat
+from collections.abc import Iterator
 
 BATCH_LINES = 64
 FLUSH_INTERVAL_S = 0.1
@@ -27,14 +29,17 @@ class AccessLogFile:
     counted in `failed_lines`: a proxy that stopped serving because it cannot log would be worse.
     """
 
-    __slots__ = ("_descriptor", "_lines", "_timer", "failed_lines", "path")
+    __slots__ = ("_descriptor", "_lines", "_piece_bytes", "_shared", "_timer", "failed_lines", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, shared: bool = False) -> None:
+        """`shared`: other processes write to it too, and every line is to come out whole."""
         self.path = path
         self.failed_lines = 0
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._shared = shared
         self._descriptor = _open(path)
+        self._piece_bytes = _piece_bytes(self._descriptor) if shared else 0
         atexit.register(self.flush)
 
     def write(self, line: str) -> None:
@@ -55,8 +60,10 @@ class AccessLogFile:
         if not lines:
             return
         self._lines = []
+        data = _encode(lines)
         try:
-            _write_all(self._descriptor, _encode(lines))
+            for piece in _pieces(data, self._piece_bytes) if self._piece_bytes else (data,):
+                _write_all(self._descriptor, piece)
         except OSError:
             self.failed_lines += len(lines)
 
@@ -64,6 +71,7 @@ class AccessLogFile:
         """Open the path anew, after something moved the file away (log rotation)."""
         self.flush()
         previous, self._descriptor = self._descriptor, _open(self.path)
+        self._piece_bytes = _piece_bytes(self._descriptor) if self._shared else 0
         _close(previous)
 
     def close(self) -> None:
@@ -82,14 +90,16 @@ class AccessLogFile:
 class AccessLogFiles:
     """The log files of one proxy by path."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        """`shared`: other processes log to them too."""
+        self._shared = shared
         self._files: dict[str, AccessLogFile] = {}
 
     def open(self, path: str) -> AccessLogFile:
         """The file at this path, opened at the first call. Raises OSError."""
         found = self._files.get(path)
         if found is None:
-            found = self._files[path] = AccessLogFile(path)
+            found = self._files[path] = AccessLogFile(path, shared=self._shared)
         return found
 
     def flush(self) -> None:
@@ -112,6 +122,26 @@ def _open(path: str) -> int:
     if standard is not None:
         return standard
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
+def _piece_bytes(descriptor: int) -> int:
+    """How much may be written at once so that it stays whole among the writes of others; 0: anything.
+
+    A file in append mode takes a write whole (Linux and macOS hold its lock meanwhile), a pipe only up to
+    PIPE_BUF. A longer line is written all the same.
+    """
+    return 0 if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
+
+
+def _pieces(data: bytes, limit_bytes: int) -> Iterator[bytes]:
+    """Whole lines, as many at a time as `limit_bytes` holds, at least one."""
+    at = 0
+    while at < len(data):
+        end = len(data)
+        if end - at > limit_bytes:
+            end = data.rfind(b"\n", at, at + limit_bytes) + 1 or data.find(b"\n", at) + 1 or end
+        yield data[at:end]
+        at = end
 
 
 def _close(descriptor: int) -> None:

@@ -56,6 +56,11 @@ class ControlPlane:
         self._protocols.append(protocol)
         return protocol
 
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
     async def push(self, short: str, messages: Iterable[Any]) -> None:
         """New resources of one type for every connected proxy that asked for it."""
         self.resources[short] = list(messages)
