@@ -1,7 +1,7 @@
 """What the filters of one stream do with its bodies, and what they hold back.
 
-Made for a stream when its first filter wants to see a body, or stops at a head until the body is complete;
-streams without such a filter have none.
+Made for a stream when its first filter wants to see a body, stops at a head until the body is complete, or
+wants to know when the stream is over; streams without such a filter have none.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minimesh.data_plane.http.interfaces import BodyStage
     from minimesh.data_plane.http.messages import ResponseHead
 
@@ -68,7 +70,9 @@ class HeldResponse:
 class FilteredBodies:
     """Both directions of one stream."""
 
-    __slots__ = ("held_response", "request", "request_limit_bytes", "request_until_complete", "response")
+    __slots__ = (
+        "at_end", "held_response", "request", "request_limit_bytes", "request_until_complete", "response",
+    )  # fmt: skip
 
     def __init__(self, request_limit_bytes: int) -> None:
         self.request = BodyPipe()
@@ -77,3 +81,10 @@ class FilteredBodies:
         self.request_limit_bytes = request_limit_bytes
         self.request_until_complete = False
         self.held_response: HeldResponse | None = None
+        #: Called when the stream is over.
+        self.at_end: list[Callable[[], object]] = []
+
+    def forget_response(self) -> None:
+        """Another response takes the place of the one that filters have held."""
+        self.held_response = None
+        self.response = BodyPipe()

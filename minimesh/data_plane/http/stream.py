@@ -328,7 +328,8 @@ class Stream:
 
     def release_request(self, stage: BodyStage, data: bytes, end_stream: bool) -> None:
         """A stage passes on what it had kept."""
-        passed = self._filtered_bodies().request.pass_behind(stage, data, end_stream)
+        bodies = self._bodies
+        passed = None if bodies is None else bodies.request.pass_behind(stage, data, end_stream)
         if passed is None or self._finished:
             return
         self._end_stream = end_stream
@@ -339,10 +340,16 @@ class Stream:
 
     def release_response(self, stage: BodyStage, data: bytes, end_stream: bool) -> None:
         """A stage passes on what it had kept."""
-        bodies = self._filtered_bodies()
+        bodies = self._bodies
+        if bodies is None:
+            return
         passed = bodies.response.pass_behind(stage, data, end_stream)
         if passed is not None and not self._finished and not self._held(bodies, passed, end_stream):
             self.send_data(passed, end_stream, filtered=True)
+
+    def at_end(self, callback: Callable[[], object]) -> None:
+        """Call this when the stream is over, however it ends."""
+        self._filtered_bodies().at_end.append(callback)
 
     def pause_response(self, paused: bool) -> None:
         """Take no more of the response from the upstream, or go on."""
@@ -572,7 +579,8 @@ class Stream:
             return
         if self._bodies is not None and self._bodies.held_response is not None:
             # In place of a response that filters have already seen: they do not see this one.
-            self._bodies, self.filters = None, ()
+            self.filters = ()
+            self._bodies.forget_response()
         self.replied_locally = True
         info = self.info
         info.response_code_details = details
@@ -654,6 +662,10 @@ class Stream:
             self.router = None  # they know each other: without this only the garbage collector frees them
         else:
             self.manager.stats.rq_unrouted.inc()
+        if self._bodies is not None:
+            for callback in self._bodies.at_end:
+                callback()
+            self._bodies = None
         info = self.info
         completed_at = info.completed_at = self.connection.loop.time()
         stats = self.manager.stats

@@ -20,14 +20,14 @@ class BucketSettings:
 
 
 class TokenBucket:
-    """Full at first. `now_s` is any steady clock, the same at each call."""
+    """Full at first, unless told otherwise. `now_s` is any steady clock, the same at each call."""
 
     __slots__ = ("_at_s", "_tokens", "settings", "tokens_per_s")
 
-    def __init__(self, settings: BucketSettings, now_s: float) -> None:
+    def __init__(self, settings: BucketSettings, now_s: float, tokens: int | None = None) -> None:
         self.settings = settings
         self.tokens_per_s = settings.tokens_per_s
-        self._tokens = float(settings.max_tokens)
+        self._tokens = float(settings.max_tokens if tokens is None else tokens)
         self._at_s = now_s
 
     def take(self, tokens: int, now_s: float) -> bool:

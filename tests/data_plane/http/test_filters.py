@@ -180,19 +180,11 @@ async def test_a_route_without_configuration_never_meets_the_filters() -> None:
 @pytest.mark.parametrize(
     ("settings", "refusal"),
     [
-        (
-            "abort: {header_abort: {}}",
-            "abort.header_abort: faults that request headers ask for are not supported",
-        ),
-        (
-            "delay: {header_delay: {}}",
-            "delay.header_delay: faults that request headers ask for are not supported",
-        ),
         ("delay: {fixed_delay: 0s}", "delay.fixed_delay: must be greater than 0s"),
-        ("abort: {}", "abort: no error: one of http_status, grpc_status"),
+        ("abort: {}", "abort: no error: one of http_status, grpc_status, header_abort"),
         ("abort: {http_status: 100}", "abort.http_status: 100 is not between 200 and 599"),
-        ("max_active_faults: 3", "max_active_faults: not supported"),
-        ("response_rate_limit: {fixed_limit: {limit_kbps: 1}}", "response_rate_limit: not supported"),
+        ("response_rate_limit: {}", "response_rate_limit: no limit: one of fixed_limit, header_limit"),
+        ("filter_metadata: {a: b}", "filter_metadata: not supported"),
     ],
 )
 async def test_what_is_refused(settings: str, refusal: str) -> None:

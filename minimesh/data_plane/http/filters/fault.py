@@ -1,36 +1,92 @@
-"""The fault filter: a share of the requests is held up, a share is answered in the upstream's place."""
+"""The fault filter: a share of the requests is held up, answered in the upstream's place, or answered slowly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.filters.response_throttle import ResponseThrottle
 from minimesh.data_plane.http.interfaces import FilterStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.routing.actions import Fraction, HeaderPredicate
     from minimesh.data_plane.telemetry.stats import StatsStore
 
 ABORTED = b"fault filter abort"
+_DELAY = "x-envoy-fault-delay-request"
+_ABORT = "x-envoy-fault-abort-request"
+_GRPC_ABORT = "x-envoy-fault-abort-grpc-request"
+_THROUGHPUT = "x-envoy-fault-throughput-response"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How often a fault strikes. `header`, if there is one, may ask for less, never for more."""
+
+    fraction: Fraction
+    header: str = ""
+
+    def includes(self, stream: Stream) -> bool:
+        fraction, head = self.fraction, stream.head
+        limit = fraction.numerator
+        if self.header and head is not None:
+            asked = _number(head, self.header)
+            limit = limit if asked is None else min(limit, asked)
+        # Drawn anew each time: how a request is routed must not decide whether it fails.
+        return stream.manager.random.getrandbits(63) % fraction.denominator < limit
 
 
 @dataclass(frozen=True, slots=True)
 class FaultDelay:
     """How long, and how often."""
 
-    delay_s: float
-    share: Fraction
+    delay_s: float | None
+    """None: as long as the request's header says."""
+    share: Share
+
+    def wanted_s(self, head: RequestHead) -> float:
+        """0: no delay."""
+        if self.delay_s is not None:
+            return self.delay_s
+        return (_number(head, _DELAY) or 0) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class FaultAbort:
     """Which answer, and how often."""
 
-    status: int
-    share: Fraction
+    status: int | None
+    """None: the one that the request's headers ask for."""
+    share: Share
     grpc_status: int | None = None
     """Set: this is what a gRPC call is told. Anybody else gets `status`."""
+
+    def answer(self, head: RequestHead) -> tuple[int, int | None] | None:
+        """Status and gRPC status; None: no abort."""
+        if self.status is not None:
+            return self.status, self.grpc_status
+        status = _number(head, _ABORT)
+        if status is not None and 200 <= status < 600:
+            return status, None
+        grpc_status = _number(head, _GRPC_ABORT)
+        return None if grpc_status is None else (200, grpc_status)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRateLimit:
+    """How fast a response may go out, and how often."""
+
+    kib_per_s: int | None
+    """None: as fast as the request's header says."""
+    share: Share
+
+    def wanted_kib_per_s(self, head: RequestHead) -> int:
+        """0: no limit."""
+        return self.kib_per_s if self.kib_per_s is not None else _number(head, _THROUGHPUT) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +95,12 @@ class FaultSettings:
 
     delay: FaultDelay | None = None
     abort: FaultAbort | None = None
+    rate_limit: FaultRateLimit | None = None
     headers: tuple[HeaderPredicate, ...] = ()
     cluster: str = ""
+    downstream_nodes: frozenset[str] = frozenset()
+    """Of x-envoy-downstream-service-node; empty: all."""
+    max_active_faults: int | None = None
 
     def concern(self, stream: Stream) -> bool:
         """Whether this request is meant."""
@@ -48,54 +108,115 @@ class FaultSettings:
         assert head is not None
         if self.cluster and (choice is None or choice.handle.name != self.cluster):
             return False
+        if self.downstream_nodes:
+            nodes = head.header_values("x-envoy-downstream-service-node")
+            if not nodes or nodes[0] not in self.downstream_nodes:
+                return False
         return all(header.matches(head, stream.random_value) for header in self.headers)
 
 
 class FaultFilter:
     """See the module. A route's settings stand in place of the filter's own, never beside them."""
 
-    __slots__ = ("_aborts_injected", "_delays_injected", "_settings", "by_route", "name")
+    __slots__ = ("_active", "_overflow", "_prefix", "_settings", "_stats", "by_route", "name")
 
     def __init__(self, name: str, settings: FaultSettings, stats: StatsStore, stat_prefix: str) -> None:
         self.name = name
-        self.by_route = settings.delay is None and settings.abort is None
+        self.by_route = settings.delay is None and settings.abort is None and settings.rate_limit is None
         self._settings = settings
-        self._delays_injected = stats.counter(f"{stat_prefix}fault.delays_injected")
-        self._aborts_injected = stats.counter(f"{stat_prefix}fault.aborts_injected")
+        self._stats = stats
+        self._prefix = f"{stat_prefix}fault."
+        for word in ("delays_injected", "aborts_injected", "response_rl_injected"):
+            stats.counter(self._prefix + word)
+        self._overflow = stats.counter(self._prefix + "faults_overflow")
+        self._active = stats.gauge(self._prefix + "active_faults")
 
     def on_request(self, stream: Stream) -> FilterStatus:
         own = stream.filter_config(self.name)
         settings = own if isinstance(own, FaultSettings) else self._settings
-        if not settings.concern(stream):
+        head = stream.head
+        if head is None or not settings.concern(stream):
             return FilterStatus.CONTINUE
+        fault = _Fault(stream, head, settings)
+        if settings.rate_limit is not None:
+            self._limit_rate(fault, settings.rate_limit)
         delay = settings.delay
-        if delay is not None and _falls_on(delay.share, stream):
-            self._delays_injected.inc()
-            stream.info.add_flag("DI")
-            stream.wait(delay.delay_s, lambda: self._go_on(stream, settings))
-            return FilterStatus.STOP
-        return FilterStatus.STOP if self._aborted(stream, settings) else FilterStatus.CONTINUE
+        if delay is not None and delay.share.includes(stream):
+            delay_s = delay.wanted_s(head)
+            if delay_s > 0 and self._begin(fault):
+                self._count(fault, "delays_injected")
+                stream.info.add_flag("DI")
+                stream.wait(delay_s, self._after_delay(fault))
+                return FilterStatus.STOP
+        return FilterStatus.STOP if self._aborted(fault) else FilterStatus.CONTINUE
 
-    def on_response(self, stream: Stream, response: object, end_stream: bool) -> FilterStatus:
-        """Responses pass."""
+    def on_response(self, stream: Stream, response: ResponseHead, end_stream: bool) -> FilterStatus:
+        kib_per_s = stream.filter_state.get(self.name) if stream.filter_state else None
+        if isinstance(kib_per_s, int) and not end_stream:
+            stream.add_response_stage(ResponseThrottle(stream, kib_per_s))
         return FilterStatus.CONTINUE
 
-    def _go_on(self, stream: Stream, settings: FaultSettings) -> None:
-        """The delay is over."""
-        if not self._aborted(stream, settings):
-            stream.continue_request()
+    def _limit_rate(self, fault: _Fault, limit: FaultRateLimit) -> None:
+        stream = fault.stream
+        if not limit.share.includes(stream):
+            return
+        kib_per_s = limit.wanted_kib_per_s(fault.head)
+        if kib_per_s and self._begin(fault):
+            self._count(fault, "response_rl_injected")
+            stream.filter_state = {**(stream.filter_state or {}), self.name: kib_per_s}
 
-    def _aborted(self, stream: Stream, settings: FaultSettings) -> bool:
+    def _after_delay(self, fault: _Fault) -> Callable[[], None]:
+        def go_on() -> None:
+            if not self._aborted(fault):
+                fault.stream.continue_request()
+
+        return go_on
+
+    def _aborted(self, fault: _Fault) -> bool:
         """Whether the request has been answered here."""
-        abort = settings.abort
-        if abort is None or not _falls_on(abort.share, stream):
+        abort, stream = fault.settings.abort, fault.stream
+        if abort is None or not abort.share.includes(stream):
             return False
-        self._aborts_injected.inc()
+        answer = abort.answer(fault.head)
+        if answer is None or not self._begin(fault):
+            return False
+        self._count(fault, "aborts_injected")
         stream.info.add_flag("FI")
-        stream.send_local_reply(abort.status, ABORTED, "fault_filter_abort", grpc_status=abort.grpc_status)
+        status, grpc_status = answer
+        stream.send_local_reply(status, ABORTED, "fault_filter_abort", grpc_status=grpc_status)
         return True
 
+    def _begin(self, fault: _Fault) -> bool:
+        """Count this stream as faulty, once and until it ends; False where there are enough of them."""
+        if fault.active:
+            return True
+        limit = fault.settings.max_active_faults
+        if limit is not None and self._active.value >= limit:
+            self._overflow.inc()
+            return False
+        fault.active = True
+        self._active.inc()
+        fault.stream.at_end(self._active.dec)
+        return True
 
-def _falls_on(share: Fraction, stream: Stream) -> bool:
-    # Drawn anew each time: how a request is routed must not decide whether it fails.
-    return share.includes(stream.manager.random.getrandbits(63))
+    def _count(self, fault: _Fault, word: str) -> None:
+        self._stats.counter(self._prefix + word).inc()
+
+
+class _Fault:
+    """What happens to one stream."""
+
+    __slots__ = ("active", "head", "settings", "stream")
+
+    def __init__(self, stream: Stream, head: RequestHead, settings: FaultSettings) -> None:
+        self.stream = stream
+        self.head = head
+        self.settings = settings
+        self.active = False
+
+
+def _number(head: RequestHead, name: str) -> int | None:
+    """A header that is a whole number."""
+    values = head.header_values(name)
+    value = values[0] if values else ""
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
