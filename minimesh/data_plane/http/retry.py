@@ -47,6 +47,7 @@ class RetryState:
         wanted = (
             not retry_on.isdisjoint(("5xx", "gateway-error", "reset"))
             or (reason in _CONNECT_FAILURES and "connect-failure" in retry_on)
+            or (reason is ResetReason.REMOTE_REFUSED_STREAM and "refused-stream" in retry_on)
             or (not request_sent and "reset-before-request" in retry_on)
         )
         return self._decide(wanted)
@@ -54,6 +55,9 @@ class RetryState:
     def after_response(self, response: ResponseHead) -> Retry:
         """The upstream answered, but perhaps not well."""
         policy, status = self.policy, response.status
+        if response.header_values("x-envoy-ratelimited"):
+            # The upstream says that it is overrun: no other condition counts then, whatever the status.
+            return self._decide("envoy-ratelimited" in policy.retry_on)
         if status < 400 and not policy.retriable_headers and not response.header_values("grpc-status"):
             return Retry.NO
         retry_on = policy.retry_on

@@ -470,12 +470,22 @@ _GRPC_NAMES = (
 )  # fmt: skip
 
 
+_GRPC_UNKNOWN = 2
+_GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+
+
 def grpc_status(info: StreamInfo) -> int | None:
-    """The grpc-status of the response, from its trailers or headers; None when it carries none."""
+    """How a gRPC call went: by trailers or headers, else by the HTTP status; None: it was no such call."""
+    kind = first_value(info.request, "content-type") or ""
+    if kind != "application/grpc" and not kind.startswith("application/grpc+"):
+        return None
     text = first_value(info.response_trailers, "grpc-status") or first_value(
         info.response_headers, "grpc-status"
     )
-    return int(text) if text is not None and text.isdigit() else None
+    if text is not None:
+        return int(text) if text.isdigit() else None
+    code = info.response_code
+    return _GRPC_OF_HTTP.get(code, _GRPC_UNKNOWN) if code else None
 
 
 def _grpc_camel(info: StreamInfo) -> str | None:

@@ -53,6 +53,8 @@ class ConnectionPool:
 
     __slots__ = (
         "_dials",
+        "_lifetimes",
+        "_retired",
         "_sweep",
         "_tasks",
         "connections",
@@ -72,6 +74,9 @@ class ConnectionPool:
         #: Every open connection.
         self.connections: set[Any] = set()
         self.draining = False
+        #: Lent out, and not to be lent again.
+        self._retired: set[Any] = set()
+        self._lifetimes: dict[Any, asyncio.TimerHandle] = {}
         self._dials = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -98,6 +103,9 @@ class ConnectionPool:
         """Take back a connection whose exchange is complete; `now` is the loop's time."""
         settings = self.resources.settings
         if 0 < settings.max_requests_per_connection <= connection.requests_started:
+            connection.close()
+            return
+        if self._retired and connection in self._retired:
             connection.close()
             return
         if self.waiting:
@@ -134,6 +142,10 @@ class ConnectionPool:
             resources.stats.count_closed(remote=remote, active=active)
             if connection in self.idle:
                 self.idle.remove(connection)
+            self._retired.discard(connection)
+            lifetime = self._lifetimes.pop(connection, None)
+            if lifetime is not None:
+                lifetime.cancel()
         if self.waiting:
             self._dial_if_allowed()
 
@@ -199,8 +211,7 @@ class ConnectionPool:
         settings = resources.settings
         self.host.connections_total += 1
         resources.stats.cx_total.inc()
-        if not settings.http2:
-            resources.stats.count("upstream_cx_http1_total")
+        resources.stats.count(self.connections_counter)
         connect = self._connect_of(settings)
         assert connect is not None, "a cluster without a connect function has no pools"
         try:
@@ -238,12 +249,30 @@ class ConnectionPool:
         self.connections.add(connection)
         self.host.active_connections += 1
         self.resources.stats.cx_active.inc()
-        self.resources.stats.count(self.connections_counter)
         self.resources.stats.rq_active.touch()
+        self._limit_lifetime(connection)
         if connection.closed:  # closed between the handshake and now
             self.forget(connection)
             return
         self.release(connection, asyncio.get_running_loop().time())
+
+    def _limit_lifetime(self, connection: Any) -> None:
+        limit_s = self.resources.settings.max_connection_duration_s
+        if limit_s > 0:
+            loop = asyncio.get_running_loop()
+            self._lifetimes[connection] = loop.call_later(limit_s, self._end_of_life, connection)
+
+    def _end_of_life(self, connection: Any) -> None:
+        """The connection has lived as long as it may: an exchange under way is its last."""
+        del self._lifetimes[connection]
+        self.resources.stats.count("upstream_cx_max_duration_reached")
+        self._retire(connection)
+
+    def _retire(self, connection: Any) -> None:
+        if connection in self.idle:
+            connection.close()
+        else:
+            self._retired.add(connection)
 
     def _serve_next(self, connection: Any) -> None:
         requester = self.waiting.popleft()

@@ -45,7 +45,7 @@ class MultiplexedConnection(Protocol):
 class MultiplexedPool(ConnectionPool):
     """See the module. `idle` stays empty: a connection without exchanges is one with most room."""
 
-    __slots__ = ("_lifetimes", "_ordered", "http2_stats")
+    __slots__ = ("_ordered", "http2_stats")
 
     connections_counter = "upstream_cx_http2_total"
 
@@ -54,7 +54,6 @@ class MultiplexedPool(ConnectionPool):
         self.http2_stats = Http2Stats(resources.stats.store, resources.stats.prefix)
         #: Oldest first.
         self._ordered: list[MultiplexedConnection] = []
-        self._lifetimes: dict[MultiplexedConnection, asyncio.TimerHandle] = {}
 
     def acquire(self, requester: Requester) -> Any:
         """An exchange; or None, and the requester is called back (perhaps before this returns)."""
@@ -120,9 +119,6 @@ class MultiplexedPool(ConnectionPool):
     def forget(self, connection: Any, *, remote: bool = False, active: bool = False) -> None:
         if connection in self.connections:
             self._ordered.remove(connection)
-            lifetime = self._lifetimes.pop(connection, None)
-            if lifetime is not None:
-                lifetime.cancel()
         super().forget(connection, remote=remote, active=active)
 
     # --- within ---
@@ -170,11 +166,6 @@ class MultiplexedPool(ConnectionPool):
 
     def _dial_succeeded(self, connection: Any) -> None:
         self._ordered.append(connection)
-        limit_s = self.resources.settings.max_connection_duration_s
-        if limit_s > 0:
-            self._lifetimes[connection] = asyncio.get_running_loop().call_later(
-                limit_s, self._end_of_life, connection
-            )
         super()._dial_succeeded(connection)
 
     def release(self, connection: Any, now: float) -> None:
@@ -196,7 +187,5 @@ class MultiplexedPool(ConnectionPool):
         if left and limit_s > 0:
             self._sweep = loop.call_at(min(left) + limit_s + 0.001, self._sweep_idle)
 
-    def _end_of_life(self, connection: MultiplexedConnection) -> None:
-        del self._lifetimes[connection]
-        self.resources.stats.count("upstream_cx_max_duration_reached")
+    def _retire(self, connection: MultiplexedConnection) -> None:
         connection.close_gracefully()

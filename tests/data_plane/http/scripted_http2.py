@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -86,14 +87,14 @@ class Peer(asyncio.Protocol):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            seen = Seen(self.number, event.stream_id, [(str(name), str(value)) for name, value in event.headers])
+            seen = Seen(self.number, event.stream_id, _texts(event.headers))
             self.streams[event.stream_id] = seen
             self.upstream.requests.append(seen)
             self.upstream.on_request(self, seen)
         elif isinstance(event, DataReceived):
             self._on_data(event)
         elif isinstance(event, TrailersReceived):
-            self.streams[event.stream_id].trailers = [(str(name), str(value)) for name, value in event.headers]
+            self.streams[event.stream_id].trailers = _texts(event.headers)
         elif isinstance(event, StreamEnded):
             self.streams[event.stream_id].ended = True
             self.upstream.on_end(self, self.streams[event.stream_id])
@@ -170,6 +171,10 @@ class Peer(asyncio.Protocol):
             seen.end_when_sent = False
             self.h2.end_stream(seen.stream_id)
         self.flush()
+
+
+def _texts(headers: Iterable[tuple[Any, Any]]) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in headers]
 
 
 Script = Callable[[Peer, Seen], None]

@@ -118,9 +118,23 @@ def test_the_durations_of_a_proxied_request() -> None:
 
 def test_grpc_status_in_three_spellings() -> None:
     info = direct_response()
+    info.request = Head({"content-type": "application/grpc+proto"})
     info.response_trailers = Head({"grpc-status": "4"})
     text = "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%"
     assert compile_text_format(text)(info) == "DeadlineExceeded DEADLINE_EXCEEDED 4 4"
+
+
+def test_a_grpc_call_without_grpc_status_went_as_its_http_status_says() -> None:
+    info = direct_response()
+    info.request = Head({"content-type": "application/grpc"})
+    info.response_code = 503
+    assert compile_text_format("%GRPC_STATUS%")(info) == "Unavailable"
+
+
+def test_grpc_status_of_anything_but_a_grpc_call_is_none() -> None:
+    info = direct_response()
+    info.response_headers = Head({"grpc-status": "4"})
+    assert compile_text_format("%GRPC_STATUS%")(info) == "-"
 
 
 def test_metadata_is_found_by_path_and_printed_as_json_when_nested() -> None:

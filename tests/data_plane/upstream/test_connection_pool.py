@@ -182,3 +182,26 @@ async def test_worn_out_and_idle_connections_close() -> None:
     pool.close_idle(older_than=5.1)
     assert pool.idle == []
     assert pool.resources.connections == 0
+
+
+async def test_an_idle_connection_closes_when_it_has_lived_as_long_as_it_may() -> None:
+    pool = make_pool(simple, max_connection_duration_s=0.01)
+    connection = (await connected(pool)).connection
+    assert connection is not None
+    pool.release(connection, 0.0)
+    async with asyncio.timeout(2):
+        while not connection.closed:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
+
+
+async def test_a_connection_at_the_end_of_its_life_closes_behind_the_exchange_under_way() -> None:
+    pool = make_pool(simple, max_connection_duration_s=0.01)
+    connection = (await connected(pool)).connection
+    assert connection is not None
+    reached = pool.resources.stats.store.counter("cluster.c.upstream_cx_max_duration_reached")
+    async with asyncio.timeout(2):
+        while not reached.value:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
+    assert not connection.closed
+    pool.release(connection, 0.0)
+    assert connection.closed
