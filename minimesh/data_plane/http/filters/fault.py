@@ -1,4 +1,4 @@
-"""The fault filter: a share of the requests is held up, answered in the upstream's place, or answered slowly."""
+"""The fault filter: some requests are held up, answered in the upstream's place, or answered slowly."""
 
 from __future__ import annotations
 
