@@ -52,6 +52,10 @@ class FilterChainMatch:
         return bool(self.server_names or self.transport_protocol or self.application_protocols)
 
 
+#: A match without a criterion.
+ANY_CONNECTION = FilterChainMatch()
+
+
 class ConnectionFacts(NamedTuple):
     """What is known of a connection when its chain is chosen."""
 
@@ -128,22 +132,25 @@ class _Criterion(NamedTuple):
     find: Callable[[_Table, ConnectionFacts], Any]
 
 
-_EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+#: Stands for all addresses.
+_ANYWHERE: tuple[None] = (None,)
 
 
-def _networks(ranges: Sequence[PrefixRange]) -> tuple[_Network, ...]:
+def _networks(ranges: Sequence[PrefixRange]) -> Iterable[_Network | None]:
     named = (ipaddress.ip_network(f"{address}/{bits}", strict=False) for address, bits in ranges)
-    return tuple(dict.fromkeys(named)) or _EVERYWHERE
+    return tuple(dict.fromkeys(named)) or _ANYWHERE
 
 
 def _most_specific(table: _Table, host: str) -> Any:
+    if len(table) == 1 and None in table:
+        return table[None]
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a connection without an address has no part of the net
-        return None
+        return table.get(None)
     mapped = getattr(address, "ipv4_mapped", None)
-    fitting = [network for network in table if (mapped or address) in network]
-    return table[max(fitting, key=lambda network: network.prefixlen)] if fitting else None
+    fitting = [network for network in table if network is not None and (mapped or address) in network]
+    return table[max(fitting, key=lambda network: network.prefixlen)] if fitting else table.get(None)
 
 
 def _by_port(table: _Table, facts: ConnectionFacts) -> Any:

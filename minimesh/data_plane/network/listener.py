@@ -8,7 +8,6 @@ chain comes from the factory that compile_listener put into it.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import logging
 import socket
@@ -17,13 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
+from minimesh.data_plane.network.admission import Admission
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
+from minimesh.data_plane.network.filter_chains import (
+    ANY_CONNECTION,
+    ConnectionFacts,
+    FilterChainMatch,
+    FilterChains,
+)
+from minimesh.data_plane.network.inspection import NO_INSPECTION, Acceptor, Inspection
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.address_map import BindAddress
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
+    from minimesh.data_plane.network.tls.server import ServerTls
     from minimesh.data_plane.telemetry.access_log import AccessLog
 
 
@@ -48,21 +56,12 @@ class ListenerScope(Protocol):
     def connection_closed(self, connection: ServerConnection) -> None:
         """Must be called once when the connection is over."""
 
+    def connection_replaced(self, connection: ServerConnection, successor: ServerConnection) -> None:
+        """Another protocol goes on with the same transport."""
+
 
 ProtocolFactory = Callable[["ConnectionInfo", ListenerScope], "asyncio.Protocol"]
 """Makes the protocol of one accepted connection; it must be a `ServerConnection` too."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterChainMatch:
-    """When a chain applies; an empty criterion admits everything."""
-
-    destination_port: int = 0
-    server_names: tuple[str, ...] = ()
-    transport_protocol: str = ""
-    """`raw_buffer`, `tls` or empty."""
-    application_protocols: tuple[str, ...] = ()
-    prefix_ranges: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,12 @@ class FilterChain:
     """One way to serve a connection."""
 
     make_protocol: ProtocolFactory
-    match: FilterChainMatch = FilterChainMatch()
+    match: FilterChainMatch = ANY_CONNECTION
     name: str = ""
+    tls: ServerTls | None = None
+    """None: plain text."""
+    handshake_timeout_s: float = 0.0
+    """0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,64 +95,29 @@ class ListenerSettings:
     drain_timeout_s: float = 600.0
     stat_prefix: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
-
-
-class FilterChains:
-    """Chooses a connection's chain: by destination port, then by destination address, else the default."""
-
-    __slots__ = ("_any_port", "_by_port", "_default")
-
-    def __init__(self, chains: Sequence[FilterChain], default: FilterChain | None) -> None:
-        self._by_port: dict[int, list[FilterChain]] = {}
-        self._default = default
-        for chain in chains:
-            if chain.match.transport_protocol != "tls":
-                self._by_port.setdefault(chain.match.destination_port, []).append(chain)
-        self._any_port = self._by_port.pop(0, [])
-
-    def choose(self, destination_port: int, local_host: str) -> FilterChain | None:
-        """The chain for a plain-text connection to `local_host` meant for `destination_port`."""
-        candidates = self._by_port.get(destination_port, self._any_port)
-        if len(candidates) == 1 and not candidates[0].match.prefix_ranges:
-            return candidates[0]
-        found = _most_specific(candidates, local_host)
-        return self._default if found is None else found
-
-
-def _most_specific(chains: Sequence[FilterChain], host: str) -> FilterChain | None:
-    best: FilterChain | None = None
-    best_length = -1
-    for chain in chains:
-        length = _matching_prefix(chain.match.prefix_ranges, host)
-        if length is not None and length > best_length:
-            best, best_length = chain, length
-    return best
-
-
-def _matching_prefix(ranges: Sequence[tuple[str, int]], host: str) -> int | None:
-    """Length of the longest range that has the address; 0 when there are no ranges; None: no match."""
-    if not ranges:
-        return 0
-    address = ipaddress.ip_address(host)
-    lengths = [
-        length
-        for prefix, length in ranges
-        if address in ipaddress.ip_network(f"{prefix}/{length}", strict=False)
-    ]
-    return max(lengths, default=None)
+    inspection: Inspection = NO_INSPECTION
+    """What listener filters look at."""
 
 
 class ListenerStats:
     """Counters under `listener.<address>.`."""
 
-    __slots__ = ("cx_active", "cx_destroy", "cx_total", "no_filter_chain_match")
+    __slots__ = (
+        "cx_active", "cx_destroy", "cx_total", "cx_transport_socket_connect_timeout", "no_filter_chain_match",
+        "pre_cx_timeout", "prefix", "store",
+    )  # fmt: skip
 
     def __init__(self, store: StatsStore, settings: ListenerSettings) -> None:
         host, port = settings.configured_address
-        prefix = f"listener.{settings.stat_prefix or f'{host}_{port}'}."
+        self.store = store
+        self.prefix = prefix = f"listener.{settings.stat_prefix or f'{host}_{port}'}."
         self.cx_total = store.counter(prefix + "downstream_cx_total")
         self.cx_active = store.gauge(prefix + "downstream_cx_active")
         self.cx_destroy = store.counter(prefix + "downstream_cx_destroy")
+        self.pre_cx_timeout = store.counter(prefix + "downstream_pre_cx_timeout")
+        self.cx_transport_socket_connect_timeout = store.counter(
+            prefix + "downstream_cx_transport_socket_connect_timeout"
+        )
         self.no_filter_chain_match = store.counter(prefix + "no_filter_chain_match")
 
 
@@ -186,6 +154,12 @@ _LOG = logging.getLogger("minimesh.listener")
 _connection_ids = itertools.count(1)
 
 
+def number_connections(first: int, step: int) -> None:
+    """Connections of this process are `first`, `first + step` and so on: those of several do not collide."""
+    global _connection_ids  # noqa: PLW0603 - one series for all listeners of a process
+    _connection_ids = itertools.count(first, step)
+
+
 class Listener:
     """Sockets and connections of one configured listener.
 
@@ -208,7 +182,11 @@ class Listener:
         self.draining = False
         self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
         self._sockets: dict[BindAddress, socket.socket] = {}
-        self._servers: dict[BindAddress, asyncio.Server] = {}
+        self._servers: dict[BindAddress, asyncio.Server | Acceptor] = {}
+        #: For connections that are more than an accepted transport: TLS, or chosen by their first bytes.
+        self._admission = (
+            Admission(self, next_connection_id) if _needs_admission(settings, self._chains) else None
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._drain_deadline: Deadline | None = None
 
@@ -241,6 +219,7 @@ class Listener:
             self._close(address)
         self.settings = settings
         self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
+        self._choose_way_in()
         for connection in self.connections:
             connection.drain()
 
@@ -261,10 +240,16 @@ class Listener:
 
     def close_connections(self) -> None:
         """Close every connection, whatever it is at."""
+        if self._admission is not None:
+            self._admission.close()
         for connection in list(self.connections):
             connection.close_now()
 
     # --- told by connections ---
+
+    def connection_replaced(self, connection: ServerConnection, successor: ServerConnection) -> None:
+        self.connections.discard(connection)
+        self.connections.add(successor)
 
     def connection_closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
@@ -297,9 +282,35 @@ class Listener:
                 self._close(address)
             raise
         for address in opened if self._source.accepts else ():
+            self._accept_from(address)
+
+    def _choose_way_in(self) -> None:
+        """New settings may make connections want more, or less, than a transport."""
+        wanted = _needs_admission(self.settings, self._chains)
+        if wanted == (self._admission is not None):
+            return
+        self._admission = Admission(self, next_connection_id) if wanted else None
+        for address, sock in list(self._sockets.items()) if self._source.accepts else ():
+            server = self._servers.pop(address, None)
+            if isinstance(server, Acceptor):
+                server.release()
+            elif server is not None:
+                # It closes its socket: what is listened on goes on under another number.
+                self._sockets[address] = sock.dup()
+                self._sockets[address].setblocking(False)
+                server.close()
+            self._accept_from(address)
+
+    def _accept_from(self, address: BindAddress) -> None:
+        if self._admission is None:
             task = asyncio.get_running_loop().create_task(self._serve(address))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            return
+        sock = self._sockets[address]
+        port = address.original_port or sock.getsockname()[1]
+        admission = self._admission
+        self._servers[address] = Acceptor(sock, lambda accepted: admission.admit(accepted, port))
 
     async def _serve(self, address: BindAddress) -> None:
         sock = self._sockets.get(address)
@@ -325,41 +336,72 @@ class Listener:
         self._source.close(self.name, address)
 
     def accept(self, transport: asyncio.Transport, destination_port: int) -> None:
-        """A connection has come in: give it the protocol of its filter chain."""
+        """A plain connection has come in: give it the protocol of its filter chain."""
         local = transport.get_extra_info("sockname")
+        remote = transport.get_extra_info("peername")
         info = ConnectionInfo(
-            next(_connection_ids),
-            address_text(local),
-            address_text(transport.get_extra_info("peername")),
-            destination_port,
+            next(_connection_ids), address_text(local), address_text(remote), destination_port
         )
         self.stats.cx_total.inc()
         self.stats.cx_active.inc()
-        chain = self._chains.choose(destination_port, local[0])
+        chain = self._chains.choose(ConnectionFacts(destination_port, local[0], remote[0], remote[1]))
         if chain is None:
-            self._refuse(transport, info)
+            reset(transport)
+            self.refuse(info)
             return
         info.filter_chain_name = chain.name
-        protocol = chain.make_protocol(info, self)
-        self.connections.add(cast(ServerConnection, protocol))
+        protocol = self.begin(info, chain)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+
+    # --- told by admission ---
+
+    def choose(self, facts: ConnectionFacts) -> FilterChain | None:
+        """The chain for a connection with these facts."""
+        return self._chains.choose(facts)
+
+    def begin(self, info: ConnectionInfo, chain: FilterChain) -> asyncio.Protocol:
+        """The protocol of a connection whose bytes may flow."""
+        protocol = chain.make_protocol(info, self)
+        self.connections.add(cast(ServerConnection, protocol))
         if self.draining:
             cast(ServerConnection, protocol).drain()
+        return protocol
 
-    def _refuse(self, transport: asyncio.Transport, info: ConnectionInfo) -> None:
+    def refuse(self, info: ConnectionInfo, transport_failure: str = "") -> None:
+        """No chain takes the connection, which is closed already: count and log it."""
         self.stats.no_filter_chain_match.inc()
+        self.fail(info, transport_failure, "NR", "filter_chain_not_found")
+
+    def fail(self, info: ConnectionInfo, transport_failure: str, flag: str = "", details: str = "") -> None:
+        """A counted connection has ended before its protocol began."""
         self.stats.cx_active.dec()
         self.stats.cx_destroy.inc()
-        reset(transport)
         now = asyncio.get_running_loop().time()
         stream = StreamInfo(time.time(), now)
         stream.completed_at = now
-        stream.add_flag("NR")
-        stream.response_code_details = "filter_chain_not_found"
+        if flag:
+            stream.add_flag(flag)
+        stream.response_code_details = details or None
+        stream.downstream_transport_failure_reason = transport_failure or None
         info.describe(stream)
         for access_log in self.settings.access_logs:
             access_log.log(stream)
+
+
+def _needs_admission(settings: ListenerSettings, chains: FilterChains[FilterChain]) -> bool:
+    """Whether connections are TLS, or chosen by their first bytes: all others are accepted by the loop."""
+    default = settings.default_filter_chain
+    return (
+        any(chain.tls is not None for chain in settings.filter_chains)
+        or (default is not None and default.tls is not None)
+        or (chains.needs_first_bytes and (settings.inspection.tls or settings.inspection.http))
+    )
+
+
+def next_connection_id() -> int:
+    """A number for one more connection."""
+    return next(_connection_ids)
 
 
 class _Accepted(asyncio.Protocol):

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from minimesh.data_plane.network.tls.failure import TlsFailureError, failure_of
+from minimesh.data_plane.network.tls.failure import SECRET_MISSING, TlsFailureError, failure_of
 from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shaken, handshake_socket
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def _dial_tls(
 ) -> UpstreamProtocol:
     context = tls.context
     if context is None:
-        raise TlsFailureError("TLS_error:_Secret_is_not_supplied_by_SDS")
+        raise TlsFailureError(SECRET_MISSING)
     server_name = tls.server_name(host.spec.hostname, requested_name)
 
     def take_over(transport: asyncio.Transport) -> UpstreamProtocol:

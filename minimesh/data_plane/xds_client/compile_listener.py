@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from minimesh.data_plane.network.address_map import BindAddress
-from minimesh.data_plane.network.listener import (
-    FilterChain,
-    FilterChainMatch,
-    ListenerSettings,
-    ProtocolFactory,
-)
+from minimesh.data_plane.network.filter_chains import FilterChainMatch
+from minimesh.data_plane.network.listener import FilterChain, ListenerSettings, ProtocolFactory
 from minimesh.data_plane.xds_client.compile_access_log import compile_access_logs
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
@@ -176,6 +172,9 @@ class _ChainCompiler:
     def __init__(self, listener: Any, context: CompileContext) -> None:
         self.context = context
         self.managers: list[CompiledConnectionManager] = []
+        address = listener.address.socket_address
+        stat_name = listener.stat_prefix or f"{address.address}_{address.port_value}"
+        self.stat_prefix = f"listener.{stat_name}"
         limit = listener.per_connection_buffer_limit_bytes
         self.buffer_limit_bytes = limit.value or _DEFAULT_BUFFER_LIMIT_BYTES
 
@@ -201,7 +200,11 @@ class _ChainCompiler:
         if kind == _MANAGER.DESCRIPTOR.full_name:
             config = _unpacked(message.typed_config, _MANAGER, where)
             compiled = compile_http_connection_manager(
-                config, where, self.context, buffer_limit_bytes=self.buffer_limit_bytes
+                config,
+                where,
+                self.context,
+                buffer_limit_bytes=self.buffer_limit_bytes,
+                listener_stat_prefix=self.stat_prefix,
             )
             self.managers.append(compiled)
             return compiled.manager

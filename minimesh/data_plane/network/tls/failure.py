@@ -69,6 +69,8 @@ _OTHER_NAMES: Final = {
     "NO_CIPHER_MATCH": "NO_SHARED_CIPHER",
 }
 VERIFY_FAILED: Final = "CERTIFICATE_VERIFY_FAILED"
+#: A handshake that cannot begin: its certificate has not come yet.
+SECRET_MISSING: Final = "TLS_error:_Secret_is_not_supplied_by_SDS"  # noqa: S105 - a failure's words
 NO_PEER_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
@@ -103,6 +105,17 @@ def failure_of(error: Exception) -> TlsFailureError:
 def verification_failure(details: str) -> TlsFailureError:
     """A peer's certificate that is not accepted; `details` says why, in Envoy's words."""
     return TlsFailureError(_words(VERIFY_FAILED, f": verify cert failed: {details}"), VERIFY_FAILED)
+
+
+def inspector_failure(first_bytes: bytes) -> str:
+    """What the TLS inspector says of bytes that are no hello, in a form of its own."""
+    reason = "WRONG_VERSION_NUMBER"
+    if first_bytes.startswith((b"GET ", b"POST ", b"HEAD ", b"PUT ")):
+        reason = "HTTP_REQUEST"
+    elif first_bytes.startswith(b"CONNE"):
+        reason = "HTTPS_PROXY_REQUEST"
+    code = _SSL_LIBRARY | _REASONS[reason]
+    return f"TLS_error|error:{code:08x}:SSL_routines:OPENSSL_internal:{reason}:TLS_error_end"
 
 
 def _boring_name(reason: str) -> str:
