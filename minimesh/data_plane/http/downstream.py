@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _PIPELINED_LIMIT_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: How long a connection without a request may wait for one when its listener drains.
+_GRACE_S = 0.1
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -156,8 +158,14 @@ class Http1ServerConnection(asyncio.Protocol):
         self._draining = True
 
     def close_if_idle(self) -> None:
-        """Close unless a request is under way (then its response is the last)."""
+        """The next response is the last; without one, close: in a moment, for a request may be on its way."""
         self._draining = True
+        if not self._lingering and not self.closed:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = self.timers.call_after(_GRACE_S, self._close_if_still_idle)
+
+    def _close_if_still_idle(self) -> None:
         if self._stream is None and not self._buffer and not self.closed:
             self._close()
 
