@@ -11,6 +11,7 @@ sent in one turn of the event loop goes out in one write.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from h2.config import H2Configuration
@@ -27,8 +28,8 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.exceptions import ProtocolError, StreamClosedError
+from h2.settings import SettingCodes, Settings
 
 from minimesh.data_plane.http.header_block import Refusal
 from minimesh.data_plane.http.http2 import (
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 #: Envoy's defaults for responses of upstreams.
 MAX_HEADER_BYTES = 60 * 1024
 MAX_HEADERS = 100
+#: Names and values when decoded, with what HPACK counts on top: a bomb is much larger.
+_MAX_DECODED_BYTES = 2 * MAX_HEADER_BYTES
 #: How many exchanges to begin before the peer has said how many it takes (RFC 9113 advises no less).
 _UNTOLD_CONCURRENT_STREAMS = 100
 _PROTOCOL_WINDOW_BYTES = 65_535
@@ -191,7 +194,8 @@ class Http2ClientConnection(asyncio.Protocol):
     def reset(self, stream_id: int, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR) -> None:
         """Give up a stream. Envoy's word for most reasons is INTERNAL_ERROR, so it is ours."""
         if stream_id in self._exchanges and not self.closed:
-            self.h2.reset_stream(stream_id, code)
+            with suppress(StreamClosedError):  # when both sides have ended it
+                self.h2.reset_stream(stream_id, code)
             if self.pool is not None:
                 self.pool.http2_stats.tx_reset.inc()
             self.ask_flush()
@@ -228,15 +232,19 @@ class Http2ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.local_address = address_text(transport.get_extra_info("sockname"))
         options, h2 = self.options, self.h2
-        h2.local_settings.update(
-            {
+        # Made anew, because a later change counts (and is announced) only once the peer has agreed.
+        h2.local_settings = Settings(
+            client=True,
+            initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.HEADER_TABLE_SIZE: options.hpack_table_bytes,
                 SettingCodes.INITIAL_WINDOW_SIZE: options.initial_stream_window_bytes,
                 SettingCodes.MAX_CONCURRENT_STREAMS: options.max_concurrent_streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: 2 * MAX_HEADER_BYTES,
-            }
+                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_DECODED_BYTES,
+            },
         )
+        h2.decoder.max_header_list_size = _MAX_DECODED_BYTES
+        h2.decoder.max_allowed_table_size = options.hpack_table_bytes
         h2.initiate_connection()
         more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
         if more > 0:

@@ -17,14 +17,14 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    PingAckReceived,
+    PingReceived,
     RequestReceived,
     StreamEnded,
     StreamReset,
     TrailersReceived,
     WindowUpdated,
 )
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
 Headers = Iterable[tuple[str, str]]
@@ -62,7 +62,7 @@ class Peer(asyncio.Protocol):
         )
         self.h2 = H2Connection(config)
         self.streams: dict[int, Seen] = {}
-        self.pings = 0
+        self.pinged = 0
         self.goaway: ConnectionTerminated | None = None
         self.closed = False
         self.transport: asyncio.Transport
@@ -72,11 +72,13 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.h2.local_settings.update(dict(self.upstream.settings))
+        self.h2.local_settings = Settings(client=False, initial_values=dict(self.upstream.settings))
         self.h2.initiate_connection()
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        if self.upstream.answers_nothing:
+            return
         for event in self.h2.receive_data(data):
             self._on_event(event)
         self.flush()
@@ -99,11 +101,12 @@ class Peer(asyncio.Protocol):
             self.streams[event.stream_id].ended = True
             self.upstream.on_end(self, self.streams[event.stream_id])
         elif isinstance(event, StreamReset):
-            self.streams[event.stream_id].reset = event.error_code
+            seen = self.streams[event.stream_id]
+            seen.reset, seen.pending, seen.end_when_sent = event.error_code, b"", False
         elif isinstance(event, ConnectionTerminated):
             self.goaway = event
-        elif isinstance(event, PingAckReceived):
-            self.pings += 1
+        elif isinstance(event, PingReceived):
+            self.pinged += 1
         elif isinstance(event, WindowUpdated):
             for seen in list(self.streams.values()):
                 self._pump(seen)
@@ -183,12 +186,14 @@ Script = Callable[[Peer, Seen], None]
 class ScriptedHttp2Upstream:
     """Answers 200 and the path unless the path names one of `scripts` or of the canned ones below.
 
-    `settings` are what it announces; `reads_bodies` False keeps the client's window shut.
+    `settings` are what it announces; `reads_bodies` False keeps the client's window shut;
+    `answers_nothing` leaves everything unread but for the announcement.
     """
 
     def __init__(self, settings: dict[SettingCodes, int] | None = None) -> None:
         self.settings = settings or {}
         self.reads_bodies = True
+        self.answers_nothing = False
         self.port = 0
         self.requests: list[Seen] = []
         self.peers: list[Peer] = []
