@@ -1,0 +1,156 @@
+"""Peers that take their time: nobody else waits for them, and what they leave unread costs no memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.load import Load
+from tests.robustness.origins import big, good, hangs, origin, stalls
+from tests.robustness.process import ProxyProcess, proxy
+
+pytestmark = pytest.mark.slow
+
+MB = 1024 * 1024
+BUFFER_LIMIT_BYTES = 64 * 1024
+
+
+async def _slow_client(port: int, path: str) -> socket.socket:
+    """A client with a small window that asks and does not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    await loop.sock_sendall(client, f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+    return client
+
+
+async def test_slow_readers(tmp_path: Path) -> None:
+    """Fifty clients that do not read the 32 MB they asked for."""
+    readers, length = 50, 32 * MB
+    async with (
+        good() as fast,
+        origin(big(length)) as much,
+        proxy(tmp_path, {"good": fast, "big": much}, buffer_limit_bytes=BUFFER_LIMIT_BYTES) as running,
+        contextlib.AsyncExitStack() as kept,
+    ):
+        async with Load(running.port, "/good", 2) as load:
+            await load.until(200)
+            before = running.memory_bytes
+            clients = [await _slow_client(running.port, "/big") for _ in range(readers)]
+            for client in clients:
+                kept.callback(client.close)
+            await running.until(lambda stats: stats["cluster.big.upstream_cx_active"] == readers)
+            await load.until(2000)
+            grown = (running.memory_bytes - before) / readers
+        print(f"{grown / 1024:.0f} KiB for each slow reader; {load.outcomes} beside them")
+        assert not load.failed
+        assert grown < 8 * BUFFER_LIMIT_BYTES
+        received = await _drained(clients[0])
+        assert received > length, "who reads after all gets all of it"
+        for client in clients:
+            client.close()
+        await running.until_idle()
+
+
+async def _drained(client: socket.socket) -> int:
+    loop, received = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(30):
+        while received <= 32 * MB:
+            data = await loop.sock_recv(client, MB)
+            if not data:
+                break
+            received += len(data)
+    return received
+
+
+async def _answer_after(port: int, pieces: list[bytes], pause_s: float) -> tuple[str, float]:
+    """Send these pieces with pauses, stop when the answer has come; its first line and the time it took."""
+    begun = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        line = asyncio.create_task(reader.readline())
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.wait({line}, timeout=pause_s)
+            if line.done():
+                break
+        async with asyncio.timeout(10):
+            return (await line).decode().strip(), time.monotonic() - begun
+    finally:
+        writer.transport.abort()
+
+
+HEAD = b"POST /waits HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n"
+
+
+async def _slow_writer(running: ProxyProcess, pieces: list[bytes], pause_s: float) -> float:
+    """Expects 408; the time it took."""
+    async with Load(running.port, "/good", 2) as load:
+        line, took_s = await _answer_after(running.port, pieces, pause_s)
+    assert line == "HTTP/1.1 408 Request Timeout"
+    assert not load.failed
+    await running.until_idle()
+    return took_s
+
+
+async def test_a_head_that_trickles_in(tmp_path: Path) -> None:
+    """Byte by byte, so that something always moves."""
+    async with (
+        good() as port,
+        origin(hangs) as waits,
+        proxy(
+            tmp_path, {"good": port, "waits": waits}, manager={"request_headers_timeout": "0.5s"}
+        ) as running,
+    ):
+        took_s = await _slow_writer(running, [HEAD[at : at + 1] for at in range(len(HEAD))], 0.05)
+    print(f"408 after {took_s:.2f} s (request_headers_timeout 0.5 s)")
+    assert 0.5 <= took_s < 1.5
+
+
+async def test_a_body_that_trickles_in(tmp_path: Path) -> None:
+    async with (
+        good() as port,
+        origin(hangs) as waits,
+        proxy(tmp_path, {"good": port, "waits": waits}, manager={"request_timeout": "0.5s"}) as running,
+    ):
+        took_s = await _slow_writer(running, [HEAD] + [b"x"] * 90, 0.05)
+    print(f"408 after {took_s:.2f} s (request_timeout 0.5 s)")
+    assert 0.5 <= took_s < 1.5
+
+
+async def test_a_body_that_stalls(tmp_path: Path) -> None:
+    async with (
+        good() as port,
+        origin(hangs) as waits,
+        proxy(tmp_path, {"good": port, "waits": waits}, manager={"stream_idle_timeout": "0.4s"}) as running,
+    ):
+        took_s = await _slow_writer(running, [HEAD, b"half of it"], 0.05)
+    print(f"408 after {took_s:.2f} s (stream_idle_timeout 0.4 s)")
+    assert 0.4 <= took_s < 1.8
+
+
+async def test_an_upstream_that_stalls_in_its_body(tmp_path: Path) -> None:
+    """The client has the head already: the connection ends, and nothing stays behind."""
+    async with (
+        origin(stalls) as port,
+        proxy(tmp_path, {"stalls": port}, manager={"stream_idle_timeout": "0.4s"}) as running,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /stalls HTTP/1.1\r\nhost: a\r\n\r\n")
+        begun = time.monotonic()
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        took_s = time.monotonic() - begun
+        writer.close()
+        await running.until_idle()
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert answer.endswith(b"half of it")
+    print(f"cut off after {took_s:.2f} s (stream_idle_timeout 0.4 s)")
+    assert 0.4 <= took_s < 1.8
