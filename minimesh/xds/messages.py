@@ -30,8 +30,10 @@ from envoy.config.route.v3 import route_components_pb2 as route_components_pb2
 from envoy.config.route.v3 import route_pb2 as route_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_access_log_pb2
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream_access_log_pb2
+from envoy.extensions.compression.gzip.compressor.v3 import gzip_pb2 as gzip_pb2
 from envoy.extensions.filters.common.fault.v3 import fault_pb2 as _common_fault_pb2
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as buffer_pb2
+from envoy.extensions.filters.http.compressor.v3 import compressor_pb2 as compressor_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2 as cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2

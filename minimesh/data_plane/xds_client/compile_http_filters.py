@@ -12,6 +12,7 @@ from typing import Any
 from minimesh.data_plane.http.filter_choice import DisabledFilter, RouteSwitch
 from minimesh.data_plane.http.interfaces import Filter
 from minimesh.data_plane.xds_client.compile_buffer import BUFFER
+from minimesh.data_plane.xds_client.compile_compressor import COMPRESSOR
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_cors import CORS
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
@@ -23,7 +24,14 @@ from minimesh.xds import messages as m
 
 ROUTER = "envoy.filters.http.router"
 #: Every filter that acts.
-_KINDS: tuple[FilterKind, ...] = (BUFFER, CORS, FAULT, HEADER_MUTATION, LOCAL_RATE_LIMIT)
+_KINDS: tuple[FilterKind, ...] = (
+    BUFFER,
+    COMPRESSOR,
+    CORS,
+    FAULT,
+    HEADER_MUTATION,
+    LOCAL_RATE_LIMIT,
+)
 #: What has no effect on a request here: it only counts, or speaks with proxies of a mesh over TLS (istio.*).
 _INERT_TYPES = frozenset(
     {
