@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.host_choice import HostChoice
 from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
 from minimesh.data_plane.http.local_reply import (
     NO_HEALTHY_UPSTREAM,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.routing.route_table import Route
+    from minimesh.data_plane.upstream.circuit_breakers import ClusterResources
     from minimesh.data_plane.upstream.cluster import Cluster
     from minimesh.data_plane.upstream.connection_pool import ConnectionPool
     from minimesh.data_plane.upstream.host import Host
@@ -47,8 +49,9 @@ class Router:
     """See the module."""
 
     __slots__ = (
-        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_mirroring",
-        "_paused_downstream", "_replay_limit_bytes", "_response_started",
+        "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_host_choice",
+        "_mirroring",
+        "_paused_downstream", "_replay_limit_bytes", "_resources", "_response_started",
         "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt",
         "connection", "host", "loop", "route", "stream", "waiting_on",
     )  # fmt: skip
@@ -70,6 +73,9 @@ class Router:
         timeout_s = action.timeout_s
         self._timeout_s = DEFAULT_ROUTE_TIMEOUT_S if timeout_s is None else timeout_s
         self._cluster: Cluster
+        self._resources: ClusterResources
+        #: Where the request has a say in the choice of its host; else None.
+        self._host_choice: HostChoice | None = None
         #: The body so far: kept until a connection is there, and longer while a retry may need it.
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -98,6 +104,8 @@ class Router:
             stream.send_local_reply(self.action.cluster_not_found_status, b"", "cluster_not_found")
             return
         self._cluster = cluster
+        high = self.action.priority_high
+        self._resources = cluster.high_priority_resources if high else cluster.resources
         stream.info.upstream_request_attempt_count = 1
         head = stream.head
         assert head is not None
@@ -229,16 +237,13 @@ class Router:
     def _try(self) -> None:
         cluster, choice = self._cluster, self.stream.choice
         assert choice is not None
-        policy = self.action.retry_policy
-        if self._tried and policy is not None and policy.previous_hosts:
-            host = cluster.choose_untried_host(
-                self._tried, policy.host_selection_retry_max_attempts, choice.metadata_match
-            )
+        if self._tried or cluster.by_request:
+            if self._host_choice is None:
+                self._host_choice = HostChoice(cluster, self.stream, self.action)
+            host = self._host_choice.choose(self._tried)
         else:
             host = cluster.choose_host(choice.metadata_match)
         if host is None:
-            if not cluster.hosts:
-                cluster.stats.panic.inc()
             cluster.stats.count("upstream_cx_none_healthy")
             cluster.stats.count_response(503)
             self.stream.info.add_flag("UH")
@@ -246,8 +251,11 @@ class Router:
             return
         self.host = host
         self.stream.info.upstream_host = host.name
-        if cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
-            pool: ConnectionPool = cluster.http2_pool_of(host)
+        if self.action.priority_high:
+            http2 = self.stream.info.protocol == "HTTP/2"
+            pool: ConnectionPool = cluster.high_priority_pool_of(host, http2=http2)
+        elif cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
+            pool = cluster.http2_pool_of(host)
         else:
             pool = cluster.pool_of(host)
         self.waiting_on = pool
@@ -301,7 +309,7 @@ class Router:
         self._active = True
         host.active_requests += 1
         host.requests_total += 1
-        resources = self._cluster.resources
+        resources = self._resources
         resources.requests += 1
         resources.stats.rq_total.value += 1
         resources.stats.rq_active.value += 1
@@ -313,7 +321,7 @@ class Router:
             self._active = False
             assert self.host is not None
             self.host.active_requests -= 1
-            resources = self._cluster.resources
+            resources = self._resources
             resources.requests -= 1
             resources.stats.rq_active.value -= 1
         if self._try_deadline is not None:
@@ -374,6 +382,9 @@ class Router:
             response.set_header("x-envoy-attempt-count", str(self.attempt))
         if choice is not None and choice.response_headers:
             choice.response_headers.apply(response, self.stream.info)
+        if self._host_choice is not None:
+            for cookie in self._host_choice.cookies:
+                response.add_header("set-cookie", cookie)
         self.stream.send_response(response, data, end_stream)
 
     def _answer_upgrade(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
@@ -447,12 +458,12 @@ class Router:
         """Go on with another try; False when there is to be none."""
         if decision is Retry.NO:
             return False
-        info, resources = self.stream.info, self._cluster.resources
+        info, resources = self.stream.info, self._resources
         if decision is Retry.EXHAUSTED:
             info.add_flag("URX")
             resources.stats.rq_retry_limit_exceeded.inc()
             return False
-        if resources.retries >= resources.settings.circuit_breakers.max_retries:
+        if resources.retries >= resources.max_retries:
             info.add_flag("UO")
             resources.stats.rq_retry_overflow.inc()
             return False
@@ -483,7 +494,7 @@ class Router:
     def _count_retry(self, active: bool) -> None:
         if active != self._retry_counted:
             self._retry_counted = active
-            self._cluster.resources.retries += 1 if active else -1
+            self._resources.retries += 1 if active else -1
 
     def _per_try_timeout_s(self) -> float:
         policy = self.action.retry_policy

@@ -24,6 +24,7 @@ class ConnectionInfo:
         "filter_chain_name",
         "filter_state",
         "local_address",
+        "original_destination",
         "remote_address",
         "requested_server_name",
         "tls",
@@ -39,6 +40,8 @@ class ConnectionInfo:
         self.direct_remote_address = remote_address
         #: The port that the caller meant: the original destination where the connection was redirected.
         self.destination_port = destination_port
+        #: (address, port) where a redirected connection was going; None where nothing was redirected.
+        self.original_destination: tuple[str, int] | None = None
         self.filter_chain_name = ""
         #: What HTTP filters keep for the connection's life, each under a key of its own.
         self.filter_state: dict[object, object] | None = None

@@ -25,6 +25,7 @@ from minimesh.data_plane.network.filter_chains import (
     FilterChains,
 )
 from minimesh.data_plane.network.inspection import NO_INSPECTION, Acceptor, Inspection
+from minimesh.data_plane.network.original_destination import original_destination
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -342,6 +343,8 @@ class Listener:
         info = ConnectionInfo(
             next(_connection_ids), address_text(local), address_text(remote), destination_port
         )
+        if self.settings.use_original_dst:
+            info.original_destination = original_destination(transport)
         self.stats.cx_total.inc()
         self.stats.cx_active.inc()
         chain = self._chains.choose(ConnectionFacts(destination_port, local[0], remote[0], remote[1]))

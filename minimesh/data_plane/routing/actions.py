@@ -84,7 +84,13 @@ class RetryPolicy:
     max_interval_s: float = 0.25
     previous_hosts: bool = False
     """Avoid hosts that were tried before."""
+    omitted_hosts: tuple[Mapping[str, object], ...] = ()
+    """Avoid hosts that have all of the metadata (`envoy.lb`) of one of these."""
     host_selection_retry_max_attempts: int = 1
+    previous_priorities_update_frequency: int = 0
+    """After so many tries, priorities that were tried get no more traffic of this request; 0: they do."""
+    per_try_idle_timeout_s: float | None = None
+    """How long a try may go on without anything happening."""
     reset_headers: tuple[ResetHeader, ...] = ()
     reset_max_interval_s: float = 300.0
 

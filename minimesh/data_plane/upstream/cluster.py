@@ -21,14 +21,20 @@ from minimesh.data_plane.upstream.cluster_settings import (
 )
 from minimesh.data_plane.upstream.cluster_stats import ClusterStats
 from minimesh.data_plane.upstream.connection_pool import ConnectionPool
-from minimesh.data_plane.upstream.health_checker import Timers
+from minimesh.data_plane.upstream.health_checker import Cancellable, Timers
 from minimesh.data_plane.upstream.health_watch import HealthWatch
 from minimesh.data_plane.upstream.host import Health, HealthFlag, Host, HostSpec
 from minimesh.data_plane.upstream.host_selection import HostSelection
+from minimesh.data_plane.upstream.host_set import priority_levels
 from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy, LoadBalancing
 from minimesh.data_plane.upstream.load_balancer import LoadBalancer
 from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
-from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
+from minimesh.data_plane.upstream.priority_load import (
+    OVERPROVISIONING_FACTOR_PERCENT,
+    PriorityLoad,
+    availability,
+    load_after,
+)
 from minimesh.data_plane.upstream.subsets import SubsetBalancer
 
 __all__ = [
@@ -51,17 +57,22 @@ class Cluster:
 
     __slots__ = (
         "_balancer",
+        "_cleanup",
         "_clock",
         "_factor_percent",
         "_factory",
         "_host_by_address",
         "_random",
         "_subsets",
+        "_timers",
         "as_downstream",
+        "by_destination",
         "by_hash",
+        "by_request",
         "health",
         "high_priority_resources",
         "hosts",
+        "is_watched",
         "name",
         "resources",
         "settings",
@@ -93,8 +104,9 @@ class Cluster:
         self._factory = self._new_factory()
         #: Hosts are spoken to in the protocol of the request: `http2_pool_of` for those that came by HTTP/2.
         self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
-        #: The choice of a host goes by the hash of the request.
-        self.by_hash = settings.load_balancing.policy.by_hash
+        self._timers = timers
+        self._cleanup: Cancellable | None = None
+        self._note_kind()
         self.rebalance()
         self.health.update(settings, _NO_HOSTS)
 
@@ -111,7 +123,7 @@ class Cluster:
         self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
         if old.load_balancing != settings.load_balancing:
             self._factory = self._new_factory()
-            self.by_hash = settings.load_balancing.policy.by_hash
+        self._note_kind()
         self.health.update(settings, self.hosts)
         self.rebalance()
 
@@ -183,29 +195,36 @@ class Cluster:
             return self._subsets.choose(metadata_match, selection)
         return self._balancer.choose(selection)
 
-    def choose_untried_host(
+    def choose_acceptable_host(
         self,
-        tried: Sequence[Host],
+        accepts: Callable[[Host], bool],
         attempts: int,
         metadata_match: Mapping[str, object] | None = None,
         selection: HostSelection | None = None,
     ) -> Host | None:
-        """A host for a retry, drawn anew up to `attempts` times while it is one of `tried`."""
+        """A host for a retry, drawn anew up to `attempts` times while it is not accepted."""
         host = self.choose_host(metadata_match, selection)
-        while attempts > 0 and host in tried:
+        while attempts > 0 and host is not None and not accepts(host):
             if selection is not None:
                 selection.attempt += 1
             host = self.choose_host(metadata_match, selection)
             attempts -= 1
         return host
 
+    def load_without(self, tried: Sequence[Host], update_frequency: int) -> PriorityLoad | None:
+        """The load of priorities for a retry that stays away from those tried; None: as for all requests."""
+        numbers = [level.numbers for level in priority_levels(self.hosts)]
+        priorities = [host.spec.priority for host in tried]
+        return load_after(availability(numbers, self._factor_percent), priorities, update_frequency)
+
     def original_destination(self, address: str, port: int) -> Host:
         """ORIGINAL_DST: the host for an address that the caller meant, made when first asked for."""
-        key = (address, port)
+        key = (address, self.settings.load_balancing.original_dst_port or port)
         host = self._host_by_address.get(key)
         if host is None:
-            host = self._host_by_address[key] = Host(HostSpec(address, port))
-            self.hosts = tuple(self._host_by_address.values())
+            host = self._host_by_address[key] = Host(HostSpec(*key))
+            self._membership_changed()
+            self._clean_up_later()
         return host
 
     def pool_of(self, host: Host) -> ConnectionPool:
@@ -223,6 +242,17 @@ class Cluster:
             pool = host.http2_pool = MultiplexedPool(host, self.resources)
         return pool
 
+    def high_priority_pool_of(self, host: Host, *, http2: bool) -> ConnectionPool:
+        """The pool for requests of routes with priority HIGH; `http2`: they came by HTTP/2."""
+        protocol = self.settings.protocol
+        multiplexed = protocol is UpstreamProtocol.HTTP2 or (http2 and self.as_downstream)
+        pools = host.high_priority_pools
+        pool = pools.get(multiplexed)
+        if pool is None:
+            kind = MultiplexedPool if multiplexed else ConnectionPool
+            pool = pools[multiplexed] = kind(host, self.high_priority_resources)
+        return pool
+
     # --- told by whoever watches health ---
 
     def _on_health_changed(self, host: Host) -> None:
@@ -231,12 +261,32 @@ class Cluster:
             self._retire_pools(host)
             if host.flags & HealthFlag.PENDING_DYNAMIC_REMOVAL and not self._outlives_removal(host):
                 self._host_by_address.pop((host.address, host.port), None)
-                self.hosts = tuple(self._host_by_address.values())
-                self.stats.membership_change.inc()
-                self.health.watch(self.hosts)
+                self._membership_changed()
         else:
             host.healthy_since = self._clock()
         self.rebalance()
+
+    def _membership_changed(self) -> None:
+        self.hosts = tuple(self._host_by_address.values())
+        self.stats.membership_change.inc()
+        self.health.watch(self.hosts)
+        self.rebalance()
+
+    def _clean_up_later(self) -> None:
+        if self._cleanup is None and self._timers is not None:
+            self._cleanup = self._timers.call_after(self.settings.cleanup_interval_s, self._clean_up)
+
+    def _clean_up(self) -> None:
+        """Forget destinations that nobody has a connection to."""
+        self._cleanup = None
+        unused = [host for host in self.hosts if not (host.active_connections or host.active_requests)]
+        for host in unused:
+            del self._host_by_address[host.address, host.port]
+            self._retire_pools(host)
+        if unused:
+            self._membership_changed()
+        if self.hosts:
+            self._clean_up_later()
 
     def _outlives_removal(self, host: Host) -> bool:
         """Whether a host that configuration no longer names stays, because checks still find it healthy."""
@@ -250,6 +300,16 @@ class Cluster:
 
     # --- within ---
 
+    def _note_kind(self) -> None:
+        """What requests need to know before they ask for a host."""
+        settings = self.settings
+        #: The choice of a host goes by the hash of the request, or by where its connection was going.
+        self.by_hash = settings.load_balancing.policy.by_hash
+        self.by_destination = settings.discovery is Discovery.ORIGINAL_DST
+        self.by_request = self.by_hash or self.by_destination
+        #: Somebody wants to know how each exchange with a host ends.
+        self.is_watched = settings.outlier_detection is not None or settings.health_check is not None
+
     def _new_factory(self) -> BalancerFactory:
         stats = self.stats
         active = stats.rq_active
@@ -258,10 +318,11 @@ class Cluster:
         )
 
     def _retire_pools(self, host: Host) -> None:
-        for pool in (host.pool, host.high_priority_pool, host.http2_pool):
+        for pool in (host.pool, host.http2_pool, *host.high_priority_pools.values()):
             if pool is not None:
                 pool.drain()
-        host.pool = host.high_priority_pool = host.http2_pool = None
+        host.pool = host.http2_pool = None
+        host.high_priority_pools = {}
 
     def __repr__(self) -> str:
         return f"Cluster({self.name!r}, {len(self.hosts)} hosts)"

@@ -96,7 +96,7 @@ class Host:
 
     __slots__ = (
         "active_connections", "active_requests", "address", "connect_failures", "connections_total", "flags",
-        "health", "healthy_since", "high_priority_pool", "http2_pool", "local_origin_success_rate",
+        "health", "healthy_since", "high_priority_pools", "http2_pool", "local_origin_success_rate",
         "metadata", "name", "outlier", "pool", "port", "requests_error", "requests_success",
         "requests_timeout", "requests_total", "spec", "success_rate", "weight",
     )  # fmt: skip
@@ -107,8 +107,8 @@ class Host:
         #: "ip:port", as the access log and the admin API print it.
         self.name = f"[{spec.address}]:{spec.port}" if ":" in spec.address else f"{spec.address}:{spec.port}"
         self.pool: ConnectionPool | None = None
-        #: For requests of routes with priority HIGH, which have limits of their own.
-        self.high_priority_pool: ConnectionPool | None = None
+        #: For requests of routes with priority HIGH, which have limits of their own; by whether multiplexed.
+        self.high_priority_pools: dict[bool, ConnectionPool] = {}
         #: Where hosts are spoken to as clients speak to us: for requests that came by HTTP/2.
         self.http2_pool: MultiplexedPool | None = None
         #: Outlier detection's view of the host; None where the cluster has none.

@@ -114,6 +114,28 @@ def load_without(bearable: Availability, tried: Sequence[bool]) -> PriorityLoad 
     return load
 
 
+def load_after(bearable: Availability, tried: Sequence[int], update_frequency: int) -> PriorityLoad | None:
+    """The loads for a retry after tries at these levels, in order; None: as for a first try.
+
+    Levels are left out after every `update_frequency` tries; once none is left, all are back.
+    """
+    out = [False] * len(bearable.healthy)
+    load: PriorityLoad | None = None
+    since: list[int] = []
+    for level in tried:
+        since.append(level)
+        if len(since) % update_frequency:
+            continue
+        for each in since:
+            if each < len(out):
+                out[each] = True
+        load = load_without(bearable, out)
+        if load is None:
+            out, since = [False] * len(out), []
+            load = load_without(bearable, out)
+    return load
+
+
 def _panics(level: LevelHosts, threshold: int) -> bool:
     counted = level.total - level.excluded
     usable = 100.0 * (level.healthy + level.degraded) / counted if counted > 0 else 0.0

@@ -14,7 +14,12 @@ from typing import NamedTuple
 import pytest
 
 from minimesh.data_plane.http.upstream import connect_http1
-from minimesh.data_plane.upstream.cluster import CircuitBreakers, ClusterSettings, LoadBalancerPolicy
+from minimesh.data_plane.upstream.cluster import (
+    CircuitBreakers,
+    ClusterSettings,
+    LoadBalancerPolicy,
+    LoadBalancing,
+)
 from tests.data_plane.http.lab import Lab, lab, mask_log
 from tests.data_plane.http.routes import GATEWAY
 
@@ -35,7 +40,7 @@ async def gateway(**settings: object) -> AsyncIterator[Lab]:
         for name in ("up", "other", "noeps", "refused", "mixed")
     }
     clusters["mixed"] = ClusterSettings(
-        "mixed", connect=connect_http1, lb_policy=LoadBalancerPolicy.LEAST_REQUEST
+        "mixed", connect=connect_http1, load_balancing=LoadBalancing(LoadBalancerPolicy.LEAST_REQUEST)
     )
     limits = CircuitBreakers(max_connections=1, max_pending_requests=1, max_requests=1)
     clusters["cb"] = ClusterSettings("cb", connect=connect_http1, circuit_breakers=limits)

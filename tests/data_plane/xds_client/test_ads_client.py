@@ -218,7 +218,7 @@ async def _push_weights(plane: ControlPlane) -> None:
 
 async def test_what_is_not_simulated_is_said_once_and_does_not_hold_up_the_rest() -> None:
     async with control_plane() as plane:
-        plane.resources = {"CDS": [cluster("a", outlier_detection={}), cluster("b", lb_policy="MAGLEV")]}
+        plane.resources = {"CDS": [cluster("a", preconnect_policy={}), cluster("b", track_cluster_stats={})]}
         said: list[str] = []
         configuration = LiveConfiguration(StatsStore())
         client = AdsClient(configuration, m.base_pb2.Node(), "127.0.0.1", plane.port, report=said.append)
@@ -231,6 +231,6 @@ async def test_what_is_not_simulated_is_said_once_and_does_not_hold_up_the_rest(
             await task
         configuration.close()
         assert said == [
-            "outlier_detection of cluster 'a': accepted, not simulated",
-            "MAGLEV of cluster 'b': accepted, not simulated",
+            "preconnect_policy of cluster 'a': accepted, not simulated",
+            "track_cluster_stats of cluster 'b': accepted, not simulated",
         ]
