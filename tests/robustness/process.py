@@ -95,7 +95,6 @@ async def proxy(
     *,
     max_descriptors: int | None = None,
     drain_time_s: float = 5.0,
-    arguments: tuple[str, ...] = (),
     text: str = "",
     port: int = 0,
     **settings: object,
@@ -109,16 +108,7 @@ async def proxy(
     file, errors = folder / "proxy.yaml", folder / "proxy.err"
     made = text % {"admin": admin} if text else bootstrap(port, admin, clusters, **settings)  # type: ignore[arg-type]
     file.write_text(made)
-    command = [
-        sys.executable,
-        "-m",
-        "minimesh",
-        "proxy",
-        "-c",
-        str(file),
-        "--drain-time-s",
-        str(drain_time_s),
-    ]
+    command = [sys.executable, "-m", "minimesh", "proxy", "-c", str(file)]
 
     def limit() -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -126,7 +116,7 @@ async def proxy(
 
     with errors.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
-            *command, *arguments, stdout=stream, stderr=stream, preexec_fn=limit
+            *command, "--drain-time-s", str(drain_time_s), stdout=stream, stderr=stream, preexec_fn=limit
         )
     running = ProxyProcess(process, port, admin, errors)
     try:

@@ -48,7 +48,7 @@ async def test_upstreams_that_fail_in_every_way(tmp_path: Path) -> None:
 
 
 async def test_an_upstream_killed_under_load(tmp_path: Path) -> None:
-    """kill -9: what is asked of it fails at once for as long as it is gone, and all is well when it is back."""
+    """kill -9: what is asked of it fails at once while it is gone, and all is well when it is back."""
     port = free_port()
     upstream = await _upstream_process(port)
     async with proxy(tmp_path, {"killed": port}) as running, Load(running.port, "/killed", 8) as load:
