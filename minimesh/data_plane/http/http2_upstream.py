@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -44,7 +44,7 @@ from minimesh.data_plane.http.http2_frames import HEADER_BYTES, Frame, FrameRead
 from minimesh.data_plane.http.http2_keepalive import Keepalive
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseFields
-from minimesh.data_plane.http.upstream import next_connection_id
+from minimesh.data_plane.http.upstream import Http1ClientConnection, next_connection_id
 from minimesh.data_plane.network.connection import address_text
 from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.upstream.dial import dial
@@ -77,6 +77,15 @@ _CONFIG = H2Configuration(
 async def connect_http2(host: Host, settings: ClusterSettings) -> Http2ClientConnection:
     """Open a connection with prior knowledge, whatever ALPN says (a `Connect`). Raises OSError."""
     return await dial(lambda _: Http2ClientConnection(settings.http2_options), host, settings)
+
+
+async def connect_by_alpn(host: Host, settings: ClusterSettings) -> Any:
+    """Open a connection that speaks what the TLS handshake agreed on, HTTP/1.1 if nothing. Raises OSError."""
+
+    def make(alpn: str) -> asyncio.Protocol:
+        return Http2ClientConnection(settings.http2_options) if alpn == "h2" else Http1ClientConnection()
+
+    return await dial(make, host, settings)
 
 
 class Http2ClientConnection(asyncio.Protocol):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
     from minimesh.data_plane.routing.actions import MirrorPolicy, RouteAction
     from minimesh.data_plane.upstream.cluster import Cluster
-    from minimesh.data_plane.upstream.connection_pool import ConnectionPool, PoolFailure
+    from minimesh.data_plane.upstream.connection_pool import Pool, PoolFailure
     from minimesh.data_plane.upstream.host import Host
 
 
@@ -105,7 +105,7 @@ class MirroredRequest:
         self._body = body
         self._host: Host | None = None
         self._connection: UpstreamExchange | None = None
-        self._waiting_on: ConnectionPool | None = None
+        self._waiting_on: Pool | None = None
         self._deadline: Deadline | None = None
 
     def send(self, timers: TimerWheel, timeout_s: float) -> None:

@@ -20,7 +20,7 @@ from minimesh.data_plane.upstream.cluster_settings import (
     UpstreamProtocol,
 )
 from minimesh.data_plane.upstream.cluster_stats import ClusterStats
-from minimesh.data_plane.upstream.connection_pool import ConnectionPool
+from minimesh.data_plane.upstream.connection_pool import ConnectionPool, Pool
 from minimesh.data_plane.upstream.health_checker import Cancellable, Timers
 from minimesh.data_plane.upstream.health_watch import HealthWatch
 from minimesh.data_plane.upstream.host import Health, HealthFlag, Host, HostSpec
@@ -29,6 +29,7 @@ from minimesh.data_plane.upstream.host_set import priority_levels
 from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy, LoadBalancing
 from minimesh.data_plane.upstream.load_balancer import LoadBalancer
 from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
+from minimesh.data_plane.upstream.negotiated_pool import NegotiatedPool
 from minimesh.data_plane.upstream.priority_load import (
     OVERPROVISIONING_FACTOR_PERCENT,
     PriorityLoad,
@@ -49,6 +50,10 @@ __all__ = [
     "LoadBalancing",
 ]
 
+_POOLS: Mapping[UpstreamProtocol, Callable[[Host, ClusterResources], Pool]] = {
+    UpstreamProtocol.HTTP2: MultiplexedPool,
+    UpstreamProtocol.BY_ALPN: NegotiatedPool,
+}
 _NO_HOSTS: tuple[Host, ...] = ()
 
 
@@ -227,30 +232,28 @@ class Cluster:
             self._clean_up_later()
         return host
 
-    def pool_of(self, host: Host) -> ConnectionPool:
+    def pool_of(self, host: Host) -> Pool:
         """The pool of connections to one of this cluster's hosts."""
         pool = host.pool
         if pool is None:
-            http2 = self.settings.protocol is UpstreamProtocol.HTTP2
-            pool = host.pool = (MultiplexedPool if http2 else ConnectionPool)(host, self.resources)
+            kind = _POOLS.get(self.settings.protocol, ConnectionPool)
+            pool = host.pool = kind(host, self.resources)
         return pool
 
-    def http2_pool_of(self, host: Host) -> MultiplexedPool:
+    def http2_pool_of(self, host: Host) -> Pool:
         """The pool for requests that came by HTTP/2, where `as_downstream`."""
         pool = host.http2_pool
         if pool is None:
             pool = host.http2_pool = MultiplexedPool(host, self.resources)
         return pool
 
-    def high_priority_pool_of(self, host: Host, *, http2: bool) -> ConnectionPool:
+    def high_priority_pool_of(self, host: Host, *, http2: bool) -> Pool:
         """The pool for requests of routes with priority HIGH; `http2`: they came by HTTP/2."""
-        protocol = self.settings.protocol
-        multiplexed = protocol is UpstreamProtocol.HTTP2 or (http2 and self.as_downstream)
-        pools = host.high_priority_pools
-        pool = pools.get(multiplexed)
+        pools, http2 = host.high_priority_pools, http2 and self.as_downstream
+        pool = pools.get(http2)
         if pool is None:
-            kind = MultiplexedPool if multiplexed else ConnectionPool
-            pool = pools[multiplexed] = kind(host, self.high_priority_resources)
+            kind = MultiplexedPool if http2 else _POOLS.get(self.settings.protocol, ConnectionPool)
+            pool = pools[http2] = kind(host, self.high_priority_resources)
         return pool
 
     # --- told by whoever watches health ---

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Any, Protocol
 
@@ -46,9 +47,30 @@ class Requester(Protocol):
         """`transport_reason` is Envoy's text for a failed dial ("delayed connect error: ..."), or empty."""
 
 
+class Pool(Protocol):
+    """What requests and their cluster ask of the connections to one host, whatever their protocol."""
+
+    @property
+    def waiting(self) -> Collection[Requester]:
+        """Who waits for a connection."""
+
+    def acquire(self, requester: Requester) -> Any:
+        """An exchange; or None, and the requester is called back (perhaps before this returns)."""
+
+    def cancel(self, requester: Requester) -> None:
+        """The requester no longer waits."""
+
+    def close_idle(self, older_than: float = ...) -> None:
+        """Close connections idle since before `older_than` (the loop's time)."""
+
+    def drain(self) -> None:
+        """The host is gone: connections close when nobody needs them any more."""
+
+
 class ConnectionPool:
     """See the module. A connection is idle, or lent to one requester, or gone."""
 
+    protocol = "HTTP/1.1"
     connections_counter = "upstream_cx_http1_total"
 
     __slots__ = (
@@ -61,6 +83,7 @@ class ConnectionPool:
         "draining",
         "host",
         "idle",
+        "on_other_protocol",
         "resources",
         "waiting",
     )
@@ -74,6 +97,8 @@ class ConnectionPool:
         #: Every open connection.
         self.connections: set[Any] = set()
         self.draining = False
+        #: Where the handshake decides: told of a connection that is not for this pool.
+        self.on_other_protocol: Callable[[Any], None] | None = None
         #: Lent out, and not to be lent again.
         self._retired: set[Any] = set()
         self._lifetimes: dict[Any, asyncio.TimerHandle] = {}
@@ -194,6 +219,11 @@ class ConnectionPool:
         if self._dials < len(self.waiting):
             self._dial_within_limit()
 
+    def dial_for_waiting(self) -> None:
+        """As many dials as those who wait need."""
+        for _ in range(len(self.waiting)):
+            self._dial_if_allowed()
+
     def _dial_within_limit(self) -> None:
         """One dial, within max_connections; a host without any may always have one."""
         resources = self.resources
@@ -211,7 +241,8 @@ class ConnectionPool:
         settings = resources.settings
         self.host.connections_total += 1
         resources.stats.cx_total.inc()
-        resources.stats.count(self.connections_counter)
+        if self.on_other_protocol is None:
+            resources.stats.count(self.connections_counter)
         connect = self._connect_of(settings)
         assert connect is not None, "a cluster without a connect function has no pools"
         try:
@@ -223,7 +254,11 @@ class ConnectionPool:
         except OSError as error:
             self._dial_failed(PoolFailure.CONNECT_FAILURE, transport_reason(error))
         else:
-            self._dial_succeeded(connection)
+            self._dials -= 1
+            if self.on_other_protocol is not None and connection.protocol != self.protocol:
+                self.on_other_protocol(connection)
+            else:
+                self.take_over(connection)
 
     def _connect_of(self, settings: ClusterSettings) -> Connect | ConnectHttp2 | None:
         """How a connection for this pool is opened."""
@@ -243,9 +278,11 @@ class ConnectionPool:
             stats.count("upstream_rq_pending_failure_eject")
             requester.on_pool_failure(failure, transport_reason, self.host)
 
-    def _dial_succeeded(self, connection: PooledConnection) -> None:
-        self._dials -= 1
+    def take_over(self, connection: PooledConnection) -> None:
+        """A new connection is there, already counted among the cluster's."""
         connection.pool = self
+        if self.on_other_protocol is not None:
+            self.resources.stats.count(self.connections_counter)
         self.connections.add(connection)
         self.host.active_connections += 1
         self.resources.stats.cx_active.inc()

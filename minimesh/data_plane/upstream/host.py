@@ -12,8 +12,7 @@ from enum import Enum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.upstream.connection_pool import ConnectionPool
-    from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
+    from minimesh.data_plane.upstream.connection_pool import Pool
     from minimesh.data_plane.upstream.outlier_detection import OutlierMonitor
 
 
@@ -106,11 +105,11 @@ class Host:
         self.port = spec.port
         #: "ip:port", as the access log and the admin API print it.
         self.name = f"[{spec.address}]:{spec.port}" if ":" in spec.address else f"{spec.address}:{spec.port}"
-        self.pool: ConnectionPool | None = None
+        self.pool: Pool | None = None
         #: For requests of routes with priority HIGH, which have limits of their own; by whether multiplexed.
-        self.high_priority_pools: dict[bool, ConnectionPool] = {}
+        self.high_priority_pools: dict[bool, Pool] = {}
         #: Where hosts are spoken to as clients speak to us: for requests that came by HTTP/2.
-        self.http2_pool: MultiplexedPool | None = None
+        self.http2_pool: Pool | None = None
         #: Outlier detection's view of the host; None where the cluster has none.
         self.outlier: OutlierMonitor | None = None
         self.active_requests = 0

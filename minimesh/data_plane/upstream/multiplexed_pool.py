@@ -47,6 +47,7 @@ class MultiplexedPool(ConnectionPool):
 
     __slots__ = ("_ordered", "http2_stats")
 
+    protocol = "HTTP/2"
     connections_counter = "upstream_cx_http2_total"
 
     def __init__(self, host: Host, resources: ClusterResources) -> None:
@@ -164,9 +165,9 @@ class MultiplexedPool(ConnectionPool):
     def _connect_of(self, settings: ClusterSettings) -> ConnectHttp2 | None:
         return settings.connect_http2
 
-    def _dial_succeeded(self, connection: Any) -> None:
+    def take_over(self, connection: Any) -> None:
         self._ordered.append(connection)
-        super()._dial_succeeded(connection)
+        super().take_over(connection)
 
     def release(self, connection: Any, now: float) -> None:
         """A new connection is ready."""

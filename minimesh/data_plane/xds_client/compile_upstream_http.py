@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from minimesh.data_plane.http.http2_upstream import connect_http2
+from minimesh.data_plane.http.http2_upstream import connect_by_alpn, connect_http2
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, UpstreamProtocol
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_http2_options import compile_http2_options
@@ -58,13 +58,15 @@ def _with_protocol(
 ) -> ClusterSettings:
     """`options` has the fields of both protocols."""
     http1 = options.http_protocol_options
+    if protocol is UpstreamProtocol.BY_ALPN:
+        settings = replace(settings, connect=connect_by_alpn)
     return replace(
         settings,
         protocol=protocol,
         http2_options=compile_http2_options(
             options.http2_protocol_options, join(path, "http2_protocol_options")
         ),
-        connect_http2=connect_http2,
+        connect_http2=connect_by_alpn if protocol is UpstreamProtocol.BY_ALPN else connect_http2,
         http1_trailers=http1.enable_trailers,
         preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
     )
