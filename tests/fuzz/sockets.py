@@ -35,9 +35,18 @@ class Seen:
     closed: bool = False
 
     @property
-    def requests(self) -> list[tuple[str, bytes]]:
-        """What two proxies must agree on; targets are left to the conformance tests."""
-        return [(each.method, each.body) for each in self.forwarded]
+    def requests(self) -> list[tuple[object, ...]]:
+        """What two proxies must agree on: all but the headers on which the way has an opinion."""
+        return [
+            (
+                each.method,
+                each.target,
+                each.values("host"),
+                [(name, " ".join(value.split())) for name, value in each.fields if name.startswith("x-fuzz")],
+                each.body,
+            )
+            for each in self.forwarded
+        ]
 
 
 class Origin:
@@ -121,6 +130,8 @@ class Lane:
     def __init__(self) -> None:
         self.origin = Origin()
         self.port = 0
+        #: Requests that reached the upstream whole, all told.
+        self.sent_on = 0
 
     async def send(self, pieces: Sequence[bytes], quiet_s: float = QUIET_S) -> Seen:
         """One client's bytes; what came of them once nothing has moved for a while."""
@@ -139,6 +150,7 @@ class Lane:
             seen.forwarded += reading.complete
             if reading.error or reading.upgraded:
                 seen.refusals.append(f"{reading.error or 'upgrade'}: {bytes(wire)!r}")
+        self.sent_on += len(seen.forwarded)
         return seen
 
     async def _listen(self, reader: asyncio.StreamReader, seen: Seen, quiet_s: float) -> None:
