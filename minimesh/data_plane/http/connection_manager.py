@@ -8,13 +8,16 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, standing_filters
+from minimesh.data_plane.http.hcm_config import Codec
+from minimesh.data_plane.http.http2_limits import Http2ServerStats
 from minimesh.data_plane.http.request_headers import RequestIds
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
-    from minimesh.data_plane.http.downstream import Http1ServerConnection
     from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
+    from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
     from minimesh.data_plane.http.interfaces import Filter
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
@@ -25,9 +28,9 @@ class ConnectionManagerStats:
     """Counters under `http.<stat_prefix>.`, looked up once; what is rare is looked up when it happens."""
 
     __slots__ = (
-        "cx_active", "cx_http1_total", "cx_delayed_close_timeout", "cx_destroy", "cx_idle_timeout", "cx_protocol_error",
-        "cx_total", "rq_active", "rq_by_class", "rq_idle_timeout", "rq_rx_reset", "rq_time",
-        "prefix", "rq_too_large", "rq_total", "rq_unrouted", "rs_too_large", "store",
+        "cx_active", "cx_delayed_close_timeout", "cx_destroy", "cx_http1_total", "cx_idle_timeout",
+        "cx_protocol_error", "cx_total", "prefix", "rq_active", "rq_by_class", "rq_idle_timeout",
+        "rq_rx_reset", "rq_time", "rq_too_large", "rq_total", "rq_unrouted", "rs_too_large", "store",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig) -> None:
@@ -89,8 +92,8 @@ class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
     __slots__ = (
-        "_date", "_date_second", "_filters_for", "config", "random", "request_ids", "standing_filters",
-        "stats",
+        "_date", "_date_second", "_filters_for", "_http2_stats", "config", "random", "request_ids",
+        "standing_filters", "stats",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
@@ -99,17 +102,36 @@ class ConnectionManager:
         self.standing_filters = standing_filters(config.filters)
         self._filters_for = FiltersOfRoutes(config.filters)
         self.stats = ConnectionManagerStats(config)
+        self._http2_stats: Http2ServerStats | None = None
         self.request_ids = RequestIds()
         # Chances of weights and fractions, no secrets.
         self.random = source or random.Random()
         self._date = ""
         self._date_second = -1
 
-    def __call__(self, info: ConnectionInfo, scope: ListenerScope) -> Http1ServerConnection:
-        """The protocol of one accepted connection."""
+    def __call__(self, info: ConnectionInfo, scope: ListenerScope) -> asyncio.Protocol:
+        """The protocol of one accepted connection; where nothing says which, HTTP/1 sees its first bytes."""
         from minimesh.data_plane.http.downstream import Http1ServerConnection
 
+        codec = self.config.codec
+        if codec is Codec.HTTP2 or (codec is Codec.AUTO and info.application_protocol == "h2"):
+            return self.http2_connection(info, scope)
         return Http1ServerConnection(self, info, scope)
+
+    def http2_connection(self, info: ConnectionInfo, scope: ListenerScope) -> Http2ServerConnection:
+        """The protocol of a connection that speaks HTTP/2."""
+        # Loaded with the first of them: the library takes memory.
+        from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
+
+        return Http2ServerConnection(self, info, scope)
+
+    @property
+    def http2_stats(self) -> Http2ServerStats:
+        """Made with the first connection that speaks HTTP/2."""
+        made = self._http2_stats
+        if made is None:
+            made = self._http2_stats = Http2ServerStats(self.config.stats, self.stats.prefix)
+        return made
 
     def filters_for(self, configs: Mapping[str, object]) -> tuple[Filter, ...]:
         """The filters for a route with these configurations of filters."""

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.block_memo import Values
-from minimesh.data_plane.http.hcm_config import ServerHeader
+from minimesh.data_plane.http.hcm_config import Codec, ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import (
     LAST_CHUNK,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.listener import ListenerScope
     from minimesh.data_plane.network.timers import Deadline
 
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PIPELINED_LIMIT_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: How long a connection without a request may wait for one when its listener drains.
@@ -52,7 +53,7 @@ class Http1ServerConnection(asyncio.Protocol):
     __slots__ = (
         "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
         "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
-        "_request_deadline", "_scope", "_server", "_started_at", "_stream", "_transport", "_tunnel",
+        "_request_deadline", "_scope", "_server", "_start_time", "_started_at", "_stream", "_transport", "_tunnel",
         "_version", "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
     )  # fmt: skip
 
@@ -87,6 +88,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._body: BodyReader | None = None
         self._request_deadline: Deadline | None = None
         self._started_at = 0.0
+        self._start_time = 0.0
         self._version = "HTTP/1.1"
         self._is_head = False
         self._keep_alive = True
@@ -187,7 +189,7 @@ class Http1ServerConnection(asyncio.Protocol):
         if not tunnel and (self._body is not None or self._tunnel or self._draining):
             self._keep_alive = False
         text = response.header_text(
-            self._server, manager.date(), manager.config.server_header is ServerHeader.OVERWRITE
+            self._server, manager.date, manager.config.server_header is ServerHeader.OVERWRITE
         )
         if not self._keep_alive:
             text += "connection: close\r\n"
@@ -295,11 +297,35 @@ class Http1ServerConnection(asyncio.Protocol):
             if read is None:
                 break
             if isinstance(read, Refusal):
-                self._refuse(read)
+                if not self._begins_http2(data):
+                    self._refuse(read)
                 break
             line, block, values, length = read
             self._begin_stream(line, block, values, data[length:] if length < len(data) else b"")
         self._reading = False
+
+    def _begins_http2(self, data: bytes) -> bool:
+        """What is no request may be HTTP/2's preface, or the beginning of it: then another goes on from here.
+
+        Asked of what was refused only, so that HTTP/1 pays nothing for it.
+        """
+        if self.requests or self.manager.config.codec is not Codec.AUTO:
+            return False
+        if not data.startswith(HTTP2_PREFACE):
+            return HTTP2_PREFACE.startswith(data)
+        self.closed = True
+        for deadline in (self._deadline, self._request_deadline):
+            if deadline is not None:
+                deadline.cancel()
+        successor = self.manager.http2_connection(self.info, self._scope)
+        self.manager.stats.cx_http1_total.value -= 1
+        self._scope.connection_replaced(self, successor)
+        self._transport.set_protocol(successor)
+        successor.take_over(self._transport)
+        if self._draining:
+            successor.drain()
+        successor.data_received(data)
+        return True
 
     def _begin_stream(self, line: RequestLine, block: HeaderBlock, values: Values, rest: bytes) -> None:
         self.requests += 1
@@ -380,7 +406,7 @@ class Http1ServerConnection(asyncio.Protocol):
         stream.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
 
     def _stream_info(self, version: str) -> StreamInfo:
-        info = StreamInfo(time.time() - (self.loop.time() - self._started_at), self._started_at)
+        info = StreamInfo(self._start_time, self._started_at)
         info.protocol = version
         self.info.describe(info)
         return info
@@ -389,6 +415,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _begin_request_clock(self) -> None:
         self._started_at = self.loop.time()
+        self._start_time = time.time()
         config = self.manager.config
         limit_s = config.request_headers_timeout_s or config.request_timeout_s
         if limit_s:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from minimesh.data_plane.http.interfaces import Filter
+from minimesh.data_plane.network.http2_options import DEFAULT_HTTP2_OPTIONS, Http2Options
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log import AccessLog
 from minimesh.data_plane.telemetry.stats import StatsStore
@@ -21,6 +22,14 @@ class ServerHeader(Enum):
     OVERWRITE = "OVERWRITE"
     APPEND_IF_ABSENT = "APPEND_IF_ABSENT"
     PASS_THROUGH = "PASS_THROUGH"  # noqa: S105 - Envoy's word, no password
+
+
+class Codec(Enum):
+    """`codec_type`: what connections speak. AUTO: what ALPN agreed on, or what the first bytes are."""
+
+    AUTO = "AUTO"
+    HTTP1 = "HTTP1"
+    HTTP2 = "HTTP2"
 
 
 class EscapedSlashes(Enum):
@@ -80,9 +89,15 @@ class HttpConnectionManagerConfig:
     max_requests_per_connection: int = 0
     upgrade_types: frozenset[str] = frozenset()
     """Lower case, as `websocket`."""
+    # --- HTTP/2 ---
+    codec: Codec = Codec.AUTO
+    http2: Http2Options = DEFAULT_HTTP2_OPTIONS
     # --- time ---
     idle_timeout_s: float = 3600.0
     """A connection without a stream is closed after this."""
+    max_connection_duration_s: float = 0.0
+    max_stream_duration_s: float = 0.0
+    """Routes may set one of their own."""
     stream_idle_timeout_s: float = 300.0
     request_timeout_s: float = 0.0
     """From the first byte of a request to its last."""

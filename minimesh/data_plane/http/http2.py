@@ -22,6 +22,7 @@ INVALID_HEADER_FIELD = Refusal(400, "http2.invalid.header.field")
 #: Well-formed fields that make no acceptable message together.
 VIOLATION = Refusal(400, "http2.violation.of.messaging.rule")
 TOO_MANY_HEADERS = Refusal(431, "http2.too_many_headers")
+HEADERS_TOO_LARGE = Refusal(431, "http2.header_list_size_too_large")
 
 #: Fields that belong to an HTTP/1 connection and have no place in HTTP/2 (RFC 9113, 8.2.2).
 CONNECTION_SPECIFIC = frozenset(

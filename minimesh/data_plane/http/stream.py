@@ -21,7 +21,7 @@ from minimesh.data_plane.http.local_reply import (
     reset_details,
 )
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead, Trailers
-from minimesh.data_plane.http.path import normalize
+from minimesh.data_plane.http.path import needs_normalizing, normalize
 from minimesh.data_plane.http.router import Router
 from minimesh.data_plane.routing.actions import (
     ClusterChoice,
@@ -117,10 +117,13 @@ class Stream:
                 self._refuse(400, "missing_host_header")
                 return
         info.authority = authority
-        path = self._checked_path(line)
-        if path is None:
-            return
-        info.path = path or None
+        path: str | None = line.path
+        if needs_normalizing(line.path):
+            path = self._checked_path(line)
+            if path is None:
+                return
+            info.path = path or None
+        assert path is not None
         head = self.head = RequestHead(line.method, path, authority, line.scheme, block, prepared, values)
         if prepared.request_id_at >= 0:
             head.request_id = self.manager.request_ids.next()
@@ -130,7 +133,8 @@ class Stream:
         info.original_path = prepared.original_path
         info.downstream_remote_address = prepared.remote_address
         self._data = data
-        self._watch_idleness()
+        if config.stream_idle_timeout_s > 0:
+            self._watch_idleness()
         self._route(head)
         if not self._finished:
             info.bytes_received += len(data)
@@ -170,10 +174,14 @@ class Stream:
 
     def on_disconnect(self) -> None:
         """The client is gone."""
+        self.on_reset("DC", "downstream_remote_disconnect")
+
+    def on_reset(self, flag: str, details: str) -> None:
+        """Over without (the rest of) a response: the client gave it up, or broke the rules."""
         if not self._finished:
             info = self.info
-            info.add_flag("DC")
-            info.response_code_details = "downstream_remote_disconnect"
+            info.add_flag(flag)
+            info.response_code_details = details
             info.response_is_complete = False
             self._finish()
 
@@ -224,15 +232,20 @@ class Stream:
         action = route.action
         filter_configs = route.typed_per_filter_config
         if isinstance(action, RouteAction):
-            choice = self.choice = action.choose(head, self.random_value)
+            choice = self.choice = action.clusters.choose(head, self.random_value)
             filter_configs = choice.typed_per_filter_config
             if choice.handle.cluster is not None:
                 info.upstream_cluster = choice.handle.cluster.name
         if filter_configs:
             self.filters = self.manager.filters_for(filter_configs)
-        self._check_upgrade(head, action)
-        if not self._finished:
+        if "upgrade" in head.block.kept:
+            self._check_upgrade(head, action)
+            if self._finished:
+                return
+        if self.filters:
             self.continue_request()
+        else:
+            self._act()
 
     def _check_upgrade(self, head: RequestHead, action: object) -> None:
         upgrade = head.block.kept.get("upgrade", "").lower()
@@ -626,8 +639,7 @@ class Stream:
 
     def _watch_idleness(self) -> None:
         limit_s = self.manager.config.stream_idle_timeout_s
-        if limit_s > 0:
-            self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
+        self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
 
     def _idle_check(self) -> None:
         # Bytes moved since the last look count as life; looking once per limit is enough for minutes.
@@ -672,7 +684,7 @@ class Stream:
         stats.rq_active.value -= 1
         if info.response_code:
             stats.rq_by_class[info.response_code // 100 - 1].value += 1
-        stats.rq_time.record((completed_at - info.started_at) * 1000)
+        stats.rq_time.record(int((completed_at - info.started_at) * 1000))
         for access_log in self.manager.config.access_logs:
             access_log.log(info)
         self.connection.stream_finished(self)

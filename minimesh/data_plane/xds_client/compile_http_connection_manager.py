@@ -7,16 +7,19 @@ from typing import Any
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import (
+    Codec,
     EscapedSlashes,
     ForwardClientCert,
     HttpConnectionManagerConfig,
     ServerHeader,
 )
+from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.xds_client.compile_access_log import compile_access_logs
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile_http2_options import compile_http2_options
 from minimesh.data_plane.xds_client.compile_http_filters import (
     compile_http_filters,
     route_filter_compiler,
@@ -66,7 +69,7 @@ _MANAGER = frozenset(
         "xff_num_trusted_hops",
     }
 )
-_CODECS = {"AUTO", "HTTP1"}
+_CODECS = {"AUTO": Codec.AUTO, "HTTP1": Codec.HTTP1, "HTTP2": Codec.HTTP2}
 _SERVER_HEADERS = (ServerHeader.OVERWRITE, ServerHeader.APPEND_IF_ABSENT, ServerHeader.PASS_THROUGH)
 _ESCAPED_SLASHES = (
     EscapedSlashes.KEEP_UNCHANGED,  # IMPLEMENTATION_SPECIFIC_DEFAULT
@@ -146,13 +149,11 @@ def _route_config(message: Any, path: str, context: CompileContext) -> tuple[Rou
 
 def _refuse_what_is_not_acted_on(message: Any, path: str) -> None:
     """Settings that would change how requests are treated, and that nothing here heeds: refused by name."""
-    common, http1 = message.common_http_protocol_options, message.http_protocol_options
+    http1 = message.http_protocol_options
     given = {
         "strip_matching_host_port": message.strip_matching_host_port,
         "strip_any_host_port": message.strip_any_host_port,
         "strip_trailing_host_dot": message.strip_trailing_host_dot,
-        "common_http_protocol_options.max_connection_duration": common.HasField("max_connection_duration"),
-        "common_http_protocol_options.max_stream_duration": common.HasField("max_stream_duration"),
         "http_protocol_options.allow_absolute_url": not _bool_or(http1, "allow_absolute_url", default=True),
     }
     for field, is_set in given.items():
@@ -207,6 +208,10 @@ def _config(
         max_headers_count=common.max_headers_count.value or 100,
         max_requests_per_connection=common.max_requests_per_connection.value,
         upgrade_types=_upgrade_types(message, path),
+        codec=_CODECS[message.CodecType.Name(message.codec_type)],
+        http2=_http2_options(message, path),
+        max_connection_duration_s=_seconds_or(common, "max_connection_duration", common_path, 0.0),
+        max_stream_duration_s=_seconds_or(common, "max_stream_duration", common_path, 0.0),
         idle_timeout_s=_seconds_or(common, "idle_timeout", common_path, 3600.0),
         stream_idle_timeout_s=_seconds_or(message, "stream_idle_timeout", path, 300.0),
         request_timeout_s=_seconds_or(message, "request_timeout", path, 0.0),
@@ -217,6 +222,18 @@ def _config(
         suppress_envoy_headers=filters.suppress_envoy_headers,
         access_logs=compile_access_logs(message.access_log, join(path, "access_log"), context),
         buffer_limit_bytes=buffer_limit_bytes,
+    )
+
+
+def _http2_options(message: Any, path: str) -> Http2Options:
+    """Its own word on malformed messages counts more than that for all protocols."""
+    source = message.http2_protocol_options
+    options = compile_http2_options(source, join(path, "http2_protocol_options"))
+    if source.HasField("override_stream_error_on_invalid_http_message"):
+        return options
+    for_all = message.stream_error_on_invalid_http_message.value
+    return replace(
+        options, stream_error_on_invalid_message=options.stream_error_on_invalid_message or for_all
     )
 
 

@@ -1,0 +1,579 @@
+"""A client's HTTP/2 connection: frames to streams, responses to frames.
+
+        OPEN --told to drain, a limit reached, idle--> DRAINING: GOAWAY that names no stream yet
+        DRAINING --drain timeout--> GOING AWAY: GOAWAY with the last stream --no stream left--> LINGERING
+        any --protocol error, flood--> GOAWAY with its code, streams end --> LINGERING
+        LINGERING --the client closes, or a while has passed--> closed
+
+`h2` keeps the protocol's state and `http2_frames` sees floods before it does; here is the socket. Whatever
+comes in by one read is told to each stream in one call, and what is to be sent in one turn goes out in one
+write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    RequestReceived,
+    SettingsAcknowledged,
+    StreamReset,
+    TrailersReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import GoAwayFrame
+
+from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
+from minimesh.data_plane.http.hcm_config import ServerHeader
+from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.http2 import HEADERS_TOO_LARGE, RequestHeaderReader, read_trailers
+from minimesh.data_plane.http.http2_frames import FrameReader, FrameType, Violation
+from minimesh.data_plane.http.http2_limits import PREMATURE_RESET_LIFETIME_S, PrematureResets
+from minimesh.data_plane.http.http2_server_stream import Http2ServerStream
+from minimesh.data_plane.http.request_headers import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minimesh.data_plane.http.connection_manager import ConnectionManager
+    from minimesh.data_plane.http.http2 import RawHeader
+    from minimesh.data_plane.http.http2_frames import Frame
+    from minimesh.data_plane.http.messages import PreparedHeaders
+    from minimesh.data_plane.network.connection import ConnectionInfo
+    from minimesh.data_plane.network.http2_options import Http2Options
+    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.timers import Deadline
+
+_PROTOCOL_WINDOW_BYTES = 65_535
+_NO_STREAM_YET = 2**31 - 1
+#: What a client may leave unread of head and control frames; bodies wait where they come from.
+_MAX_UNREAD_BYTES = 8 * 1024 * 1024
+_END_HEADERS, _PADDED, _END_STREAM = 0x4, 0x8, 0x1
+_CONFIG = H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    # What we get is judged by `http.http2`, what we send is valid.
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class _H2(H2Connection):
+    """`h2` with less memory of streams that are over."""
+
+    MAX_CLOSED_STREAMS = 2048
+
+
+class Http2ServerConnection(asyncio.Protocol):
+    """See the module (`ServerConnection` of a listener)."""
+
+    __slots__ = (
+        "_at_turn_end", "_closing", "_deadline", "_drain_deadline", "_flush_asked", "_frames", "_going_away",
+        "_h2", "_head_deadline", "_in_turn", "_last_stream_id", "_lingering", "_max_duration", "_preface",
+        "_prepared", "_prepared_for", "_reader", "_requests", "_resets", "_scope", "_settings_acknowledged",
+        "_settings_seen", "_streams", "_touched", "_transport", "closed", "idle_since", "info", "loop",
+        "manager", "options", "overwrites_server", "server", "stats", "timers", "write_paused",
+    )  # fmt: skip
+
+    def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
+        config = manager.config
+        self.manager = manager
+        self.info = info
+        self.timers = scope.timers
+        self.loop = asyncio.get_running_loop()
+        self.options = options = config.http2
+        self.stats = manager.http2_stats
+        self.server = "" if config.server_header is ServerHeader.PASS_THROUGH else config.server_name
+        self.overwrites_server = config.server_header is ServerHeader.OVERWRITE
+        self.closed = False
+        self.write_paused = False
+        self.idle_since = self.loop.time()
+        self._scope = scope
+        self._transport: asyncio.Transport
+        self._h2 = _new_h2(options, config.max_request_headers_bytes)
+        # Between the limit and this a request is refused for itself; above it the connection has to go.
+        self._frames = FrameReader(options, 2 * config.max_request_headers_bytes)
+        self._reader = RequestHeaderReader(config.max_headers_count, options.allow_connect)
+        self._prepared_for: HeaderBlock | None = None
+        self._prepared: PreparedHeaders
+        self._resets = PrematureResets()
+        self._streams: dict[int, Http2ServerStream] = {}
+        #: Streams that something came in for, in order; told at the end of the turn.
+        self._touched: dict[Http2ServerStream, None] = {}
+        self._preface = b""
+        self._settings_seen = False
+        self._settings_acknowledged = False
+        self._requests = 0
+        self._last_stream_id = 0
+        self._in_turn = False
+        self._flush_asked = False
+        #: The last GOAWAY is out.
+        self._going_away = False
+        self._closing = False
+        self._lingering = False
+        self._deadline: Deadline | None = None
+        self._head_deadline: Deadline | None = None
+        self._drain_deadline: Deadline | None = None
+        self._max_duration: Deadline | None = None
+
+    # --- told by the transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stats = self.manager.stats
+        stats.cx_total.inc()
+        stats.cx_active.inc()
+        self.take_over(cast("asyncio.Transport", transport))  # uvloop's is no subclass
+
+    def take_over(self, transport: asyncio.Transport) -> None:
+        """Go on with a connection that is already counted: its first bytes were found to be HTTP/2."""
+        self._transport = transport
+        self.stats.cx_total.inc()
+        self.stats.cx_active.inc()
+        self._watch_idleness()
+        limit_s = self.manager.config.max_connection_duration_s
+        if limit_s:
+            self._max_duration = self.timers.call_after(limit_s, self._max_duration_reached)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering or self.closed:
+            return
+        if len(self._preface) < len(PREFACE):
+            data = self._take_preface(data)
+            if not data:
+                return
+        self._in_turn = True
+        frames = self._frames
+        frames.feed(data)
+        try:
+            while not self._lingering and (frame := frames.take()) is not None:
+                self._on_frame(frame)
+        except ProtocolError as error:
+            self._messaging_error(error)
+        if frames.violation is not None:
+            self._violation(frames.violation)
+        self._tell()
+        self._in_turn = False
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """A client that closes its sending half is taken to be gone, as by Envoy."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        for deadline in (self._deadline, self._head_deadline, self._drain_deadline, self._max_duration):
+            if deadline is not None:
+                deadline.cancel()
+        stats = self.manager.stats
+        stats.cx_active.dec()
+        self.stats.cx_active.dec()
+        stats.count_closed(remote=not self._closing, active=bool(self._streams))
+        self._end_streams("DC", "downstream_remote_disconnect")
+        self._scope.connection_closed(self)
+
+    def pause_writing(self) -> None:
+        self._note_writable(paused=True)
+
+    def resume_writing(self) -> None:
+        self._frames.answers_taken()
+        self._note_writable(paused=False)
+
+    def _note_writable(self, *, paused: bool) -> None:
+        self.write_paused = paused
+        for stream in list(self._streams.values()):
+            stream.on_room()
+
+    # --- asked by the listener ---
+
+    def drain(self) -> None:
+        """No new streams soon: the client is told, and gets the drain timeout's time to take notice."""
+        if self._drain_deadline is None and not self._going_away and not self.closed:
+            self._say_goaway(_NO_STREAM_YET, ErrorCodes.NO_ERROR)
+            self._drain_deadline = self.timers.call_after(self.manager.config.drain_timeout_s, self._go_away)
+
+    def close_if_idle(self) -> None:
+        """Close unless requests are under way; then these are the last after the drain timeout."""
+        if self._streams:
+            self.drain()
+        else:
+            self._go_away()
+
+    def close_now(self) -> None:
+        if not self.closed:
+            self._closing = True
+            self._transport.abort()
+
+    # --- asked by streams ---
+
+    def room(self, stream_id: int) -> int:
+        """How many bytes of a body may go out at once."""
+        return min(self._h2.local_flow_control_window(stream_id), self._h2.max_outbound_frame_size)
+
+    def send_headers(self, stream_id: int, headers: list[RawHeader], *, end: bool) -> None:
+        self._h2.send_headers(stream_id, headers, end_stream=end)
+        self._ask_flush()
+
+    def send_data(self, stream_id: int, data: bytes, *, end: bool) -> None:
+        self._h2.send_data(stream_id, data, end_stream=end)
+        self._frames.data_sent()
+        self._ask_flush()
+
+    def reset(self, stream_id: int, code: ErrorCodes) -> None:
+        if not self._lingering and not self.closed:
+            self._h2.reset_stream(stream_id, code)
+            self.stats.tx_reset.inc()
+            self._ask_flush()
+
+    def acknowledge(self, stream_id: int, size: int) -> None:
+        """These bytes of a request are taken: the client may send as many more."""
+        if size and not self._lingering and not self.closed:
+            self._h2.acknowledge_received_data(size, stream_id)
+            self._ask_flush()
+
+    def note_early_response(self) -> None:
+        self.manager.stats.count("downstream_rq_response_before_rq_complete")
+
+    def stream_over(self, stream: Http2ServerStream) -> None:
+        """Everything is sent and told."""
+        if self._streams.pop(stream.stream_id, None) is None:
+            return
+        self._resets.stream_ended(premature=False)
+        self.idle_since = self.loop.time()
+        if self._going_away and not self._streams:
+            self._ask_flush()
+
+    # --- frames ---
+
+    def _take_preface(self, data: bytes) -> bytes:
+        """Look at the first bytes; what follows the preface."""
+        preface = self._preface + data[: len(PREFACE) - len(self._preface)]
+        if not PREFACE.startswith(preface):
+            self.manager.stats.cx_protocol_error.inc()
+            self._say_goaway(0, ErrorCodes.PROTOCOL_ERROR)
+            self._linger()
+            return b""
+        rest = data[len(preface) - len(self._preface) :]
+        self._preface = preface
+        if len(preface) == len(PREFACE):
+            _begin(self._h2, self.options)
+            self._h2.receive_data(preface)
+            self._flush()
+        return rest
+
+    def _on_frame(self, frame: Frame) -> None:
+        kind = frame.kind
+        if not self._settings_seen:
+            if kind != FrameType.SETTINGS:
+                raise ProtocolError("SETTINGS expected")
+            self._settings_seen = True
+        if kind == FrameType.GOAWAY:
+            return  # The client begins nothing new; what is under way goes on.
+        if kind == FrameType.DATA and not self._fits_length(frame):
+            return
+        if kind in (FrameType.HEADERS, FrameType.CONTINUATION):
+            self._watch_head(complete=bool(frame.flags & _END_HEADERS))
+        for event in self._h2.receive_data(frame.raw):
+            self._on_event(event)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, RequestReceived):
+            self._on_request(event)
+        elif isinstance(event, DataReceived):
+            self._on_data(event)
+        elif isinstance(event, WindowUpdated):
+            self._on_window(event.stream_id or 0)
+        elif isinstance(event, StreamReset):
+            self._on_reset(event)
+        elif isinstance(event, TrailersReceived):
+            self._on_trailers(event)
+        elif isinstance(event, RemoteSettingsChanged):
+            self._on_window(0)
+        elif isinstance(event, SettingsAcknowledged):
+            self._settings_acknowledged = True
+
+    def _on_request(self, event: RequestReceived) -> None:
+        stream_id = event.stream_id
+        if self._going_away:
+            self.reset(stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        if len(self._streams) >= self.options.max_concurrent_streams:
+            self._too_many_streams(stream_id)
+            return
+        self._last_stream_id = stream_id
+        self._requests += 1
+        self._frames.stream_opened()
+        self.stats.rq_total.inc()
+        headers = cast("Sequence[RawHeader]", event.headers)
+        config = self.manager.config
+        if sum([len(name) + len(value) for name, value in headers]) > config.max_request_headers_bytes:
+            self._refuse(self._new_stream(stream_id, None), HEADERS_TOO_LARGE)
+            return
+        read = self._reader.read(headers)
+        if isinstance(read, Refusal):
+            self._refuse(self._new_stream(stream_id, None), read)
+            return
+        line, block = read
+        if block is not self._prepared_for:
+            scheme = "http" if self.info.tls is None else "https"
+            self._prepared = prepare(block, config, self.info.direct_remote_address, scheme)
+            self._prepared_for = block
+        stream = self._new_stream(stream_id, block)
+        stream.receive_head(line, self._prepared, end=event.stream_ended is not None)
+        self._touched[stream] = None
+        if 0 < config.max_requests_per_connection <= self._requests and self._drain_deadline is None:
+            self.manager.stats.count("downstream_cx_max_requests_reached")
+            self.drain()
+
+    def _new_stream(self, stream_id: int, block: HeaderBlock | None) -> Http2ServerStream:
+        stream = self._streams[stream_id] = Http2ServerStream(self, stream_id, block)
+        return stream
+
+    def _too_many_streams(self, stream_id: int) -> None:
+        """A client that does not yet know the limit may try again; one that knows it breaks the rules."""
+        if self._settings_acknowledged:
+            raise ProtocolError("The user callback function failed")
+        self.stats.count("stream_refused_errors")
+        self.reset(stream_id, ErrorCodes.REFUSED_STREAM)
+
+    def _on_data(self, event: DataReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        size = event.flow_controlled_length or 0
+        if stream is None:
+            self.acknowledge(event.stream_id, size)
+            return
+        stream.receive_data(event.data or b"", size, end=event.stream_ended is not None)
+        self._touched[stream] = None
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        limit = self.manager.config.max_headers_count
+        fields = read_trailers(cast("Sequence[RawHeader]", event.headers), limit)
+        if isinstance(fields, Refusal):
+            self._refuse(stream, fields)
+            return
+        stream.receive_trailers(fields)
+        self._touched[stream] = None
+
+    def _on_reset(self, event: StreamReset) -> None:
+        stream = self._streams.get(event.stream_id)
+        if event.remote_reset:
+            self.stats.rx_reset.inc()
+        if stream is None:
+            return
+        self.manager.stats.rq_rx_reset.inc()
+        lived_s = self.loop.time() - stream.started_at
+        premature = not stream.response_code and lived_s <= PREMATURE_RESET_LIFETIME_S
+        stream.fail("DR", "http2.remote_reset")
+        if premature and self._resets.stream_ended(premature=True):
+            self.manager.stats.count("downstream_rq_too_many_premature_resets")
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "too_many_premature_resets")
+
+    def _on_window(self, stream_id: int) -> None:
+        """Room for more of a response; 0: of all responses together."""
+        streams = [self._streams.get(stream_id)] if stream_id else list(self._streams.values())
+        for stream in streams:
+            if stream is not None:
+                stream.on_room()
+
+    def _fits_length(self, frame: Frame) -> bool:
+        """Whether DATA is what `content-length` announced. If not, that stream ends; `h2` would end all."""
+        stream = self._streams.get(frame.stream_id)
+        if stream is None:
+            return True
+        size = len(frame.raw) - 9
+        padding = 1 + frame.raw[9] if frame.flags & _PADDED and size else 0
+        if stream.fits_length(size - padding, end=bool(frame.flags & _END_STREAM)):
+            return True
+        # `h2` does not see this frame, so that it cannot give back what it took of the connection's window.
+        if size:
+            self._h2.increment_flow_control_window(size)
+        self.manager.stats.rq_rx_reset.inc()
+        stream.reject(ErrorCodes.PROTOCOL_ERROR, "DPE", "http2.remote_reset")
+        return False
+
+    # --- what goes wrong ---
+
+    def _refuse(self, stream: Http2ServerStream, refusal: Refusal) -> None:
+        """A malformed message ends the connection, unless configured otherwise; one too large its stream."""
+        self.manager.stats.rq_rx_reset.inc()
+        if refusal.status == 431:
+            self.stats.count("header_overflow")
+            stream.refuse(refusal)
+            return
+        self.stats.count("rx_messaging_error")
+        if self.options.stream_error_on_invalid_message:
+            stream.refuse(refusal)
+        else:
+            self.manager.stats.cx_protocol_error.inc()
+            self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", refusal.details)
+
+    def _messaging_error(self, error: ProtocolError) -> None:
+        self.manager.stats.cx_protocol_error.inc()
+        words = (str(error) or type(error).__name__).rstrip(".").replace(" ", "_")
+        self._fail(ErrorCodes(error.error_code), "DPE", f"codec_error:{words}")
+
+    def _violation(self, violation: Violation) -> None:
+        self.manager.stats.cx_protocol_error.inc()
+        self.stats.count(violation.value)
+        self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DPE", f"http2.{violation.value}")
+
+    def _fail(self, code: ErrorCodes, flag: str, details: str) -> None:
+        """The connection is of no use any more: say why, end everything."""
+        if self._lingering:
+            return
+        self._say_goaway(self._last_stream_id, code)
+        self._linger()
+        self._end_streams(flag, details)
+
+    def _end_streams(self, flag: str, details: str) -> None:
+        self._touched.clear()
+        for stream in list(self._streams.values()):
+            stream.fail(flag, details)
+
+    # --- turns ---
+
+    def _tell(self) -> None:
+        """Each stream learns what came for it."""
+        while self._touched:
+            stream = next(iter(self._touched))
+            del self._touched[stream]
+            stream.tell()
+
+    def _ask_flush(self) -> None:
+        """Write what is to be sent at the end of this turn."""
+        if not self._flush_asked and not self._in_turn:
+            self._flush_asked = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_asked = False
+        if self.closed:
+            return
+        data = self._h2.data_to_send()
+        if data and not self._lingering:
+            self._transport.write(data)
+            if self.write_paused and self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+                self._violation(Violation.CONTROL_FRAMES)
+                self.close_now()
+                return
+        if self._going_away and not self._streams and not self._lingering:
+            self._linger()
+
+    # --- the end ---
+
+    def _say_goaway(self, last_stream_id: int, code: ErrorCodes) -> None:
+        """GOAWAY past `h2`, which would take nothing more of the connection after it."""
+        frame = GoAwayFrame(0)
+        frame.last_stream_id = last_stream_id
+        frame.error_code = code
+        data = self._h2.data_to_send() if len(self._preface) == len(PREFACE) else b""
+        self._transport.write(data + frame.serialize())
+        self.stats.count("goaway_sent")
+
+    def _go_away(self) -> None:
+        """Nothing new from here on."""
+        if self._drain_deadline is not None:
+            self._drain_deadline.cancel()
+        if self._going_away or self.closed or self._lingering:
+            return
+        self._going_away = True
+        self._say_goaway(self._last_stream_id, ErrorCodes.NO_ERROR)
+        if not self._streams:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Give the client a moment to read what was said and close first: closing now could reset it away."""
+        self._lingering = self._closing = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        limit_s = self.manager.config.delayed_close_timeout_s
+        if limit_s <= 0:
+            self._transport.close()
+        else:
+            self._deadline = self.timers.call_after(limit_s, self._linger_no_more)
+
+    def _linger_no_more(self) -> None:
+        if not self.closed:
+            self.manager.stats.cx_delayed_close_timeout.inc()
+            self._transport.abort()
+
+    # --- time ---
+
+    def _watch_idleness(self) -> None:
+        """One deadline for the connection, moved on when it finds that something happened meanwhile."""
+        limit_s = self.manager.config.idle_timeout_s
+        if limit_s <= 0 or self.closed or self._lingering:
+            return
+        idle_s = 0.0 if self._streams else self.loop.time() - self.idle_since
+        if idle_s >= limit_s:
+            self.manager.stats.cx_idle_timeout.inc()
+            self.drain()
+            return
+        self._deadline = self.timers.call_after(limit_s - idle_s, self._watch_idleness)
+
+    def _max_duration_reached(self) -> None:
+        self._max_duration = None
+        self.manager.stats.count("downstream_cx_max_duration_reached")
+        self.drain()
+
+    def _watch_head(self, *, complete: bool) -> None:
+        """A head cut into CONTINUATION frames must not take for ever."""
+        if complete:
+            if self._head_deadline is not None:
+                self._head_deadline.cancel()
+                self._head_deadline = None
+            return
+        limit_s = self.manager.config.request_headers_timeout_s
+        if limit_s and self._head_deadline is None:
+            self._head_deadline = self.timers.call_after(limit_s, self._head_too_slow)
+
+    def _head_too_slow(self) -> None:
+        self._head_deadline = None
+        if not self.closed:
+            self.manager.stats.count("downstream_rq_header_timeout")
+            self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "request_header_timeout")
+
+
+def _new_h2(options: Http2Options, max_header_bytes: int) -> H2Connection:
+    h2 = _H2(_CONFIG)
+    h2.local_settings = _settings(options, options.max_concurrent_streams)
+    # What only compression makes small is bounded before it is there.
+    h2.decoder.max_header_list_size = 2 * max_header_bytes
+    h2.decoder.max_allowed_table_size = options.hpack_table_bytes
+    return h2
+
+
+def _settings(options: Http2Options, max_concurrent_streams: int) -> Settings:
+    return Settings(
+        client=False,
+        initial_values={
+            SettingCodes.HEADER_TABLE_SIZE: options.hpack_table_bytes,
+            SettingCodes.MAX_CONCURRENT_STREAMS: max_concurrent_streams,
+            SettingCodes.INITIAL_WINDOW_SIZE: options.initial_stream_window_bytes,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: int(options.allow_connect),
+        },
+    )
+
+
+def _begin(h2: H2Connection, options: Http2Options) -> None:
+    h2.initiate_connection()
+    # Told the client, the number of streams is minded here: `h2` would end the connection over one too many.
+    h2.local_settings = _settings(options, 2**31 - 1)
+    more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
+    if more > 0:
+        h2.increment_flow_control_window(more)
