@@ -37,6 +37,7 @@ from envoy.extensions.filters.http.compressor.v3 import compressor_pb2 as compre
 from envoy.extensions.filters.http.cors.v3 import cors_pb2 as cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2
+from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2 as grpc_web_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as header_mutation_pb2
 from envoy.extensions.filters.http.local_ratelimit.v3 import (
     local_rate_limit_pb2 as local_rate_limit_pb2,
@@ -61,6 +62,7 @@ from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_
 from envoy.extensions.load_balancing_policies.wrr_locality.v3 import wrr_locality_pb2 as wrr_locality_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as previous_hosts_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2 as raw_buffer_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as _tls_secret_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_protocol_options_pb2
 from envoy.service.discovery.v3 import ads_pb2 as ads_pb2
@@ -89,3 +91,4 @@ stream_access_log_pb2 = _stream_access_log_pb2
 common_fault_pb2 = _common_fault_pb2
 grpc_stats_pb2 = _grpc_stats_pb2
 direct_response_pb2 = _direct_response_pb2
+tls_secret_pb2 = _tls_secret_pb2

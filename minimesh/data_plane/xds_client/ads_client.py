@@ -28,10 +28,12 @@ from minimesh.xds.resource_names import (
     ENDPOINT_TYPE_URL,
     LISTENER_TYPE_URL,
     ROUTE_TYPE_URL,
+    SECRET_TYPE_URL,
     SHORT_TYPE_NAMES,
 )
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS"}
 #: Reconnecting: the wait doubles from the first to the second, and a random part of it is slept.
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 5.0
@@ -75,13 +77,14 @@ class AdsClient:
         # Static resources may name load assignments and routes too.
         self._client.subscribe(ENDPOINT_TYPE_URL, configuration.endpoint_names)
         self._client.subscribe(ROUTE_TYPE_URL, configuration.route_names)
+        self._client.subscribe(SECRET_TYPE_URL, configuration.secret_names)
         if not self._waiting_for:
             self.initialized.set()
         stats = configuration.stats
         self._connected_state = stats.gauge("control_plane.connected_state")
         self._attempts = {
             type_url: stats.counter(f"{_stat_prefix(short)}.update_attempt")
-            for type_url, short in SHORT_TYPE_NAMES.items()
+            for type_url, short in _SHORT_NAMES.items()
         }
 
     async def run(self) -> None:
@@ -172,7 +175,7 @@ class AdsClient:
         self._reported_notices = len(notices)
 
     def _rejected(self, response: Any, reason: str) -> list[Any]:
-        short = SHORT_TYPE_NAMES.get(response.type_url, response.type_url)
+        short = _SHORT_NAMES.get(response.type_url, response.type_url)
         self._report(f"{short} update rejected: {reason}")
         self.configuration.stats.counter(f"{_stat_prefix(short)}.update_rejected").inc()
         try:
@@ -181,14 +184,15 @@ class AdsClient:
             return []
 
     def _new_subscriptions(self, type_url: str) -> list[Any]:
-        """Clusters name load assignments, listeners name routes."""
+        """Clusters name load assignments, listeners name routes, both name secrets."""
         if type_url == CLUSTER_TYPE_URL:
             request = self._client.subscribe(ENDPOINT_TYPE_URL, self.configuration.endpoint_names)
         elif type_url == LISTENER_TYPE_URL:
             request = self._client.subscribe(ROUTE_TYPE_URL, self.configuration.route_names)
         else:
-            request = None
-        return [request] if request is not None else []
+            return []
+        secrets = self._client.subscribe(SECRET_TYPE_URL, self.configuration.secret_names)
+        return [each for each in (request, secrets) if each is not None]
 
     def _mark_connected(self, connected: bool) -> None:
         self.connected = connected

@@ -98,6 +98,19 @@ def parse_bootstrap(text: str, file: str) -> BootstrapFile:
     return BootstrapFile(message, file, reader.places, tuple(reader.notices))
 
 
+def parse_message(text: str, file: str, message: Any) -> Any:
+    """Fill in another message from YAML or JSON that is checked the same way. Raises BootstrapError."""
+    reader = _Reader(file)
+    root = reader.compose(text)
+    data = reader.message(root, message.DESCRIPTOR, "") if root is not None else {}
+    if reader.problems:
+        raise BootstrapError(reader.problems)
+    try:
+        return m.json_format.ParseDict(data, message)
+    except m.json_format.ParseError as error:
+        raise BootstrapError([BootstrapProblem(file, 1, 1, "", str(error))]) from None
+
+
 #: Parts of a bootstrap that are acted on.
 _SUPPORTED = {"node", "static_resources", "dynamic_resources", "admin"}
 #: Parts that tune what a single small process does not have; they are taken and reported as without effect.

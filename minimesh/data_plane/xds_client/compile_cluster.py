@@ -16,6 +16,7 @@ from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_health import compile_health_check, compile_outlier_detection
 from minimesh.data_plane.xds_client.compile_load_balancing import compile_load_balancing
+from minimesh.data_plane.xds_client.compile_tls import compile_transport_sockets
 from minimesh.data_plane.xds_client.compile_upstream_http import with_http_options
 from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
 from minimesh.data_plane.xds_client.route_environment import optional_seconds
@@ -54,6 +55,7 @@ _CLUSTER = frozenset(
         "ring_hash_lb_config",
         "round_robin_lb_config",
         "transport_socket",
+        "transport_socket_matches",
         "type",
         "typed_extension_protocol_options",
         "upstream_bind_config",
@@ -163,9 +165,9 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         service_name=message.eds_cluster_config.service_name,
         dns_refresh_rate_s=optional_seconds(message, "dns_refresh_rate", path) or 5.0,
         metadata=metadata_to_plain(message.metadata),
+        transport_sockets=compile_transport_sockets(message, path, context),
         connect=connect_http1,
     )
-    _check_transport(message, path)
     return with_http_options(settings, message, path)
 
 
@@ -186,16 +188,6 @@ def _tcp_keepalive(message: Any, path: str) -> TcpKeepalive | None:
     names = ("keepalive_probes", "keepalive_time", "keepalive_interval")
     refuse_unsupported(keepalive, where, frozenset(names))
     return TcpKeepalive(*(getattr(keepalive, name).value for name in names))
-
-
-def _check_transport(message: Any, path: str) -> None:
-    if not message.HasField("transport_socket"):
-        return
-    kind = message.transport_socket.typed_config.TypeName()
-    if kind and kind != m.raw_buffer_pb2.RawBuffer.DESCRIPTOR.full_name:
-        raise CompileError(
-            join(path, "transport_socket"), f"{message.transport_socket.name or kind}: not supported"
-        )
 
 
 # --- endpoints ------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.routing.actions import ClusterHandle
@@ -11,6 +12,7 @@ from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.secrets import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class CompileContext:
     """The handle of a cluster that exists."""
     route_config: Callable[[str], RouteConfigHolder]
     """The holder that RDS fills for a route configuration's name."""
+    secrets: SecretStore = field(default_factory=SecretStore)
+    """Secrets that have names."""
+    tls_sockets: MutableMapping[object, object] = field(default_factory=WeakValueDictionary)
+    """TLS sockets in use, by what their messages say."""
     access_log_override: str = ""
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
     node_cluster: str = ""

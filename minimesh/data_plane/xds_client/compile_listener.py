@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from minimesh.data_plane.network.address_map import BindAddress
-from minimesh.data_plane.network.filter_chains import FilterChainMatch
+from minimesh.data_plane.network.filter_chains import (
+    DuplicateMatchError,
+    FilterChainMatch,
+    FilterChains,
+    SourceType,
+)
+from minimesh.data_plane.network.inspection import Inspection
 from minimesh.data_plane.network.listener import FilterChain, ListenerSettings, ProtocolFactory
+from minimesh.data_plane.network.tls.server import ServerTls
 from minimesh.data_plane.xds_client.compile_access_log import compile_access_logs
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
@@ -20,7 +27,9 @@ from minimesh.data_plane.xds_client.compile_network_filters import (
     compile_direct_response,
     compile_tcp_proxy,
 )
+from minimesh.data_plane.xds_client.compile_tls import compile_downstream_tls
 from minimesh.data_plane.xds_client.filter_configs import metadata_to_plain
+from minimesh.data_plane.xds_client.route_environment import by_number, optional_seconds
 from minimesh.xds import messages as m
 
 _LISTENER = frozenset(
@@ -62,17 +71,29 @@ _CHAIN = frozenset(
     }
 )
 _MATCH = frozenset(
-    {"application_protocols", "destination_port", "prefix_ranges", "server_names", "transport_protocol"}
+    {
+        "application_protocols",
+        "destination_port",
+        "direct_source_prefix_ranges",
+        "prefix_ranges",
+        "server_names",
+        "source_ports",
+        "source_prefix_ranges",
+        "source_type",
+        "transport_protocol",
+    }
 )
 _LISTENER_FILTERS = {
     "envoy.filters.listener.original_dst",
     "envoy.filters.listener.tls_inspector",
     "envoy.filters.listener.http_inspector",
 }
+_TLS_INSPECTOR = m.tls_inspector_pb2.TlsInspector.DESCRIPTOR.full_name
+_HTTP_INSPECTOR = m.http_inspector_pb2.HttpInspector.DESCRIPTOR.full_name
 _LISTENER_FILTER_TYPES = {
     m.original_dst_pb2.OriginalDst.DESCRIPTOR.full_name,
-    m.tls_inspector_pb2.TlsInspector.DESCRIPTOR.full_name,
-    m.http_inspector_pb2.HttpInspector.DESCRIPTOR.full_name,
+    _TLS_INSPECTOR,
+    _HTTP_INSPECTOR,
 }
 _MANAGER = m.http_connection_manager_pb2.HttpConnectionManager
 _TCP_PROXY = m.tcp_proxy_pb2.TcpProxy
@@ -96,6 +117,13 @@ class CompiledListener:
         return tuple(
             dict.fromkeys(each.route_config_name for each in self.managers if each.route_config_name)
         )
+
+    @property
+    def tls_sockets(self) -> tuple[ServerTls, ...]:
+        """What needs its secrets before it may open."""
+        settings = self.settings
+        chains = (*settings.filter_chains, settings.default_filter_chain)
+        return tuple(chain.tls for chain in chains if chain is not None and chain.tls is not None)
 
 
 def compile_listener(message: Any, context: CompileContext, path: str = "") -> CompiledListener:
@@ -124,7 +152,12 @@ def compile_listener(message: Any, context: CompileContext, path: str = "") -> C
         use_original_dst=_uses_original_destination(message),
         stat_prefix=message.stat_prefix,
         metadata=metadata_to_plain(message.metadata),
+        inspection=_inspection(message, path),
     )
+    try:
+        FilterChains(chains)
+    except DuplicateMatchError as error:
+        raise CompileError(join(path, "filter_chains"), str(error)) from None
     return CompiledListener(message, settings, tuple(compiler.managers))
 
 
@@ -180,9 +213,14 @@ class _ChainCompiler:
 
     def chain(self, message: Any, path: str) -> FilterChain:
         refuse_unsupported(message, path, _CHAIN)
-        _check_transport(message, path)
         match = _match(message.filter_chain_match, join(path, "filter_chain_match"))
-        return FilterChain(self._protocol(message, path), match, message.name)
+        tls = None
+        if message.HasField("transport_socket"):
+            tls = compile_downstream_tls(
+                message.transport_socket, join(path, "transport_socket"), self.context
+            )
+        timeout_s = optional_seconds(message, "transport_socket_connect_timeout", path)
+        return FilterChain(self._protocol(message, path), match, message.name, tls, timeout_s or 0.0)
 
     def _protocol(self, message: Any, path: str) -> ProtocolFactory:
         """The last filter ends the chain; in front of it nothing is supported yet."""
@@ -224,21 +262,36 @@ def _unpacked(packed: Any, cls: Any, path: str) -> Any:
     return message
 
 
-def _check_transport(message: Any, path: str) -> None:
-    if not message.HasField("transport_socket"):
-        return
-    kind = message.transport_socket.typed_config.TypeName()
-    if kind and kind != m.raw_buffer_pb2.RawBuffer.DESCRIPTOR.full_name:
-        where = join(path, "transport_socket")
-        raise CompileError(where, f"{message.transport_socket.name or kind}: not supported")
-
-
 def _match(message: Any, path: str) -> FilterChainMatch:
     refuse_unsupported(message, path, _MATCH)
+    for index, name in enumerate(message.server_names):
+        if "*" in name[1:] or (name.startswith("*") and not name.startswith("*.")):
+            where = f"{join(path, 'server_names')}[{index}]"
+            raise CompileError(where, f"{name!r}: partial wildcards are not supported in server_names")
     return FilterChainMatch(
         destination_port=message.destination_port.value,
-        server_names=tuple(message.server_names),
+        server_names=tuple(name.lower() for name in message.server_names),
         transport_protocol=message.transport_protocol,
         application_protocols=tuple(message.application_protocols),
-        prefix_ranges=tuple((each.address_prefix, each.prefix_len.value) for each in message.prefix_ranges),
+        prefix_ranges=_ranges(message.prefix_ranges),
+        direct_source_prefix_ranges=_ranges(message.direct_source_prefix_ranges),
+        source_type=by_number(tuple(SourceType), message.source_type, join(path, "source_type")),
+        source_prefix_ranges=_ranges(message.source_prefix_ranges),
+        source_ports=tuple(message.source_ports),
+    )
+
+
+def _ranges(messages: Any) -> tuple[tuple[str, int], ...]:
+    return tuple((each.address_prefix, each.prefix_len.value) for each in messages)
+
+
+def _inspection(message: Any, path: str) -> Inspection:
+    kinds = {each.typed_config.TypeName() for each in message.listener_filters}
+    names = {each.name for each in message.listener_filters}
+    timeout_s = optional_seconds(message, "listener_filters_timeout", path)
+    return Inspection(
+        tls=_TLS_INSPECTOR in kinds or "envoy.filters.listener.tls_inspector" in names,
+        http=_HTTP_INSPECTOR in kinds or "envoy.filters.listener.http_inspector" in names,
+        timeout_s=15.0 if timeout_s is None else timeout_s,
+        continue_on_timeout=message.continue_on_listener_filters_timeout,
     )

@@ -59,6 +59,7 @@ class LiveCluster:
     static: bool
     warm: bool = False
     resolver: DnsResolver | None = None
+    waits_for_secrets: bool = False
 
 
 @dataclass(slots=True)
@@ -151,6 +152,8 @@ class LiveConfiguration:
             access_log_override=access_log_override,
             node_cluster=node_cluster,
         )
+        self.context.secrets.timers = self.timers
+        self.context.secrets.on_change = self._take_secrets
 
     # --- what the client has to subscribe to ---
 
@@ -163,6 +166,11 @@ class LiveConfiguration:
     def route_names(self) -> list[str]:
         """Route configurations that listeners want, warming ones included."""
         return sorted(self._wanted_routes())
+
+    @property
+    def secret_names(self) -> list[str]:
+        """Secrets that transport sockets want over ADS."""
+        return self.context.secrets.ads_names
 
     @property
     def is_warming(self) -> bool:
@@ -185,6 +193,8 @@ class LiveConfiguration:
         Raises CompileError with the field's path from the root of the bootstrap, or OSError.
         """
         static = replace(self.context, strict=True)
+        for index, secret in enumerate(message.secrets):
+            self.context.secrets.add_static(secret, f"{path}.secrets[{index}]")
         for index, cluster in enumerate(message.clusters):
             where = f"{path}.clusters[{index}]"
             if cluster.name in self.clusters:
@@ -269,6 +279,14 @@ class LiveConfiguration:
             live.holder.table = table
         self._finish_warming_listeners()
 
+    def update_secrets(self, messages: Sequence[Any], version: str) -> None:
+        """SDS: secrets of some names; those not mentioned stay as they are."""
+        try:
+            self.context.secrets.update(messages, version)
+        except CompileError as error:
+            raise RejectedUpdateError(f"Error adding/updating secret(s) {error}") from None
+        self._take_secrets()
+
     # --- draining ---
 
     def drain_listeners(self, timeout_s: float | None = None, *, inbound_only: bool = False) -> None:
@@ -342,12 +360,24 @@ class LiveConfiguration:
         live.cluster.update_hosts(endpoints.specs, overprovisioning_factor(endpoints.message))
         live.cluster.health.when_checked(lambda: self._warm(live))
 
-    def _warm(self, live: LiveCluster) -> None:
+    def _warm(self, live: LiveCluster, *, late: bool = False) -> None:
         name = live.compiled.settings.name
+        if not late and not _has_secrets(live):
+            if not live.waits_for_secrets:
+                live.waits_for_secrets = True
+                self.timers.call_after(self._warming_timeout_s, lambda: self._warm(live, late=True))
+            return
         if not live.warm and self.clusters.get(name) is live:
             live.warm = True
             self._handle(name).cluster = live.cluster
             self._warmth_changed.set()
+
+    def _take_secrets(self) -> None:
+        """Secrets have come: what waited for them is ready."""
+        for live in self.clusters.values():
+            if live.waits_for_secrets:
+                self._warm(live)
+        self._finish_warming_listeners()
 
     def _remove_cluster(self, name: str) -> None:
         live = self.clusters.pop(name)
@@ -427,7 +457,9 @@ class LiveConfiguration:
         self._warmth_changed.set()
 
     def _has_routes(self, compiled: CompiledListener) -> bool:
-        return all(self._routes(name).message is not None for name in compiled.route_config_names)
+        return all(self._routes(name).message is not None for name in compiled.route_config_names) and all(
+            tls.ready for tls in compiled.tls_sockets
+        )
 
     def _finish_warming_listeners(self) -> None:
         failures = []
@@ -491,6 +523,11 @@ def _newest(live: LiveListener) -> CompiledListener:
     newest = live.warming or live.active
     assert newest is not None, "a listener is active, warming or gone"
     return newest
+
+
+def _has_secrets(live: LiveCluster) -> bool:
+    sockets = live.compiled.settings.transport_sockets
+    return sockets is None or all(tls.ready for tls in sockets.all)
 
 
 def _is_inbound(live: LiveListener) -> bool:

@@ -122,7 +122,7 @@ async def test_nothing_of_a_response_with_one_bad_cluster_is_applied() -> None:
             "bad",
             transport_socket={
                 "name": "tls",
-                "typed_config": {"@type": f"{_TLS}.UpstreamTlsContext"},
+                "typed_config": {"@type": f"{_TLS}.DownstreamTlsContext"},  # for the other side
             },
         )
         plane.resources = {"CDS": [cluster("good"), bad]}
