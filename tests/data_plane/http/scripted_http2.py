@@ -41,7 +41,7 @@ class Seen:
     trailers: list[tuple[str, str]] | None = None
     ended: bool = False
     reset: int | None = None
-    pending: bytes = field(default=b"", repr=False)
+    pending: bytearray = field(default_factory=bytearray, repr=False)
     end_when_sent: bool = False
 
     def header(self, name: str) -> str | None:
@@ -102,7 +102,8 @@ class Peer(asyncio.Protocol):
             self.upstream.on_end(self, self.streams[event.stream_id])
         elif isinstance(event, StreamReset):
             seen = self.streams[event.stream_id]
-            seen.reset, seen.pending, seen.end_when_sent = event.error_code, b"", False
+            seen.reset, seen.end_when_sent = event.error_code, False
+            seen.pending.clear()
         elif isinstance(event, ConnectionTerminated):
             self.goaway = event
         elif isinstance(event, PingReceived):
@@ -166,7 +167,8 @@ class Peer(asyncio.Protocol):
             size = min(room, self.h2.max_outbound_frame_size, len(seen.pending))
             if size <= 0:
                 break
-            piece, seen.pending = seen.pending[:size], seen.pending[size:]
+            piece = bytes(seen.pending[:size])
+            del seen.pending[:size]
             self.h2.send_data(seen.stream_id, piece, end_stream=seen.end_when_sent and not seen.pending)
             if not seen.pending and seen.end_when_sent:
                 seen.end_when_sent = False
