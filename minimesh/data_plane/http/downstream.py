@@ -70,7 +70,10 @@ class Http1ServerConnection(asyncio.Protocol):
         self._scope = scope
         self._transport: asyncio.Transport
         self._reader = RequestReader(
-            config.max_request_headers_bytes, config.max_headers_count, config.accept_http_10
+            config.max_request_headers_bytes,
+            config.max_headers_count,
+            config.accept_http_10,
+            "http" if info.tls is None else "https",
         )
         self._server = "" if config.server_header is ServerHeader.PASS_THROUGH else config.server_name
         self._buffer = b""
@@ -332,7 +335,10 @@ class Http1ServerConnection(asyncio.Protocol):
         self._version = line.version
         self._is_head = line.method == "HEAD"
         if block is not self._prepared_for:
-            self._prepared = prepare(block, self.manager.config, self.info.direct_remote_address, line.scheme)
+            info = self.info
+            self._prepared = prepare(
+                block, self.manager.config, info.direct_remote_address, line.scheme, info.tls
+            )
             self._prepared_for = block
         prepared = self._prepared
         self._keep_alive = self._wants_keep_alive(line, block, prepared)

@@ -52,6 +52,17 @@ class ForwardClientCert(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertDetails:
+    """`set_current_client_cert_details`: what x-forwarded-client-cert tells beside the hash."""
+
+    subject: bool = False
+    cert: bool = False
+    chain: bool = False
+    dns: bool = False
+    uri: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConnectionManagerConfig:
     """One HTTP connection manager. Times in seconds, 0 switching a timeout off."""
 
@@ -71,6 +82,7 @@ class HttpConnectionManagerConfig:
     preserve_external_request_id: bool = False
     always_set_request_id_in_response: bool = False
     forward_client_cert: ForwardClientCert = ForwardClientCert.SANITIZE
+    client_cert_details: ClientCertDetails = ClientCertDetails()
     scheme_to_overwrite: str = ""
     # --- paths and hosts ---
     normalize_path: bool = False

@@ -88,6 +88,7 @@ REASONS = {
     511: "Network Authentication Required",
 }  # fmt: skip
 
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n" for status, reason in REASONS.items()}
 _HEAD_END = re.compile(rb"\n\r?\n")
 _USUAL_LINE = re.compile(r"([A-Z]+) (/[\x21-\x7e]*) HTTP/1\.1")
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
@@ -104,6 +105,9 @@ _STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-5][0-9]{2})(?: .*)?")
 
 def status_line(version: str, status: int) -> str:
     """`HTTP/1.1 404 Not Found` with its line end. The phrase is ours, never the upstream's."""
+    known = _STATUS_LINES.get(status)
+    if known is not None and version == "HTTP/1.1":
+        return known
     return f"{version} {status} {REASONS.get(status, 'Unknown')}\r\n"
 
 
@@ -123,11 +127,18 @@ class RequestLine:
 class RequestReader:
     """Reads heads out of a connection's bytes, with a memo of the last header block."""
 
-    __slots__ = ("_accept_http_10", "_last_line", "_last_target", "_max_bytes", "_max_headers", "_memo")
+    __slots__ = (
+        "_accept_http_10", "_last_line", "_last_target", "_max_bytes", "_max_headers", "_memo", "_scheme",
+    )  # fmt: skip
 
     def __init__(
-        self, max_bytes: int = 60 * 1024, max_headers: int = 100, accept_http_10: bool = False
+        self,
+        max_bytes: int = 60 * 1024,
+        max_headers: int = 100,
+        accept_http_10: bool = False,
+        scheme: str = "http",
     ) -> None:
+        self._scheme = scheme
         self._max_bytes = max_bytes
         self._max_headers = max_headers
         self._accept_http_10 = accept_http_10
@@ -196,7 +207,7 @@ class RequestReader:
     def _read_line(self, line: str) -> RequestLine | Refusal:
         usual = _USUAL_LINE.fullmatch(line)
         if usual is not None and usual[1] in _METHODS_WITH_PATHS:
-            return RequestLine(usual[1], usual[2], None, "http", "HTTP/1.1")
+            return RequestLine(usual[1], usual[2], None, self._scheme, "HTTP/1.1")
         parts = line.split(" ")
         if len(parts) != 3 or parts[0] not in METHODS or _TARGET.fullmatch(parts[1]) is None:
             return CODEC_ERROR
@@ -209,10 +220,10 @@ class RequestReader:
         if method == "CONNECT":
             if _CONNECT_TARGET.fullmatch(target) is None:
                 return CODEC_ERROR
-            return RequestLine(method, "", target, "http", version)
+            return RequestLine(method, "", target, self._scheme, version)
         if target[0] == "/" or (target == "*" and method == "OPTIONS"):
-            return RequestLine(method, target, None, "http", version)
-        return _read_absolute(method, target, version)
+            return RequestLine(method, target, None, self._scheme, version)
+        return _read_absolute(method, target, version, self._scheme)
 
 
 def _check_routing_headers(block: HeaderBlock) -> HeaderBlock | Refusal:
@@ -231,7 +242,7 @@ def _check_routing_headers(block: HeaderBlock) -> HeaderBlock | Refusal:
     return block.without("host") if "host" in options else block
 
 
-def _read_absolute(method: str, target: str, version: str) -> RequestLine | Refusal:
+def _read_absolute(method: str, target: str, version: str, scheme: str) -> RequestLine | Refusal:
     if target == "*":
         return INVALID_URL
     if _OTHER_SCHEME.match(target) is not None:
@@ -239,10 +250,10 @@ def _read_absolute(method: str, target: str, version: str) -> RequestLine | Refu
     found = _ABSOLUTE.fullmatch(target)
     if found is None or _AUTHORITY.fullmatch(found[2]) is None:
         return CODEC_ERROR
-    if found[1].lower() == "https":
+    if found[1].lower() == "https" and scheme == "http":
         return HTTPS_ON_PLAINTEXT
     path = found[3]
-    return RequestLine(method, path if path.startswith("/") else f"/{path}", found[2], "http", version)
+    return RequestLine(method, path if path.startswith("/") else f"/{path}", found[2], scheme, version)
 
 
 def head_length(data: bytes) -> int | None:

@@ -35,7 +35,13 @@ from hyperframe.frame import GoAwayFrame
 from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
-from minimesh.data_plane.http.http2 import HEADERS_TOO_LARGE, RequestHeaderReader, read_trailers
+from minimesh.data_plane.http.http2 import (
+    HEADERS_TOO_LARGE,
+    INVALID_HEADER_FIELD,
+    VIOLATION,
+    RequestHeaderReader,
+    read_trailers,
+)
 from minimesh.data_plane.http.http2_frames import FrameReader, FrameType, Violation
 from minimesh.data_plane.http.http2_limits import PREMATURE_RESET_LIFETIME_S, PrematureResets
 from minimesh.data_plane.http.http2_server_stream import Http2ServerStream
@@ -155,11 +161,12 @@ class Http2ServerConnection(asyncio.Protocol):
         self._in_turn = True
         frames = self._frames
         frames.feed(data)
+        frame: Frame | None = None
         try:
             while not self._lingering and (frame := frames.take()) is not None:
                 self._on_frame(frame)
         except ProtocolError as error:
-            self._messaging_error(error)
+            self._messaging_error(error, frame)
         if frames.violation is not None:
             self._violation(frames.violation)
         self._tell()
@@ -326,12 +333,17 @@ class Http2ServerConnection(asyncio.Protocol):
             self._refuse(self._new_stream(stream_id, None), read)
             return
         line, block = read
+        ended = event.stream_ended is not None
+        if ended and block.content_length > 0:
+            self._refuse(self._new_stream(stream_id, None), VIOLATION)
+            return
         if block is not self._prepared_for:
             scheme = "http" if self.info.tls is None else "https"
-            self._prepared = prepare(block, config, self.info.direct_remote_address, scheme)
+            info = self.info
+            self._prepared = prepare(block, config, info.direct_remote_address, scheme, info.tls)
             self._prepared_for = block
         stream = self._new_stream(stream_id, block)
-        stream.receive_head(line, self._prepared, end=event.stream_ended is not None)
+        stream.receive_head(line, self._prepared, end=ended)
         self._touched[stream] = None
         if 0 < config.max_requests_per_connection <= self._requests and self._drain_deadline is None:
             self.manager.stats.count("downstream_cx_max_requests_reached")
@@ -365,6 +377,9 @@ class Http2ServerConnection(asyncio.Protocol):
         fields = read_trailers(cast("Sequence[RawHeader]", event.headers), limit)
         if isinstance(fields, Refusal):
             self._refuse(stream, fields)
+            return
+        if not stream.fits_length(0, end=True):
+            self._refuse_length(stream)
             return
         stream.receive_trailers(fields)
         self._touched[stream] = None
@@ -402,9 +417,12 @@ class Http2ServerConnection(asyncio.Protocol):
         # `h2` does not see this frame, so that it cannot give back what it took of the connection's window.
         if size:
             self._h2.increment_flow_control_window(size)
+        self._refuse_length(stream)
+        return False
+
+    def _refuse_length(self, stream: Http2ServerStream) -> None:
         self.manager.stats.rq_rx_reset.inc()
         stream.reject(ErrorCodes.PROTOCOL_ERROR, "DPE", "http2.remote_reset")
-        return False
 
     # --- what goes wrong ---
 
@@ -422,10 +440,17 @@ class Http2ServerConnection(asyncio.Protocol):
             self.manager.stats.cx_protocol_error.inc()
             self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", refusal.details)
 
-    def _messaging_error(self, error: ProtocolError) -> None:
+    def _messaging_error(self, error: ProtocolError, frame: Frame | None) -> None:
+        """`h2` takes no more of this connection, after this frame."""
         self.manager.stats.cx_protocol_error.inc()
-        words = (str(error) or type(error).__name__).rstrip(".").replace(" ", "_")
-        self._fail(ErrorCodes(error.error_code), "DPE", f"codec_error:{words}")
+        details = "codec_error:" + str(error).rstrip(".").replace(" ", "_")
+        if frame is not None and frame.kind in (FrameType.HEADERS, FrameType.CONTINUATION):
+            self.stats.count("rx_messaging_error")
+            details = VIOLATION.details
+            if frame.stream_id > self._last_stream_id:
+                details = INVALID_HEADER_FIELD.details
+                self._new_stream(frame.stream_id, None)
+        self._fail(ErrorCodes(error.error_code), "DPE", details)
 
     def _violation(self, violation: Violation) -> None:
         self.manager.stats.cx_protocol_error.inc()

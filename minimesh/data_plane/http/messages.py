@@ -7,10 +7,11 @@ repeat but for some values, the block has places (see `block_memo`) and each hea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from minimesh.data_plane.http.block_memo import LAST, Template, Values, fill, place_number
 from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock, IndexedFields
+from minimesh.data_plane.routing.request import PeerCertificate
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
 _JOINED_WHEN_ADDED = frozenset({"accept", "accept-encoding", "cache-control", "content-type", "user-agent"})
@@ -84,8 +85,8 @@ class PreparedHeaders(IndexedFields):
     """
 
     __slots__ = (
-        "closes", "original_path", "remote_address", "request_id", "request_id_at", "request_id_value",
-        "template", "upgrades", "user_agent", "x_forwarded_for",
+        "closes", "original_path", "peer_certificate", "remote_address", "request_id", "request_id_at",
+        "request_id_value", "template", "upgrades", "user_agent", "x_forwarded_for",
     )  # fmt: skip
 
     def __init__(self, fields: tuple[Field, ...], request_id_at: int, remote_address: str) -> None:
@@ -111,6 +112,8 @@ class PreparedHeaders(IndexedFields):
         self.closes = False
         #: The client asks to change protocols.
         self.upgrades = False
+        #: Of the client, where the connection is TLS.
+        self.peer_certificate: PeerCertificate | None = None
 
 
 class Trailers(IndexedFields):
@@ -170,6 +173,11 @@ class RequestHead(_MutableFields):
         self.fields = None
         self.added = []
 
+    @property
+    def peer_certificate(self) -> PeerCertificate | None:
+        """What is known of the client's certificate; None on plain text."""
+        return self.prepared.peer_certificate
+
     def header_values(self, name: str) -> Sequence[str]:
         """All values of a header, in order; pseudo-headers too (`:path`, `host` is `:authority`)."""
         if name == "host" or name[:1] == ":":
@@ -203,6 +211,11 @@ class RequestHead(_MutableFields):
             self.remove_header("content-length")
         else:
             self.set_header("content-length", str(length))
+
+    def sent_values(self, name: str) -> Sequence[str]:
+        """All values of a header as the client sent it, whatever was made of it since."""
+        found = self.prepared.values(name)
+        return [fill(value, self.values) for value in found] if found and self.values else found
 
     def copy(self) -> RequestHead:
         """Another head like this one, to be changed for itself."""
@@ -248,7 +261,7 @@ _SERVICE_TIME = "x-envoy-upstream-service-time"
 class ResponseFields(IndexedFields):
     """An upstream's response headers, without those that end here: made once for each block."""
 
-    __slots__ = ("_templates", "has_date", "has_server", "has_service_time")
+    __slots__ = ("_templates", "has_date", "has_server", "has_service_time", "tells_outcome")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         self.fields = fields
@@ -257,6 +270,8 @@ class ResponseFields(IndexedFields):
         self.has_date = "date" in names
         self.has_server = "server" in names
         self.has_service_time = _SERVICE_TIME in names
+        #: Has headers that say how it went whatever the status: what retries look at.
+        self.tells_outcome = not names.isdisjoint(("grpc-status", "x-envoy-ratelimited"))
         self._templates: dict[tuple[str, bool], Template] = {}
 
     def template(self, server: str, new_service_time: bool) -> Template:
@@ -339,10 +354,10 @@ class ResponseHead(_MutableFields):
         else:
             self.set_header("content-length", str(length))
 
-    def header_text(self, server: str, date: str, overwrite_server: bool) -> str:
+    def header_text(self, server: str, date: Callable[[], str], overwrite_server: bool) -> str:
         """All header lines, with date and server where Envoy puts them: in place, else at the end."""
         if self.fields is not None:
-            return self._own_text(server, date, overwrite_server)
+            return self._own_text(server, date(), overwrite_server)
         shared, values, service_time = self.shared, self.values, self.service_time
         template = shared.template(server if overwrite_server else "", service_time is not None)
         if service_time is not None:
@@ -352,7 +367,7 @@ class ResponseHead(_MutableFields):
         for name, value in self.added:
             text += f"{name}: {value}\r\n"
         if not shared.has_date:
-            text += f"date: {date}\r\n"
+            text += f"date: {date()}\r\n"
         return text if shared.has_server or not server else f"{text}server: {server}\r\n"
 
     def _own_text(self, server: str, date: str, overwrite_server: bool) -> str:

@@ -8,10 +8,17 @@ the client's address and on the configuration, so a connection keeps the last on
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.client_certificate import HEADER as FORWARDED_CERTIFICATE
+from minimesh.data_plane.http.client_certificate import forwarded_certificate
 from minimesh.data_plane.http.hcm_config import ForwardClientCert, HttpConnectionManagerConfig
 from minimesh.data_plane.http.header_block import Field, HeaderBlock, connection_options
 from minimesh.data_plane.http.messages import PreparedHeaders
+from minimesh.data_plane.routing.request import NO_PEER_CERTIFICATE, PeerCertificate
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.network.tls.server import TlsConnection
 
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"}
@@ -36,6 +43,8 @@ _EDGE = _INTERNAL | {
     "x-envoy-original-host",
 }
 _IDS_AT_ONCE = 512
+#: OpenSSL shows no certificate that it has not verified.
+_VALIDATED = PeerCertificate(presented=True, validated=True)
 
 
 class RequestIds:
@@ -68,11 +77,18 @@ def is_upgrade(block: HeaderBlock) -> bool:
 
 
 def prepare(
-    block: HeaderBlock, config: HttpConnectionManagerConfig, peer: str, scheme: str
+    block: HeaderBlock,
+    config: HttpConnectionManagerConfig,
+    peer: str,
+    scheme: str,
+    tls: TlsConnection | None = None,
 ) -> PreparedHeaders:
     """The headers to route and forward. `peer` is the client's "ip:port" on the socket."""
     kept = block.kept
     dropped = _dropped_names(block, config)
+    certificate = None
+    if FORWARDED_CERTIFICATE in dropped:
+        certificate = forwarded_certificate(config, tls, kept.get(FORWARDED_CERTIFICATE))
     changed = _changed_values(kept, config, peer, scheme)
     fields: list[Field] = []
     request_id_at = -1
@@ -83,6 +99,9 @@ def prepare(
         if name in dropped:
             if name == "te" and "trailers" in connection_options(value):
                 fields.append(("te", "trailers"))
+            elif name == FORWARDED_CERTIFICATE and certificate is not None:
+                fields.append((name, certificate))
+                certificate = None
         elif name == "x-request-id" and new_id:
             request_id_at = len(fields)
         elif name in changed:
@@ -92,9 +111,13 @@ def prepare(
     fields.extend(changed.items())
     if new_id and request_id_at < 0:
         request_id_at = len(fields)
+    if certificate is not None:
+        fields.append((FORWARDED_CERTIFICATE, certificate))
     prepared = PreparedHeaders(tuple(fields), request_id_at, _remote_address(kept, config, peer))
     prepared.upgrades = is_upgrade(block)
     prepared.closes = block.connection_says("close")
+    if tls is not None:
+        prepared.peer_certificate = NO_PEER_CERTIFICATE if tls.peer is None else _VALIDATED
     return prepared
 
 
@@ -107,7 +130,7 @@ def _dropped_names(block: HeaderBlock, config: HttpConnectionManagerConfig) -> f
     dropped.update(_HOP_BY_HOP)
     dropped.add("host")
     if config.forward_client_cert is not ForwardClientCert.ALWAYS_FORWARD_ONLY:
-        dropped.add("x-forwarded-client-cert")
+        dropped.add(FORWARDED_CERTIFICATE)
     if is_upgrade(block):
         dropped -= {"connection", "upgrade"}
     elif "upgrade" in block.kept:

@@ -7,6 +7,7 @@ from typing import Any
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import (
+    ClientCertDetails,
     Codec,
     EscapedSlashes,
     ForwardClientCert,
@@ -54,7 +55,6 @@ _MANAGER = frozenset(
         "scheme_header_transformation",
         "server_header_transformation",
         "server_name",
-        # Subjects of client certificates, of which there are none on plain text.
         "set_current_client_cert_details",
         "skip_xff_append",
         "stat_prefix",
@@ -190,6 +190,7 @@ def _config(
             message.forward_client_cert_details,
             join(path, "forward_client_cert_details"),
         ),
+        client_cert_details=_client_cert_details(message.set_current_client_cert_details),
         scheme_to_overwrite=message.scheme_header_transformation.scheme_to_overwrite,
         normalize_path=message.normalize_path.value,
         merge_slashes=message.merge_slashes,
@@ -245,6 +246,16 @@ def _upgrade_types(message: Any, path: str) -> frozenset[str]:
         if _bool_or(upgrade, "enabled", default=True):
             types.add(upgrade.upgrade_type.lower())
     return frozenset(types)
+
+
+def _client_cert_details(message: Any) -> ClientCertDetails:
+    return ClientCertDetails(
+        subject=message.subject.value,
+        cert=message.cert,
+        chain=message.chain,
+        dns=message.dns,
+        uri=message.uri,
+    )
 
 
 def _bool_or(message: Any, field: str, *, default: bool) -> bool:
