@@ -16,6 +16,10 @@ _MODULES = {
 }
 
 
+#: What a proxy of a mesh loads when it needs it, and always does.
+_PROXY_MODULES = ("minimesh.data_plane.http.downstream", "minimesh.data_plane.xds_client.ads_client")
+
+
 def entry_points() -> Mapping[str, EntryPoint]:
     """Entry points by name; a module is imported when its entry point first runs, unless it was preloaded."""
     return {name: _entry_point(module) for name, module in _MODULES.items()}
@@ -23,7 +27,7 @@ def entry_points() -> Mapping[str, EntryPoint]:
 
 def preload() -> None:
     """Import everything a pod may need, so that forks share it."""
-    for module in _MODULES.values():
+    for module in (*_MODULES.values(), *_PROXY_MODULES):
         import_module(module)
     import_module("demo_apps.httpbin").load_application()
 

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Protocol
 
 from minimesh.data_plane.admin import status_dumps
@@ -208,8 +207,10 @@ class _Commands:
     # --- views ---
 
     def home(self, query: Mapping[str, str]) -> Answer:
+        from html import escape  # seldom needed, and with it come all entities of HTML
+
         rows = "".join(
-            f"<tr><td>{_home_entry(command)}</td><td>{escape(command.help)}</td></tr>\n"
+            f"<tr><td>{_home_entry(command, escape(command.path))}</td><td>{escape(command.help)}</td></tr>\n"
             for command in sorted(self.all(), key=lambda command: command.path)
         )
         style = "body{font-family:sans-serif} td{padding:4px} form{margin:0}"
@@ -341,8 +342,7 @@ class _Commands:
         return Answer("OK\n")
 
 
-def _home_entry(command: Command) -> str:
-    path = escape(command.path)
+def _home_entry(command: Command, path: str) -> str:
     if not command.post:
         return f"<a href='{path.lstrip('/') or '.'}'>{path}</a>"
     return f"<form action='{path.lstrip('/')}' method='post'><button>{path}</button></form>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, standing_filters
@@ -142,5 +141,16 @@ class ConnectionManager:
         now = int(time.time())
         if now != self._date_second:
             self._date_second = now
-            self._date = formatdate(now, usegmt=True)
+            self._date = _http_date(now)
         return self._date
+
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _http_date(second: int) -> str:
+    """RFC 9110's IMF-fixdate. (`email.utils` has it too, at the price of the whole email package.)"""
+    at = time.gmtime(second)
+    day = f"{_WEEKDAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04}"
+    return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"

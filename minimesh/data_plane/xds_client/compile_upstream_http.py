@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minimesh.data_plane.http.http2_upstream import connect_by_alpn, connect_http2
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, UpstreamProtocol
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_http2_options import compile_http2_options
 from minimesh.data_plane.xds_client.route_environment import optional_seconds
 from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.upstream.host import Host
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _PROTOCOLS = frozenset({"http_protocol_options", "http2_protocol_options"})
@@ -59,17 +61,32 @@ def _with_protocol(
     """`options` has the fields of both protocols."""
     http1 = options.http_protocol_options
     if protocol is UpstreamProtocol.BY_ALPN:
-        settings = replace(settings, connect=connect_by_alpn)
+        settings = replace(settings, connect=_connect_by_alpn)
     return replace(
         settings,
         protocol=protocol,
         http2_options=compile_http2_options(
             options.http2_protocol_options, join(path, "http2_protocol_options")
         ),
-        connect_http2=connect_by_alpn if protocol is UpstreamProtocol.BY_ALPN else connect_http2,
+        connect_http2=_connect_by_alpn if protocol is UpstreamProtocol.BY_ALPN else _connect_http2,
         http1_trailers=http1.enable_trailers,
         preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
     )
+
+
+# HTTP/2 is loaded when it is first spoken: its library takes a megabyte that most proxies can do without.
+
+
+async def _connect_http2(host: Host, settings: ClusterSettings) -> Any:
+    from minimesh.data_plane.http.http2_upstream import connect_http2
+
+    return await connect_http2(host, settings)
+
+
+async def _connect_by_alpn(host: Host, settings: ClusterSettings) -> Any:
+    from minimesh.data_plane.http.http2_upstream import connect_by_alpn
+
+    return await connect_by_alpn(host, settings)
 
 
 def _with_common(settings: ClusterSettings, common: Any, path: str) -> ClusterSettings:

@@ -7,7 +7,6 @@ private folder that is gone when the function returns.
 from __future__ import annotations
 
 import ssl
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +117,8 @@ def _load_key_pair(context: ssl.SSLContext, key_pair: KeyPair) -> None:
 
 @contextmanager
 def _private_files(**contents: bytes) -> Iterator[dict[str, str]]:
+    import tempfile  # only here, and with it come the archive formats of shutil
+
     with tempfile.TemporaryDirectory(prefix="minimesh-") as folder:  # only its owner may enter it
         paths = {}
         for name, content in contents.items():
