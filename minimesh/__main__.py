@@ -8,7 +8,17 @@ if sys.version_info < (3, 11):  # noqa: UP036 - old versions do run this line
         "Run it with a newer one, such as python3.12.".format(*sys.version_info[:2])
     )
 
-from minimesh.cli.main import main
+
+def run() -> None:
+    """The command line. A proxy goes past click, which would stay in its memory for nothing."""
+    if sys.argv[1:2] == ["proxy"]:
+        from minimesh.data_plane.server import main as run_proxy
+
+        sys.exit(run_proxy(sys.argv[2:]))
+    from minimesh.cli.main import main
+
+    main()
+
 
 if __name__ == "__main__":
-    main()
+    run()
