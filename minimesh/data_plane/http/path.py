@@ -10,7 +10,9 @@ import re
 
 from minimesh.data_plane.http.hcm_config import EscapedSlashes, HttpConnectionManagerConfig
 
-_NEEDS_WORK = re.compile(r"[%\\\"<>^`{|}]|/\.|//")
+_NEEDS_WORK = re.compile(r"[%\\\"<>^`{|}#]|/\.|//|\A\*")
+#: Whether anything in a path may have to be changed or refused: most have nothing.
+needs_normalizing = _NEEDS_WORK.search
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _ESCAPED_SLASH = re.compile(r"%2[fF]|%5[cC]")
 _SLASHES = re.compile(r"/{2,}")

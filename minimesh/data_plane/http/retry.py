@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from enum import Enum
+from typing import ClassVar
 
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseHead
@@ -17,6 +20,8 @@ _GRPC_STATUS = {
     "internal": "13",
     "unavailable": "14",
 }
+#: The words of `retry_on` that are gRPC statuses.
+GRPC_CONDITIONS = frozenset(_GRPC_STATUS)
 
 
 class Retry(Enum):
@@ -31,12 +36,17 @@ class Retry(Enum):
 class RetryState:
     """The retries of one request."""
 
-    __slots__ = ("_random", "policy", "remaining", "waits")
+    __slots__ = ("_random", "policy", "remaining", "told_wait_s", "waits")
+
+    #: For response headers that name a point in time.
+    wall_clock: ClassVar[Callable[[], float]] = time.time
 
     def __init__(self, policy: RetryPolicy, source: random.Random) -> None:
         self.policy = policy
         self.remaining = policy.num_retries
         self.waits = 0
+        #: How long the last response asked to wait; None: it did not say.
+        self.told_wait_s: float | None = None
         self._random = source
 
     def after_reset(self, reason: ResetReason, request_sent: bool) -> Retry:
@@ -52,11 +62,22 @@ class RetryState:
         )
         return self._decide(wanted)
 
+    def concerns(self, response: ResponseHead) -> bool:
+        """Whether `after_response` has to be asked: False, cheaply, for a good first answer."""
+        return (
+            response.status >= 400
+            or response.shared.tells_outcome
+            or self.waits > 0
+            or bool(self.policy.retriable_headers)
+        )
+
     def after_response(self, response: ResponseHead) -> Retry:
         """The upstream answered, but perhaps not well."""
         policy, status = self.policy, response.status
         if response.header_values("x-envoy-ratelimited"):
             # The upstream says that it is overrun: no other condition counts then, whatever the status.
+            if policy.reset_headers:
+                self.told_wait_s = self._asked_wait_s(response)
             return self._decide("envoy-ratelimited" in policy.retry_on)
         if status < 400 and not policy.retriable_headers and not response.header_values("grpc-status"):
             return Retry.NO
@@ -76,13 +97,31 @@ class RetryState:
                 for word in retry_on
             )
         )
+        if wanted and policy.reset_headers:
+            self.told_wait_s = self._asked_wait_s(response)
         return self._decide(wanted)
 
     def next_wait_s(self) -> float:
-        """Full jitter over an interval that doubles up to its maximum."""
+        """Full jitter over an interval that doubles up to its maximum; or what the last response asked for,
+        and up to half as much again.
+        """
+        told_s, self.told_wait_s = self.told_wait_s, None
+        if told_s is not None:
+            return told_s * (1.0 + self._random.random() / 2)
         interval = min(self.policy.base_interval_s * (1 << self.waits), self.policy.max_interval_s)
         self.waits += 1
         return interval * self._random.random()
+
+    def _asked_wait_s(self, response: ResponseHead) -> float | None:
+        """What the first of the policy's reset headers says that is there, and not too long."""
+        for header in self.policy.reset_headers:
+            values = response.header_values(header.name)
+            if not values or not (values[0].isascii() and values[0].isdigit()):
+                continue
+            wait_s = float(values[0]) - (self.wall_clock() if header.format == "unix" else 0.0)
+            if 0.001 < wait_s <= self.policy.reset_max_interval_s:
+                return wait_s
+        return None
 
     def _decide(self, wanted: bool) -> Retry:
         if not wanted:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.control_headers import take_retry_policy, take_timeouts
+from minimesh.data_plane.http.grpc_status import http_status
 from minimesh.data_plane.http.host_choice import HostChoice
 from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
 from minimesh.data_plane.http.local_reply import (
@@ -22,7 +24,8 @@ from minimesh.data_plane.http.local_reply import (
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
 from minimesh.data_plane.http.mirror import Mirroring, mirroring_of
 from minimesh.data_plane.http.retry import Retry, RetryState
-from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
+from minimesh.data_plane.http.try_idleness import TryIdleness
+from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RetryPolicy, RouteAction
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.routing.route_table import Route
     from minimesh.data_plane.upstream.circuit_breakers import ClusterResources
     from minimesh.data_plane.upstream.cluster import Cluster
-    from minimesh.data_plane.upstream.connection_pool import ConnectionPool
+    from minimesh.data_plane.upstream.connection_pool import Pool
     from minimesh.data_plane.upstream.host import Host
 
 _RESET_OF_FAILURE = {
@@ -50,10 +53,9 @@ class Router:
 
     __slots__ = (
         "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_host_choice",
-        "_mirroring",
-        "_paused_downstream", "_replay_limit_bytes", "_resources", "_response_started",
-        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "action", "attempt",
-        "connection", "host", "loop", "route", "stream", "waiting_on",
+        "_mirroring", "_paused_downstream", "_replay_limit_bytes", "_resources", "_response_started",
+        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "_try_idleness",
+        "_try_timeout_s", "action", "attempt", "connection", "host", "loop", "route", "stream", "waiting_on",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, route: Route, action: RouteAction) -> None:
@@ -65,9 +67,12 @@ class Router:
         self.host: Host | None = None
         self.connection: UpstreamExchange | None = None
         #: The pool in which the request waits for a connection.
-        self.waiting_on: ConnectionPool | None = None
+        self.waiting_on: Pool | None = None
         policy = action.retry_policy
         self._retries = None if policy is None else RetryState(policy, stream.manager.random)
+        if policy is not None and policy.retriable_request_headers:
+            self._retries = self._retries_if_wanted(policy)
+        self._try_timeout_s = 0.0 if policy is None else policy.per_try_timeout_s or 0.0
         limit = route.retry_buffer_limit_bytes
         self._replay_limit_bytes = stream.manager.config.buffer_limit_bytes if limit is None else limit
         timeout_s = action.timeout_s
@@ -76,6 +81,7 @@ class Router:
         self._resources: ClusterResources
         #: Where the request has a say in the choice of its host; else None.
         self._host_choice: HostChoice | None = None
+        self._try_idleness: TryIdleness | None = None
         #: The body so far: kept until a connection is there, and longer while a retry may need it.
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -109,7 +115,13 @@ class Router:
         stream.info.upstream_request_attempt_count = 1
         head = stream.head
         assert head is not None
+        # Only filters and the route's own changes can have put control headers there.
+        controlled = stream.filters or choice.request_headers
+        if controlled:
+            self._heed_timeout_headers(head)
         self._finish_headers(head)
+        if controlled:
+            self._heed_retry_headers(head)
         if data:
             self._hold(data)
         self._note_end(end_stream)
@@ -155,11 +167,12 @@ class Router:
         """The stream is over: nothing is heard of this request any more."""
         self._done = True
         self._held = []
-        for deadline in (self._deadline, self._try_deadline):
-            if deadline is not None:
-                deadline.cancel()
-        self._count_retry(False)
-        self._give_up_exchange()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._retry_counted:
+            self._count_retry(False)
+        if self._active or self.waiting_on is not None or self._try_deadline is not None:
+            self._give_up_exchange()
 
     def _finish_headers(self, head: RequestHead) -> None:
         """What the router adds to a request, in Envoy's order, and the route's own changes."""
@@ -167,7 +180,7 @@ class Router:
         config, choice, host = stream.manager.config, stream.choice, stream.virtual_host
         assert choice is not None
         assert host is not None
-        if not config.suppress_envoy_headers:
+        if (self._timeout_s or self._try_timeout_s) and not config.suppress_envoy_headers:
             self._tell_timeout(head)
         if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", "1")
@@ -180,11 +193,33 @@ class Router:
             head.path = rewritten
         if choice.request_headers:
             choice.request_headers.apply(head, stream.info)
-        self._rewrite_host(head)
+        if choice.host_rewrite or action.host_rewrite is not None:
+            self._rewrite_host(head)
         info = stream.info
         info.path, info.authority = head.path, head.authority
         if head.fields is not None:
             self._refresh_logged_headers(head)
+
+    def _heed_timeout_headers(self, head: RequestHead) -> None:
+        timeout_s, try_timeout_s = take_timeouts(head)
+        if timeout_s is not None:
+            self._timeout_s = timeout_s
+        if try_timeout_s is not None:
+            self._try_timeout_s = try_timeout_s
+
+    def _heed_retry_headers(self, head: RequestHead) -> None:
+        old = self.action.retry_policy
+        policy = take_retry_policy(head, old)
+        if policy is not old:
+            self._retries = None if policy is None else self._retries_if_wanted(policy)
+
+    def _retries_if_wanted(self, policy: RetryPolicy) -> RetryState | None:
+        """The retries of this request, if the policy is for requests like it."""
+        head, conditions = self.stream.head, policy.retriable_request_headers
+        assert head is not None
+        if conditions and not any(each.matches(head) for each in conditions):
+            return None
+        return RetryState(policy, self.stream.manager.random)
 
     def _rewrite_host(self, head: RequestHead) -> None:
         choice, action = self.stream.choice, self.action
@@ -253,7 +288,7 @@ class Router:
         self.stream.info.upstream_host = host.name
         if self.action.priority_high:
             http2 = self.stream.info.protocol == "HTTP/2"
-            pool: ConnectionPool = cluster.high_priority_pool_of(host, http2=http2)
+            pool: Pool = cluster.high_priority_pool_of(host, http2=http2)
         elif cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
             pool = cluster.http2_pool_of(host)
         else:
@@ -277,6 +312,8 @@ class Router:
         if self.action.auto_host_rewrite and host.spec.hostname and stream.head is not None:
             stream.head.authority = info.authority = host.spec.hostname
         self._count_active(host)
+        if self._cluster.is_watched:
+            self._cluster.health.on_connected(host)
         now = self.loop.time()
         if info.first_upstream_tx_at is None:
             info.first_upstream_tx_at = now
@@ -292,8 +329,13 @@ class Router:
         if self._paused_downstream:
             self._paused_downstream = False
             stream.connection.pause_request(False)
-        if self._end_stream:
+        if self._end_stream and self._try_timeout_s:
             self._begin_try_timeout()
+        retries = self._retries
+        if retries is not None and retries.policy.per_try_idle_timeout_s and self.connection is connection:
+            limit_s = retries.policy.per_try_idle_timeout_s
+            timers = stream.connection.timers
+            self._try_idleness = TryIdleness(timers, self.loop.time, limit_s, self._on_try_idle)
 
     def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
         """No connection to this host could be had."""
@@ -327,6 +369,9 @@ class Router:
         if self._try_deadline is not None:
             self._try_deadline.cancel()
             self._try_deadline = None
+        if self._try_idleness is not None:
+            self._try_idleness.cancel()
+            self._try_idleness = None
 
     def _give_up_exchange(self) -> None:
         connection, waiting_on = self.connection, self.waiting_on
@@ -357,7 +402,10 @@ class Router:
             host.requests_error += 1
         else:
             host.requests_success += 1
-        if self._retries is not None and self._retry_after_response(response):
+        if self._cluster.is_watched:
+            self._tell_of_response(host, response)
+        retries = self._retries
+        if retries is not None and retries.concerns(response) and self._retry_after_response(response):
             return
         self._response_started = True
         self._retries = None
@@ -375,6 +423,15 @@ class Router:
             info.upstream_service_time_ms = elapsed_ms
             response.set_service_time(str(elapsed_ms))
         self._pass_on(response, data, end_stream)
+
+    def _tell_of_response(self, host: Host, response: ResponseHead) -> None:
+        """For who watches the host's health: a gRPC status counts in place of the one that is always 200."""
+        status = response.status
+        grpc_status = response.header_values("grpc-status")
+        if grpc_status:
+            status = http_status(grpc_status[0])
+        unwelcome = bool(response.header_values("x-envoy-immediate-health-check-fail"))
+        self._cluster.health.on_response(host, status, unwelcome=unwelcome)
 
     def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         choice, host = self.stream.choice, self.stream.virtual_host
@@ -402,6 +459,8 @@ class Router:
     def on_response_data(self, data: bytes, end_stream: bool) -> None:
         if end_stream:
             self._end_exchange()
+        elif self._try_idleness is not None:
+            self._try_idleness.touch()
         if not self._done:
             self.stream.send_data(data, end_stream)
 
@@ -430,8 +489,12 @@ class Router:
     def _failed(self, reason: ResetReason, transport_reason: str, *, request_sent: bool) -> None:
         """No response will come of this try."""
         self._count_retry(False)
-        if self.host is not None:
-            self.host.requests_error += 1
+        host = self.host
+        if host is not None:
+            host.requests_error += 1
+            # A limit of the cluster's own says nothing of the host.
+            if self._cluster.is_watched and reason is not ResetReason.OVERFLOW:
+                self._cluster.health.on_failure(host)
         if self._retries is not None:
             decision = self._retries.after_reset(reason, request_sent)
             if self._act_on(decision):
@@ -470,14 +533,16 @@ class Router:
         self._give_up_exchange()
         self._count_retry(True)
         resources.stats.rq_retry.inc()
-        resources.stats.count("upstream_rq_retry_backoff_exponential")
         if self.host is not None:
             self._tried.append(self.host)
         self.attempt += 1
         info.upstream_request_attempt_count = self.attempt
-        assert self._retries is not None
+        retries = self._retries
+        assert retries is not None
+        kind = "exponential" if retries.told_wait_s is None else "ratelimited"
+        resources.stats.count(f"upstream_rq_retry_backoff_{kind}")
         timers = self.stream.connection.timers
-        self._try_deadline = timers.call_after(self._retries.next_wait_s(), self._try_again)
+        self._try_deadline = timers.call_after(retries.next_wait_s(), self._try_again)
         return True
 
     def _try_again(self) -> None:
@@ -496,13 +561,9 @@ class Router:
             self._retry_counted = active
             self._resources.retries += 1 if active else -1
 
-    def _per_try_timeout_s(self) -> float:
-        policy = self.action.retry_policy
-        return 0.0 if policy is None else policy.per_try_timeout_s or 0.0
-
     def _tell_timeout(self, head: RequestHead) -> None:
         """x-envoy-expected-rq-timeout-ms: how long this try may take, if anything limits it."""
-        limits_s = [self._per_try_timeout_s() or self._timeout_s]
+        limits_s = [self._try_timeout_s or self._timeout_s]
         if self._timeout_s:
             begun_at = self.stream.info.last_downstream_rx_at
             waited_s = 0.0 if begun_at is None else self.loop.time() - begun_at
@@ -511,7 +572,7 @@ class Router:
             head.set_header("x-envoy-expected-rq-timeout-ms", str(int(min(limits_s) * 1000)))
 
     def _begin_try_timeout(self) -> None:
-        limit_s = self._per_try_timeout_s()
+        limit_s = self._try_timeout_s
         if limit_s and not self._response_started and self._try_deadline is None:
             timers = self.stream.connection.timers
             self._try_deadline = timers.call_after(limit_s, self._on_try_timeout)
@@ -522,28 +583,49 @@ class Router:
             return
         stats = self._cluster.stats
         stats.rq_per_try_timeout.inc()
-        if self.host is not None:
-            self.host.requests_timeout += 1
+        self._fail_by_timeout("upstream_per_try_timeout")
+
+    def _on_try_idle(self) -> None:
+        self._try_idleness = None
+        self._cluster.stats.count("upstream_rq_per_try_idle_timeout")
+        if self._response_started:
+            self.stream.info.add_flag("UT")
+            self.stream.info.response_code_details = "upstream_per_try_idle_timeout"
+            self.stream.break_off()
+            return
+        self._fail_by_timeout("upstream_per_try_idle_timeout")
+
+    def _fail_by_timeout(self, details: str) -> None:
+        """A try took too long: another, or that was it."""
+        self._count_timeout()
         self._give_up_exchange()
         self._count_retry(False)
         if self._retries is not None:
             decision = self._retries.after_reset(ResetReason.CONNECTION_TERMINATION, request_sent=True)
             if self._act_on(decision):
                 return
-        self._reply_timeout("upstream_per_try_timeout")
+        self._reply_timeout(details)
+
+    def _count_timeout(self) -> None:
+        host = self.host
+        if host is not None:
+            host.requests_timeout += 1
+            if self._cluster.is_watched:
+                self._cluster.health.on_timeout(host)
 
     def _on_timeout(self) -> None:
         """The route's time is over."""
         self._deadline = None
         stats, info = self._cluster.stats, self.stream.info
         stats.rq_timeout.inc()
-        if self.host is not None:
-            self.host.requests_timeout += 1
         if self._response_started:
+            if self.host is not None:
+                self.host.requests_timeout += 1
             info.add_flag("UT")
             info.response_code_details = "response_timeout"
             self.stream.break_off()
             return
+        self._count_timeout()
         self._give_up_exchange()
         self._reply_timeout("response_timeout")
 

@@ -31,7 +31,7 @@ from minimesh.data_plane.routing.actions import (
     SslRedirectAction,
 )
 from minimesh.data_plane.routing.header_mutation import HeaderMutation
-from minimesh.data_plane.routing.matchers import GrpcMatcher
+from minimesh.data_plane.routing.matchers import is_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
-_IS_GRPC = GrpcMatcher()
 
 
 class Stream:
@@ -137,7 +136,7 @@ class Stream:
             self._watch_idleness()
         self._route(head)
         if not self._finished:
-            info.bytes_received += len(data)
+            info.bytes_received = len(data)
 
     def on_request_data(self, data: bytes, end_stream: bool) -> None:
         """More of the body."""
@@ -392,6 +391,8 @@ class Stream:
 
     def _catch_up(self, bodies: FilteredBodies) -> bool:
         """Give new stages what has come so far; False when the stream ended over it."""
+        # `on_request` counts what came along with the head only after the filters have seen that.
+        self.info.bytes_received = max(self.info.bytes_received, len(self._data))
         passed = bodies.request.catch_up(bytes(self._data), self._end_stream)
         if passed is None:
             self._data, self._end_stream = b"", False
@@ -414,8 +415,6 @@ class Stream:
     def _check_completeness(self, bodies: FilteredBodies) -> None:
         if len(self._data) > bodies.request_limit_bytes:
             self.manager.stats.rq_too_large.inc()
-            # What came along with the head is counted only after the filters have seen that.
-            self.info.bytes_received = max(self.info.bytes_received, len(self._data))
             self.send_local_reply(413, refusal_body(413), "request_payload_too_large")
         elif self._end_stream:
             bodies.request_until_complete = False
@@ -603,7 +602,7 @@ class Stream:
             info.last_downstream_rx_at = self.connection.loop.time()
         if mutation:
             mutation.apply(response, self.info)
-        if self.head is not None and _IS_GRPC.matches(self.head, 0):
+        if self.head is not None and is_grpc(self.head.sent_values("content-type")):
             make_grpc(response, body, grpc_status)
             body = b""
         elif body:

@@ -112,6 +112,10 @@ class ComputedGauge(Gauge):
         return True
 
 
+#: Values that are bins of their own: whole milliseconds, mostly.
+_WHOLE_EDGES = frozenset(range(100))
+
+
 class Histogram:
     """A distribution kept to two significant digits, so its memory is bounded however long it runs.
 
@@ -129,7 +133,7 @@ class Histogram:
 
     def record(self, value: float) -> None:
         """Add one value (not negative), in the unit of the histogram."""
-        edge: float = int(value) if 1 <= value < 100 else _lower_edge(value)
+        edge = value if value in _WHOLE_EDGES else _lower_edge(value)
         bins = self.bins
         bins[edge] = bins.get(edge, 0) + 1
         self.count += 1

@@ -30,34 +30,21 @@ class StreamInfo:
     """
 
     __slots__ = (
+        "__dict__",
         "authority",
         "bytes_received",
         "bytes_sent",
         "completed_at",
         "connection_id",
-        "connection_termination_details",
         "downstream_direct_local_address",
         "downstream_direct_remote_address",
-        "downstream_header_bytes_received",
-        "downstream_header_bytes_sent",
         "downstream_local_address",
-        "downstream_local_close_reason",
         "downstream_remote_address",
-        "downstream_transport_failure_reason",
-        "downstream_wire_bytes_received",
-        "downstream_wire_bytes_sent",
-        "dynamic_metadata",
         "filter_chain_name",
-        "filter_state",
         "first_downstream_tx_at",
         "first_upstream_rx_at",
         "first_upstream_tx_at",
-        "health_check",
         "last_downstream_rx_at",
-        "last_downstream_tx_at",
-        "last_upstream_rx_at",
-        "last_upstream_tx_at",
-        "listener_metadata",
         "method",
         "original_path",
         "path",
@@ -69,36 +56,55 @@ class StreamInfo:
         "response_code_details",
         "response_flags",
         "response_headers",
-        "response_is_complete",
-        "response_trailers",
-        "route_metadata",
         "route_name",
         "start_time",
         "started_at",
-        "stream_id",
-        "tls",
         "upstream_cluster",
-        "upstream_cluster_metadata",
-        "upstream_connect_finished_at",
-        "upstream_connect_started_at",
         "upstream_connection_id",
-        "upstream_header_bytes_received",
-        "upstream_header_bytes_sent",
         "upstream_host",
-        "upstream_host_metadata",
-        "upstream_host_name",
         "upstream_local_address",
         "upstream_protocol",
         "upstream_request_attempt_count",
         "upstream_service_time_ms",
         "upstream_transport_failure_reason",
-        "upstream_wire_bytes_received",
-        "upstream_wire_bytes_sent",
         "user_agent",
-        "virtual_cluster_name",
         "virtual_host_name",
         "x_forwarded_for",
-    )
+    )  # fmt: skip
+
+    # What few streams have to tell has its default in the class: a slot would cost every stream.
+    upstream_connect_started_at: float | None = None
+    upstream_connect_finished_at: float | None = None
+    last_upstream_tx_at: float | None = None
+    last_upstream_rx_at: float | None = None
+    last_downstream_tx_at: float | None = None
+    health_check: bool = False
+    response_trailers: HeaderLookup | None = None
+    #: Not broken off in its midst.
+    response_is_complete: bool = True
+    connection_termination_details: str | None = None
+    downstream_header_bytes_received: int = 0
+    downstream_header_bytes_sent: int = 0
+    downstream_wire_bytes_received: int = 0
+    downstream_wire_bytes_sent: int = 0
+    upstream_header_bytes_received: int = 0
+    upstream_header_bytes_sent: int = 0
+    upstream_wire_bytes_received: int = 0
+    upstream_wire_bytes_sent: int = 0
+    downstream_transport_failure_reason: str | None = None
+    downstream_local_close_reason: str | None = None
+    #: The facts of a TLS connection by operator name without the DOWNSTREAM_ prefix
+    #: ("TLS_VERSION", "PEER_SUBJECT"); None on plain text.
+    tls: dict[str, str] | None = None
+    virtual_cluster_name: str | None = None
+    upstream_host_name: str | None = None
+    dynamic_metadata: dict[str, Any] | None = None
+    filter_state: dict[str, Any] | None = None
+    route_metadata: dict[str, Any] | None = None
+    upstream_cluster_metadata: dict[str, Any] | None = None
+    upstream_host_metadata: dict[str, Any] | None = None
+    listener_metadata: dict[str, Any] | None = None
+    stream_id: str | None = None
 
     def __init__(self, start_time: float = 0.0, started_at: float = 0.0) -> None:
         # --- when ---
@@ -107,14 +113,9 @@ class StreamInfo:
         #: The same moment on the loop's clock; every `*_at` below is on that clock too.
         self.started_at = started_at
         self.last_downstream_rx_at: float | None = None
-        self.upstream_connect_started_at: float | None = None
-        self.upstream_connect_finished_at: float | None = None
         self.first_upstream_tx_at: float | None = None
-        self.last_upstream_tx_at: float | None = None
         self.first_upstream_rx_at: float | None = None
-        self.last_upstream_rx_at: float | None = None
         self.first_downstream_tx_at: float | None = None
-        self.last_downstream_tx_at: float | None = None
         self.completed_at: float | None = None
         # --- the request ---
         #: "HTTP/1.0" or "HTTP/1.1"; None on a TCP connection.
@@ -129,64 +130,37 @@ class StreamInfo:
         self.request_id: str | None = None
         #: Every other request header is read from here.
         self.request: HeaderLookup | None = None
-        self.health_check = False
         # --- the response ---
         self.response_headers: HeaderLookup | None = None
-        self.response_trailers: HeaderLookup | None = None
         #: 0 when no response was begun.
         self.response_code = 0
         self.response_code_details: str | None = None
-        #: Not broken off in its midst.
-        self.response_is_complete = True
         #: Envoy's short flags ("UF", "URX") joined by commas in the order they were set; "" for none.
         self.response_flags = ""
         self.upstream_service_time_ms: int | None = None
-        self.connection_termination_details: str | None = None
         # --- how much: bodies without framing, heads, and all bytes on the wire ---
         self.bytes_received = 0
         self.bytes_sent = 0
-        self.downstream_header_bytes_received = 0
-        self.downstream_header_bytes_sent = 0
-        self.downstream_wire_bytes_received = 0
-        self.downstream_wire_bytes_sent = 0
-        self.upstream_header_bytes_received = 0
-        self.upstream_header_bytes_sent = 0
-        self.upstream_wire_bytes_received = 0
-        self.upstream_wire_bytes_sent = 0
         # --- the downstream connection; addresses are "ip:port" ---
         self.downstream_local_address: str | None = None
         self.downstream_direct_local_address: str | None = None
         self.downstream_remote_address: str | None = None
         self.downstream_direct_remote_address: str | None = None
-        self.downstream_transport_failure_reason: str | None = None
-        self.downstream_local_close_reason: str | None = None
         self.requested_server_name: str | None = None
         self.connection_id: int | None = None
-        #: The facts of a TLS connection by operator name without the DOWNSTREAM_ prefix
-        #: ("TLS_VERSION", "PEER_SUBJECT"); None on plain text.
-        self.tls: dict[str, str] | None = None
         self.filter_chain_name: str | None = None
         # --- where it went ---
         self.route_name: str | None = None
         self.virtual_host_name: str | None = None
-        self.virtual_cluster_name: str | None = None
         self.upstream_cluster: str | None = None
         #: "ip:port" of the last host tried.
         self.upstream_host: str | None = None
-        self.upstream_host_name: str | None = None
         self.upstream_local_address: str | None = None
         self.upstream_protocol: str | None = None
         self.upstream_connection_id: int | None = None
         self.upstream_transport_failure_reason: str | None = None
         self.upstream_request_attempt_count = 0
         # --- what filters and configuration left; namespace -> nested plain values ---
-        self.dynamic_metadata: dict[str, Any] | None = None
-        self.filter_state: dict[str, Any] | None = None
-        self.route_metadata: dict[str, Any] | None = None
-        self.upstream_cluster_metadata: dict[str, Any] | None = None
-        self.upstream_host_metadata: dict[str, Any] | None = None
-        self.listener_metadata: dict[str, Any] | None = None
-        self.stream_id: str | None = None
 
     def add_flag(self, flag: str) -> None:
         """Set one of Envoy's short response flags; setting it again changes nothing."""
@@ -205,10 +179,9 @@ class StreamInfo:
 
     @property
     def downstream_tx_done_at(self) -> float | None:
-        """When the last byte of the response was written: the end of the stream, as far as nobody else says."""
-        if not self.response_code or not self.response_is_complete:
-            return None
-        return self.last_downstream_tx_at or self.completed_at
+        """When the last byte of the response was written; unless anybody says, that is the stream's end."""
+        complete = self.response_code and self.response_is_complete
+        return self.last_downstream_tx_at or (self.completed_at if complete else None)
 
     @property
     def duration_ms(self) -> int | None:
