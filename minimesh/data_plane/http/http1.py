@@ -196,7 +196,7 @@ class RequestReader:
         """A first line that cannot become a request is refused before the rest of the head is there."""
         first, newline, _ = data.partition(b"\n")
         if newline:
-            line = self._read_line(first.rstrip(b"\r").decode("latin-1"))
+            line = self._read_line(first.removesuffix(b"\r").decode("latin-1"))
             return line if isinstance(line, Refusal) else None
         method, space, _ = first.partition(b" ")
         known = method.decode("latin-1")
