@@ -60,7 +60,14 @@ from envoy.extensions.load_balancing_policies.random.v3 import random_pb2 as ran
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as ring_hash_pb2
 from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2 as round_robin_pb2
 from envoy.extensions.load_balancing_policies.wrr_locality.v3 import wrr_locality_pb2 as wrr_locality_pb2
+from envoy.extensions.retry.host.omit_canary_hosts.v3 import omit_canary_hosts_pb2 as omit_canary_hosts_pb2
+from envoy.extensions.retry.host.omit_host_metadata.v3 import (
+    omit_host_metadata_config_pb2 as omit_host_metadata_config_pb2,
+)
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import (
+    previous_priorities_config_pb2 as previous_priorities_config_pb2,
+)
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2 as raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as _tls_secret_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_pb2

@@ -48,12 +48,22 @@ def give_body(response: ResponseHead, body: bytes) -> None:
 def make_grpc(response: ResponseHead, message: bytes, grpc_status: int | None = None) -> None:
     """Make it an answer to a gRPC call: HTTP says 200, and how it went stands in the headers; no body."""
     if grpc_status is None:
-        grpc_status = _GRPC_STATUS_OF.get(response.status, _GRPC_UNKNOWN)
+        grpc_status = grpc_status_of(response.status)
     response.status = 200
     response.set_header("content-type", "application/grpc")
     response.set_header("grpc-status", str(grpc_status))
     if message:
-        response.set_header("grpc-message", quote(message, safe=_UNQUOTED))
+        response.set_header("grpc-message", grpc_message(message))
+
+
+def grpc_status_of(status: int) -> int:
+    """What an HTTP status amounts to in gRPC."""
+    return _GRPC_STATUS_OF.get(status, _GRPC_UNKNOWN)
+
+
+def grpc_message(message: bytes) -> str:
+    """A text as the value of `grpc-message`."""
+    return quote(message, safe=_UNQUOTED)
 
 
 def reset_body(reason: ResetReason, retried: bool, transport_reason: str = "") -> bytes:

@@ -197,11 +197,17 @@ class RuntimeFraction:
 
 @dataclass(frozen=True, slots=True)
 class GrpcMatcher:
-    """`content-type: application/grpc`, alone or with a `+proto` and the like."""
+    """gRPC, by its content type."""
 
     def matches(self, head: RequestHead, random_value: int) -> bool:
-        values = head.header_values("content-type")
-        return bool(values) and (values[0] == "application/grpc" or values[0].startswith("application/grpc+"))
+        return is_grpc(head.header_values("content-type"))
+
+
+def is_grpc(content_type: Sequence[str]) -> bool:
+    """Whether the values of a content-type say `application/grpc`, alone or with a `+proto` and the like."""
+    return bool(content_type) and (
+        content_type[0] == "application/grpc" or content_type[0].startswith("application/grpc+")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_cors import CORS
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_fault import FAULT
+from minimesh.data_plane.xds_client.compile_grpc_web import GRPC_WEB
 from minimesh.data_plane.xds_client.compile_header_mutation import HEADER_MUTATION
 from minimesh.data_plane.xds_client.compile_local_rate_limit import LOCAL_RATE_LIMIT
 from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
@@ -29,6 +30,7 @@ _KINDS: tuple[FilterKind, ...] = (
     COMPRESSOR,
     CORS,
     FAULT,
+    GRPC_WEB,
     HEADER_MUTATION,
     LOCAL_RATE_LIMIT,
 )
