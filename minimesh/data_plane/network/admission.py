@@ -153,11 +153,12 @@ class Admission:
     async def _shake_hands(
         self, sock: socket.socket, info: ConnectionInfo, chain: FilterChain, prepared: PreparedContext
     ) -> None:
-        take_over = partial(self._take_over, info, chain, prepared)
+        # Kept by hand: of a TLS connection uvloop gives back its own protocol, not ours.
+        shaken = Shaken(partial(self._take_over, info, chain, prepared))
         handshake_socket.set(sock.fileno())
         try:
-            _, shaken = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Shaken(take_over),
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: shaken,
                 sock,
                 ssl=prepared.context,
                 ssl_handshake_timeout=chain.handshake_timeout_s or NO_HANDSHAKE_LIMIT_S,

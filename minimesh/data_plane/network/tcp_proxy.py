@@ -86,8 +86,8 @@ class TcpProxyConnection(asyncio.Protocol):
     """The client's side."""
 
     __slots__ = (
-        "_cluster", "_deadline", "_dial", "_early", "_ended_by_host", "_finished", "_host", "_last_activity", "_proxy",
-        "_scope", "_transport", "_upstream", "closed", "info", "stream",
+        "_cluster", "_deadline", "_dial", "_early", "_ended_by_host", "_finished", "_host", "_last_activity",
+        "_proxy", "_scope", "_transport", "_upstream", "closed", "info", "stream",
     )  # fmt: skip
 
     def __init__(self, proxy: TcpProxy, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -322,7 +322,7 @@ class _Upstream(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.finished = True
         self._client.on_upstream_eof()
-        return True
+        return self.transport.can_write_eof()  # TLS of the event loop closes both ways
 
     def connection_lost(self, error: Exception | None) -> None:
         self.finished = True

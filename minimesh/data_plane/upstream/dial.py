@@ -64,11 +64,13 @@ async def _dial_tls(
         tls.accept(connection, server_name, check_name=settings.auto_san_validation)
         return make_protocol(connection.selected_alpn_protocol() or "")
 
+    # Kept by hand: of a TLS connection uvloop gives back its own protocol, not ours.
+    shaken = Shaken(take_over)
     sock = await _connected_socket(host, settings)
     handshake_socket.set(sock.fileno())
     try:
-        _, shaken = await asyncio.get_running_loop().create_connection(
-            lambda: Shaken(take_over),
+        await asyncio.get_running_loop().create_connection(
+            lambda: shaken,
             sock=sock,
             ssl=context,
             server_hostname=server_name,

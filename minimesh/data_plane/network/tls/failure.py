@@ -98,13 +98,13 @@ def failure_of(error: Exception) -> TlsFailureError:
     reason = _boring_name(getattr(error, "reason", "") or "")
     if not reason or "EOF" in reason:
         return TlsFailureError("")
-    more = ": peer did not provide required client certificate" if reason == NO_PEER_CERTIFICATE else ""
+    more = ":peer did not provide required client certificate" if reason == NO_PEER_CERTIFICATE else ""
     return TlsFailureError(_words(reason, more), reason)
 
 
 def verification_failure(details: str) -> TlsFailureError:
     """A peer's certificate that is not accepted; `details` says why, in Envoy's words."""
-    return TlsFailureError(_words(VERIFY_FAILED, f": verify cert failed: {details}"), VERIFY_FAILED)
+    return TlsFailureError(_words(VERIFY_FAILED, f":verify cert failed: {details}"), VERIFY_FAILED)
 
 
 def inspector_failure(first_bytes: bytes) -> str:
