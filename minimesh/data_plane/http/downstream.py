@@ -10,6 +10,7 @@ before it is complete.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PIPELINED_LIMIT_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: A connection idle for this long is taken for one that stays so: what it remembers of its last request, some
+#: 2 KB that speed up one like it, is given up.
+_FORGET_AFTER_S = 10.0
 #: How long a connection without a request may wait for one when its listener drains.
 _GRACE_S = 0.1
 
@@ -69,12 +73,8 @@ class Http1ServerConnection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self._scope = scope
         self._transport: asyncio.Transport
-        self._reader = RequestReader(
-            config.max_request_headers_bytes,
-            config.max_headers_count,
-            config.accept_http_10,
-            "http" if info.tls is None else "https",
-        )
+        #: Made for the first request, and after a long pause anew.
+        self._reader: RequestReader | None = None
         self._server = "" if config.server_header is ServerHeader.PASS_THROUGH else config.server_name
         self._buffer = b""
         self._prepared_for: HeaderBlock | None = None
@@ -296,7 +296,10 @@ class Http1ServerConnection(asyncio.Protocol):
             if data[0] in b"\r\n":
                 data = self._buffer = data.lstrip(b"\r\n")
                 continue
-            read = self._reader.read(data)
+            reader = self._reader
+            if reader is None:
+                reader = self._reader = self._new_reader()
+            read = reader.read(data)
             if read is None:
                 break
             if isinstance(read, Refusal):
@@ -370,6 +373,15 @@ class Http1ServerConnection(asyncio.Protocol):
         elif body.failed:
             self._refuse_body(stream)
 
+    def _new_reader(self) -> RequestReader:
+        config = self.manager.config
+        return RequestReader(
+            config.max_request_headers_bytes,
+            config.max_headers_count,
+            config.accept_http_10,
+            "http" if self.info.tls is None else "https",
+        )
+
     def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock, prepared: PreparedHeaders) -> bool:
         limit = self.manager.config.max_requests_per_connection
         if 0 < limit <= self.requests or self._draining:
@@ -441,15 +453,28 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _watch_idleness(self) -> None:
         """One deadline for the connection, moved on when it finds that something happened meanwhile."""
-        limit_s = self.manager.config.idle_timeout_s
-        if limit_s <= 0 or self.closed:
+        if self.closed:
             return
+        limit_s = self.manager.config.idle_timeout_s or math.inf
         idle_s = self.loop.time() - self.idle_since if self._stream is None else 0.0
         if idle_s >= limit_s:
             self.manager.stats.cx_idle_timeout.inc()
             self._close()
             return
-        self._deadline = self.timers.call_after(limit_s - idle_s, self._watch_idleness)
+        if idle_s >= _FORGET_AFTER_S:
+            self._forget()
+        else:
+            limit_s = min(limit_s, _FORGET_AFTER_S)
+        # None: nothing is left to watch for as long as the connection stays idle.
+        self._deadline = (
+            self.timers.call_after(limit_s - idle_s, self._watch_idleness) if limit_s < math.inf else None
+        )
+
+    def _forget(self) -> None:
+        """Give up what only speeds up a request like the last one."""
+        if not self._buffer:
+            self._reader = self._prepared_for = None
+            self._prepared = _NOTHING_PREPARED
 
     def _linger(self) -> None:
         """Give the client a moment to read the answer and close first: closing now could reset it away."""
@@ -482,4 +507,5 @@ class Http1ServerConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
+_NOTHING_PREPARED = PreparedHeaders((), -1, "")
 _UPSTREAM, _PIPELINE = 1, 2
