@@ -106,6 +106,7 @@ class ProxyServer:
             log_files=self.log_files,
             access_log_override=self.options.access_log,
             node_cluster=self.bootstrap.message.node.cluster,
+            fails_health_checks=lambda: not self.state.healthy,
             sockets=OWN_SOCKETS if self._workers is None else self._workers.sockets,
         )
         tasks: list[asyncio.Task[None]] = []

@@ -39,6 +39,7 @@ from envoy.extensions.filters.http.fault.v3 import fault_pb2 as fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as _grpc_stats_pb2
 from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2 as grpc_web_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as header_mutation_pb2
+from envoy.extensions.filters.http.health_check.v3 import health_check_pb2 as _health_check_filter_pb2
 from envoy.extensions.filters.http.local_ratelimit.v3 import (
     local_rate_limit_pb2 as local_rate_limit_pb2,
 )
@@ -98,4 +99,5 @@ stream_access_log_pb2 = _stream_access_log_pb2
 common_fault_pb2 = _common_fault_pb2
 grpc_stats_pb2 = _grpc_stats_pb2
 direct_response_pb2 = _direct_response_pb2
+health_check_filter_pb2 = _health_check_filter_pb2
 tls_secret_pb2 = _tls_secret_pb2

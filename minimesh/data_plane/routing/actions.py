@@ -58,6 +58,7 @@ class Fraction:
 
 
 ALWAYS = Fraction(100, 100)
+NEVER = Fraction(0, 100)
 
 
 @dataclass(frozen=True, slots=True)

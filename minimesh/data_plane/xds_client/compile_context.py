@@ -36,6 +36,8 @@ class CompileContext:
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
     node_cluster: str = ""
     """The `cluster` of the proxy's node."""
+    fails_health_checks: Callable[[], bool] = lambda: False
+    """Whether somebody wants this proxy to look ill (`/healthcheck/fail`)."""
     strict: bool = False
     """Refuse what can only be simulated in part: the user wrote it for this proxy, in a file."""
     notices: list[str] = field(default_factory=list)

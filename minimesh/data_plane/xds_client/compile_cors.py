@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minimesh.data_plane.http.filters.cors import CorsFilter, CorsPolicy
-from minimesh.data_plane.routing.actions import ALWAYS, Fraction
+from minimesh.data_plane.routing.actions import ALWAYS, NEVER, Fraction
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_string_matcher
@@ -22,6 +22,7 @@ _CORS = frozenset(
         "max_age",
         "allow_credentials",
         "filter_enabled",
+        "shadow_enabled",
         "allow_private_network_access",
         "forward_not_matching_preflights",
     }
@@ -36,7 +37,6 @@ def compile_cors(message: Any, path: str, context: CompileContext) -> CorsPolicy
     """A CorsPolicy; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _CORS)
     origins = join(path, "allow_origin_string_match")
-    forward = message.forward_not_matching_preflights
     return CorsPolicy(
         origins=tuple(
             compile_string_matcher(each, f"{origins}[{number}]")
@@ -46,20 +46,23 @@ def compile_cors(message: Any, path: str, context: CompileContext) -> CorsPolicy
         allow_headers=wire_text(message.allow_headers),
         expose_headers=wire_text(message.expose_headers),
         max_age=wire_text(message.max_age),
-        allow_credentials=message.allow_credentials.value,
-        allow_private_network_access=message.allow_private_network_access.value,
-        forward_not_matching_preflights=(
-            forward.value if message.HasField("forward_not_matching_preflights") else True
-        ),
-        enabled=_enabled(message, path),
+        allow_credentials=_wanted(message, "allow_credentials"),
+        allow_private_network_access=_wanted(message, "allow_private_network_access"),
+        forward_not_matching_preflights=_wanted(message, "forward_not_matching_preflights"),
+        enabled=_share(message, "filter_enabled", path, ALWAYS),
+        shadow_enabled=_share(message, "shadow_enabled", path, NEVER),
     )
 
 
-def _enabled(message: Any, path: str) -> Fraction:
-    if not message.HasField("filter_enabled"):
-        return ALWAYS
-    where = join(path, "filter_enabled.default_value")
-    return Fraction(*compile_fraction(message.filter_enabled.default_value, where))
+def _wanted(message: Any, field: str) -> bool | None:
+    return bool(getattr(message, field).value) if message.HasField(field) else None
+
+
+def _share(message: Any, field: str, path: str, otherwise: Fraction) -> Fraction:
+    if not message.HasField(field):
+        return otherwise
+    where = join(path, f"{field}.default_value")
+    return Fraction(*compile_fraction(getattr(message, field).default_value, where))
 
 
 CORS = FilterKind(m.cors_pb2.Cors, _compile, m.cors_pb2.CorsPolicy, compile_cors)

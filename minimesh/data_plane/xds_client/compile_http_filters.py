@@ -19,6 +19,7 @@ from minimesh.data_plane.xds_client.compile_error import CompileError, join, ref
 from minimesh.data_plane.xds_client.compile_fault import FAULT
 from minimesh.data_plane.xds_client.compile_grpc_web import GRPC_WEB
 from minimesh.data_plane.xds_client.compile_header_mutation import HEADER_MUTATION
+from minimesh.data_plane.xds_client.compile_health_check_filter import HEALTH_CHECK
 from minimesh.data_plane.xds_client.compile_local_rate_limit import LOCAL_RATE_LIMIT
 from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.xds import messages as m
@@ -32,6 +33,7 @@ _KINDS: tuple[FilterKind, ...] = (
     FAULT,
     GRPC_WEB,
     HEADER_MUTATION,
+    HEALTH_CHECK,
     LOCAL_RATE_LIMIT,
 )
 #: What has no effect on a request here: it only counts, or speaks with proxies of a mesh over TLS (istio.*).

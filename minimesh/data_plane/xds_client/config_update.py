@@ -125,6 +125,7 @@ class LiveConfiguration:
         warming_timeout_s: float = INITIAL_FETCH_TIMEOUT_S,
         sockets: SocketSource = OWN_SOCKETS,
         node_cluster: str = "",
+        fails_health_checks: Callable[[], bool] = lambda: False,
     ) -> None:
         """`sockets`: where listeners get theirs from, when several processes serve the same ports."""
         self.stats = stats
@@ -151,6 +152,7 @@ class LiveConfiguration:
             route_config=lambda name: self._routes(name).holder,
             access_log_override=access_log_override,
             node_cluster=node_cluster,
+            fails_health_checks=fails_health_checks,
         )
         self.context.secrets.timers = self.timers
         self.context.secrets.on_change = self._take_secrets

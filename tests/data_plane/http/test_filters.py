@@ -232,6 +232,7 @@ class TestCors:
         async with lab(routes(cors(POLICY + ", forward_not_matching_preflights: false"))) as running:
             assert await ask(running, "OPTIONS /x", PREFLIGHT.format("b")) == [
                 "HTTP/1.1 200 OK",
+                "access-control-allow-credentials: true",
                 "access-control-allow-methods: GET,POST",
                 "access-control-allow-headers: x-a",
                 "access-control-max-age: 3600",

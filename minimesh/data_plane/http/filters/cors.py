@@ -6,12 +6,12 @@ answer gets its headers on the way back. Nobody is refused: that is the browser'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from minimesh.data_plane.http.interfaces import FilterStatus
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
-from minimesh.data_plane.routing.actions import ALWAYS, Fraction
+from minimesh.data_plane.routing.actions import ALWAYS, NEVER, Fraction
 
 if TYPE_CHECKING:
     from minimesh.data_plane.http.header_block import Field
@@ -25,22 +25,43 @@ _ALLOW_CREDENTIALS: Field = ("access-control-allow-credentials", "true")
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """Who may, and what. Empty texts are headers that are not sent."""
+    """Who may, and what.
+
+    What is empty or None is taken from the next less specific level, and is not said where no level says it.
+    """
 
     origins: tuple[StringTest, ...] = ()
     allow_methods: str = ""
+    """An asterisk: whatever the preflight asks for; so for headers."""
     allow_headers: str = ""
     expose_headers: str = ""
     max_age: str = ""
-    allow_credentials: bool = False
-    allow_private_network_access: bool = False
-    forward_not_matching_preflights: bool = True
+    allow_credentials: bool | None = None
+    allow_private_network_access: bool | None = None
+    forward_not_matching_preflights: bool | None = None
     """False: a preflight of an origin that may not is answered here as well, without naming the origin."""
     enabled: Fraction = ALWAYS
+    shadow_enabled: Fraction = NEVER
+    """Where the policy is not enabled: origins are still looked at, and counted."""
 
     def allows(self, origin: str) -> bool:
         """An asterisk written as an exact origin stands for all."""
         return any(test("*") or test(origin) for test in self.origins)
+
+    def over(self, outer: object) -> CorsPolicy:
+        """This level's policy, completed by that of the level around it."""
+        if not isinstance(outer, CorsPolicy):
+            return self
+        inherited = {
+            name: getattr(outer, name) for name in _INHERITED if getattr(self, name) in (None, "", ())
+        }
+        return replace(self, **inherited)
+
+
+_INHERITED = (
+    "origins", "allow_methods", "allow_headers", "expose_headers", "max_age", "allow_credentials",
+    "allow_private_network_access", "forward_not_matching_preflights",
+)  # fmt: skip
 
 
 class _Admitted(NamedTuple):
@@ -66,16 +87,20 @@ class CorsFilter:
         # Routes that redirect or answer by themselves have no part in this, as in Envoy.
         if not isinstance(policy, CorsPolicy) or stream.choice is None or head is None:
             return FilterStatus.CONTINUE
+        enabled, shadow = (
+            share.includes(stream.manager.random.getrandbits(63))
+            for share in (policy.enabled, policy.shadow_enabled)
+        )
         origin = _first_value(head, "origin")
-        if not origin or not policy.enabled.includes(stream.manager.random.getrandbits(63)):
+        if not origin or not (enabled or shadow):
             return FilterStatus.CONTINUE
         allowed = policy.allows(origin)
+        (self._origin_valid if allowed else self._origin_invalid).inc()
+        if not enabled:
+            return FilterStatus.CONTINUE
         if allowed:
-            self._origin_valid.inc()
             stream.filter_state = {**(stream.filter_state or {}), self.name: _Admitted(origin, policy)}
-        else:
-            self._origin_invalid.inc()
-        answers = allowed or not policy.forward_not_matching_preflights
+        answers = allowed or policy.forward_not_matching_preflights is False
         if answers and head.method == "OPTIONS" and _first_value(head, "access-control-request-method"):
             _answer_preflight(stream, head, policy, origin if allowed else "")
             return FilterStatus.STOP
@@ -97,21 +122,25 @@ def _answer_preflight(stream: Stream, head: RequestHead, policy: CorsPolicy, ori
     """The answer to a preflight; `origin` is empty for one that is not allowed."""
     private = _first_value(head, "access-control-request-private-network") == "true"
     fields = (
-        ("access-control-allow-origin", origin),
-        ("access-control-allow-credentials", "true" if origin and policy.allow_credentials else ""),
-        ("access-control-allow-methods", policy.allow_methods),
-        ("access-control-allow-headers", policy.allow_headers),
-        ("access-control-max-age", policy.max_age),
+        ("access-control-allow-origin", origin or None),
+        ("access-control-allow-credentials", "true" if policy.allow_credentials else None),
+        ("access-control-allow-methods", _allowed(policy.allow_methods, head, "method")),
+        ("access-control-allow-headers", _allowed(policy.allow_headers, head, "headers")),
+        ("access-control-max-age", policy.max_age or None),
         (
             "access-control-allow-private-network",
-            "true" if private and policy.allow_private_network_access else "",
+            "true" if private and policy.allow_private_network_access else None,
         ),
     )
-    sent = tuple(field for field in fields if field[1])
+    sent = tuple((name, value) for name, value in fields if value is not None)
     stream.replied_locally = True
     stream.info.response_code_details = "cors_response"
     # No local reply: the route's changes of responses do not apply here.
     stream.send_response(ResponseHead(200, ResponseFields(sent), -1, local=True), b"", True)
+
+
+def _allowed(configured: str, head: RequestHead, what: str) -> str | None:
+    return _first_value(head, f"access-control-request-{what}") if configured == "*" else configured or None
 
 
 def _first_value(head: RequestHead, name: str) -> str:
