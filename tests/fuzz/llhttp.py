@@ -18,6 +18,8 @@ class Message:
     fields: list[tuple[str, str]] = field(default_factory=list)
     """Names in lower case. Trailers are not among them."""
     body: bytes = b""
+    headed: bool = False
+    """Its head is complete."""
     complete: bool = False
 
     def values(self, name: str) -> list[str]:
@@ -58,6 +60,7 @@ class _Listener:
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self.messages[-1].headed = True
 
     def on_body(self, data: bytes) -> None:
         self.messages[-1].body += data

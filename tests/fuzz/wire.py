@@ -190,6 +190,9 @@ class _Scope:
     def connection_closed(self, connection: object) -> None:
         """Nobody keeps a list here."""
 
+    def connection_replaced(self, connection: object, successor: object) -> None:
+        """Nor here."""
+
 
 class InMemoryProxy:
     """See the module. One at a time on its own event loop; close it at the end."""
