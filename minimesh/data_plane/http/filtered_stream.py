@@ -1,6 +1,7 @@
 """The part of a stream that serves its filters: bodies through their stages, and what they hold back.
 
-A stream without filters that look at bodies passes none of this but a test or two. `Stream` completes the class.
+A stream without filters that look at bodies passes none of this but a test or two. `Stream` completes the
+class.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 class FilteredStream:
     """See the module."""
 
-    __slots__ = ()
+    __slots__ = (
+        "_bodies", "_data", "_end_stream", "_finished", "connection", "filters", "head", "info", "manager",
+        "router",
+    )  # fmt: skip
 
     manager: ConnectionManager
     connection: DownstreamConnection
@@ -174,7 +178,11 @@ class FilteredStream:
         head_only = held.end_stream and (not held.data or self.info.method == "HEAD")
         while held.at:
             held.at -= 1
-            status = filters[held.at].on_response(self, held.response, head_only)
+            status = filters[held.at].on_response(
+                self,  # type: ignore[arg-type]  # it is a Stream: there are no others
+                held.response,
+                head_only,
+            )
             if status is not FilterStatus.CONTINUE and self._response_must_wait(held, status):
                 return None
         if self._bodies is not None and not head_only:

@@ -48,10 +48,9 @@ class Stream(FilteredStream):
     """See the module. `head` and `route` are None until they are known."""
 
     __slots__ = (
-        "_block", "_bodies", "_data", "_end_stream", "_filter_at", "_finished", "_idle_deadline",
-        "_last_activity", "_wait", "choice", "connection", "filter_state", "filters", "head", "info",
-        "manager", "random_value", "replied_locally", "request_trailers", "response_complete",
-        "response_started", "response_trailers", "route", "router", "upgrade", "virtual_host",
+        "_block", "_filter_at", "_idle_deadline", "_last_activity", "_wait", "choice", "filter_state",
+        "random_value", "replied_locally", "request_trailers", "response_complete", "response_started",
+        "response_trailers", "route", "upgrade", "virtual_host",
     )  # fmt: skip
 
     def __init__(self, connection: DownstreamConnection, info: StreamInfo, block: HeaderBlock | None) -> None:
