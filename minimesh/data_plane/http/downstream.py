@@ -56,9 +56,10 @@ class Http1ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
-        "_keep_alive", "_lingering", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading",
-        "_request_deadline", "_scope", "_server", "_start_time", "_started_at", "_stream", "_transport", "_tunnel",
-        "_version", "closed", "idle_since", "info", "loop", "manager", "requests", "timers",
+        "_keep_alive", "_lingering", "_max_duration", "_paused_for", "_prepared", "_prepared_for",
+        "_reader", "_reading", "_request_deadline", "_scope", "_server", "_start_time", "_started_at",
+        "_stream", "_transport", "_tunnel", "_version", "closed", "idle_since", "info", "loop", "manager",
+        "requests", "timers",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -80,6 +81,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._prepared_for: HeaderBlock | None = None
         self._prepared: PreparedHeaders
         self._deadline: Deadline | None = None
+        self._max_duration: Deadline | None = None
         self._draining = False
         #: Closed from here, not by the client.
         self._closing = False
@@ -108,6 +110,9 @@ class Http1ServerConnection(asyncio.Protocol):
         stats.cx_active.inc()
         stats.rq_active.touch()
         self._watch_idleness()
+        limit_s = self.manager.config.max_connection_duration_s
+        if limit_s:
+            self._max_duration = self.timers.call_after(limit_s, self._max_duration_reached)
 
     def data_received(self, data: bytes) -> None:
         stream = self._stream
@@ -137,9 +142,7 @@ class Http1ServerConnection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
-        for deadline in (self._deadline, self._request_deadline):
-            if deadline is not None:
-                deadline.cancel()
+        self._cancel_deadlines()
         stats = self.manager.stats
         stats.cx_active.dec()
         stats.count_closed(remote=not self._closing, active=self._stream is not None)
@@ -320,9 +323,7 @@ class Http1ServerConnection(asyncio.Protocol):
         if not data.startswith(HTTP2_PREFACE):
             return HTTP2_PREFACE.startswith(data)
         self.closed = True
-        for deadline in (self._deadline, self._request_deadline):
-            if deadline is not None:
-                deadline.cancel()
+        self._cancel_deadlines()
         successor = self.manager.http2_connection(self.info, self._scope)
         self.manager.stats.cx_http1_total.value -= 1
         self._scope.connection_replaced(self, successor)
@@ -430,6 +431,17 @@ class Http1ServerConnection(asyncio.Protocol):
         return info
 
     # --- time ---
+
+    def _cancel_deadlines(self) -> None:
+        for deadline in (self._deadline, self._request_deadline, self._max_duration):
+            if deadline is not None:
+                deadline.cancel()
+
+    def _max_duration_reached(self) -> None:
+        """The next response is the last; without one the connection closes when the drain timeout is over."""
+        self.manager.stats.count("downstream_cx_max_duration_reached")
+        self._draining = True
+        self._max_duration = self.timers.call_after(self.manager.config.drain_timeout_s, self.close_if_idle)
 
     def _begin_request_clock(self) -> None:
         self._started_at = self.loop.time()

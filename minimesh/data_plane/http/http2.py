@@ -74,8 +74,11 @@ class RequestHeaderReader:
         block = self._read_block(headers[count:])
         if isinstance(block, Refusal):
             return block
-        if line.authority is None and not _AUTHORITY.fullmatch(block.kept.get("host", "")):
-            return INVALID_HEADER_FIELD if "host" in block.kept else VIOLATION
+        host = block.kept.get("host")
+        if host is not None and _AUTHORITY.fullmatch(host) is None:
+            return INVALID_HEADER_FIELD
+        if host is None and line.authority is None:
+            return VIOLATION
         protocol = pseudo.get(b":protocol")
         return line, block if protocol is None else _with_upgrade(block, protocol)
 

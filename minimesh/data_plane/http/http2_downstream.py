@@ -16,7 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
@@ -391,6 +391,9 @@ class Http2ServerConnection(asyncio.Protocol):
         if stream is None:
             return
         self.manager.stats.rq_rx_reset.inc()
+        if not event.remote_reset:
+            stream.fail("DPE", "http2.remote_reset")
+            return
         lived_s = self.loop.time() - stream.started_at
         premature = not stream.response_code and lived_s <= PREMATURE_RESET_LIFETIME_S
         stream.fail("DR", "http2.remote_reset")
@@ -492,7 +495,10 @@ class Http2ServerConnection(asyncio.Protocol):
         data = self._h2.data_to_send()
         if data and not self._lingering:
             self._transport.write(data)
-            if self.write_paused and self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+            unread_bytes = self._transport.get_write_buffer_size()
+            if not unread_bytes:
+                self._frames.answers_taken()
+            elif unread_bytes > _MAX_UNREAD_BYTES:
                 self._violation(Violation.CONTROL_FRAMES)
                 self.close_now()
                 return
@@ -503,11 +509,13 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def _say_goaway(self, last_stream_id: int, code: ErrorCodes) -> None:
         """GOAWAY past `h2`, which would take nothing more of the connection after it."""
-        frame = GoAwayFrame(0)
-        frame.last_stream_id = last_stream_id
-        frame.error_code = code
-        data = self._h2.data_to_send() if len(self._preface) == len(PREFACE) else b""
-        self._transport.write(data + frame.serialize())
+        data = self._h2.data_to_send()
+        if self._h2.state_machine.state is not ConnectionState.CLOSED:  # else it has said so itself
+            frame = GoAwayFrame(0)
+            frame.last_stream_id = last_stream_id
+            frame.error_code = code
+            data += frame.serialize()
+        self._transport.write(data)
         self.stats.count("goaway_sent")
 
     def _go_away(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.filtered_bodies import FilteredBodies, HeldResponse
 from minimesh.data_plane.http.filtered_stream import FilteredStream
+from minimesh.data_plane.http.grpc_timeout import grpc_timeout_text, is_grpc_call, stream_duration_s
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.http1 import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
+_DEADLINE_EXCEEDED = 4
 
 
 class Stream(FilteredStream):
     """See the module. `head` and `route` are None until they are known."""
 
     __slots__ = (
-        "_block", "_filter_at", "_idle_deadline", "_last_activity", "_wait", "choice", "filter_state",
-        "random_value", "replied_locally", "request_trailers", "response_complete", "response_started",
-        "response_trailers", "route", "upgrade", "virtual_host",
+        "_block", "_duration_deadline", "_filter_at", "_idle_deadline", "_last_activity", "_wait", "choice",
+        "filter_state", "random_value", "replied_locally", "request_trailers", "response_complete",
+        "response_started", "response_trailers", "route", "upgrade", "virtual_host",
     )  # fmt: skip
 
     def __init__(self, connection: DownstreamConnection, info: StreamInfo, block: HeaderBlock | None) -> None:
@@ -82,6 +84,7 @@ class Stream(FilteredStream):
         self._filter_at = 0
         self._finished = False
         self._idle_deadline: Deadline | None = None
+        self._duration_deadline: Deadline | None = None
         self._wait: Deadline | None = None
         self._last_activity = info.started_at
         stats = self.manager.stats
@@ -234,6 +237,8 @@ class Stream(FilteredStream):
             filter_configs = choice.typed_per_filter_config
             if choice.handle.cluster is not None:
                 info.upstream_cluster = choice.handle.cluster.name
+            if action.limits_stream or self.manager.config.max_stream_duration_s:
+                self._limit(head, action)
         if filter_configs:
             self.filters = self.manager.filters_for(filter_configs)
         if "upgrade" in head.block.kept:
@@ -446,15 +451,54 @@ class Stream(FilteredStream):
     def _reply_empty(self, status: int, details: str, *first: Field) -> None:
         self.send_local_reply(status, b"", details, first)
 
+    def _limit(self, head: RequestHead, action: RouteAction) -> None:
+        """Limits on the stream that the route has of its own, or the connection manager on its duration."""
+        if action.idle_timeout_s is not None:
+            if self._idle_deadline is not None:
+                self._idle_deadline.cancel()
+                self._idle_deadline = None
+            if action.idle_timeout_s:
+                self._watch_idleness()
+        limit_s = stream_duration_s(head, action, self.manager.config.max_stream_duration_s)
+        if limit_s is None:
+            return
+        if is_grpc_call(head):
+            head.set_header("grpc-timeout", grpc_timeout_text(limit_s))
+        left_s = self.info.started_at + limit_s - self.connection.loop.time()
+        self._duration_deadline = self.connection.timers.call_after(max(left_s, 0.0), self._on_max_duration)
+
+    def _on_max_duration(self) -> None:
+        self.manager.stats.count("downstream_rq_max_duration_reached")
+        if self.response_started:
+            self.info.response_code_details = "max_duration_timeout"
+            self.break_off()
+        else:
+            status, details = self._timeout_status, "max_duration_timeout"
+            self.send_local_reply(
+                status, b"downstream duration timeout", details, grpc_status=_DEADLINE_EXCEEDED
+            )
+
+    @property
+    def _idle_limit_s(self) -> float:
+        action = None if self.route is None else self.route.action
+        if isinstance(action, RouteAction) and action.idle_timeout_s is not None:
+            return action.idle_timeout_s
+        return self.manager.config.stream_idle_timeout_s
+
+    @property
+    def _timeout_status(self) -> int:
+        """Whose fault it is that time is over: the upstream's as soon as the request is complete."""
+        return 504 if self._end_stream else 408
+
     def _watch_idleness(self) -> None:
-        limit_s = self.manager.config.stream_idle_timeout_s
+        limit_s = self._idle_limit_s
         self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
 
     def _idle_check(self) -> None:
         # Bytes moved since the last look count as life; looking once per limit is enough for minutes.
         seen = (self.info.bytes_received, self.info.bytes_sent, self.response_started)
         self._idle_deadline = self.connection.timers.call_after(
-            self.manager.config.stream_idle_timeout_s, lambda: self._idle_compare(seen)
+            self._idle_limit_s, lambda: self._idle_compare(seen)
         )
 
     def _idle_compare(self, seen: tuple[int, int, bool]) -> None:
@@ -467,7 +511,7 @@ class Stream(FilteredStream):
             self.info.response_code_details = "stream_idle_timeout"
             self.break_off()
         else:
-            self.send_local_reply(408, b"stream timeout", "stream_idle_timeout")
+            self.send_local_reply(self._timeout_status, b"stream timeout", "stream_idle_timeout")
 
     def _finish(self) -> None:
         """The one end of every stream: give up the upstream, count, log, tell the connection."""
@@ -476,6 +520,8 @@ class Stream(FilteredStream):
         self._finished = True
         if self._idle_deadline is not None:
             self._idle_deadline.cancel()
+        if self._duration_deadline is not None:
+            self._duration_deadline.cancel()
         if self._wait is not None:
             self._wait.cancel()
         if self.router is not None:

@@ -214,6 +214,11 @@ class RouteAction:
     grpc_timeout_header_max_s: float | None = None
     """None: `grpc-timeout` is not looked at. 0: it is, without an upper limit."""
     grpc_timeout_header_offset_s: float = 0.0
+    max_grpc_timeout_s: float | None = None
+    """None: gRPC calls have `timeout_s` like all. 0: what `grpc-timeout` says, without an upper limit."""
+    grpc_timeout_offset_s: float = 0.0
+    limits_stream: bool = False
+    """The route says how long a stream may be idle or last (or that it may for ever)."""
     retry_policy: RetryPolicy | None = None
     path_rewrite: PathRewrite | None = None
     """Set: the request target is replaced and the old one goes upstream as `x-envoy-original-path`."""

@@ -141,21 +141,25 @@ class _RouteActionCompiler:
     def compile(self) -> RouteAction:
         message, path = self.message, self.path
         refuse_unsupported(message, path, _ROUTE_ACTION)
-        header_max_s, header_offset_s = self._grpc_timeout()
         duration = message.max_stream_duration
         mirrors = compile_mirrors(
             message.request_mirror_policies, join(path, "request_mirror_policies"), self.environment
         )
         return RouteAction(
             clusters=self._clusters(),
-            timeout_s=optional_seconds(message, "timeout", path),
+            timeout_s=self._timeout_s(),
             idle_timeout_s=optional_seconds(message, "idle_timeout", path),
             flush_timeout_s=optional_seconds(message, "flush_timeout", path),
             max_stream_duration_s=optional_seconds(
                 duration, "max_stream_duration", join(path, "max_stream_duration")
             ),
-            grpc_timeout_header_max_s=header_max_s,
-            grpc_timeout_header_offset_s=header_offset_s,
+            grpc_timeout_header_max_s=optional_seconds(
+                duration, "grpc_timeout_header_max", join(path, "max_stream_duration")
+            ),
+            grpc_timeout_header_offset_s=seconds(duration.grpc_timeout_header_offset),
+            max_grpc_timeout_s=optional_seconds(message, "max_grpc_timeout", path),
+            grpc_timeout_offset_s=seconds(message.grpc_timeout_offset),
+            limits_stream=message.HasField("max_stream_duration") or message.HasField("idle_timeout"),
             retry_policy=self._retry_policy(),
             path_rewrite=compile_path_rewrite(message, self.level.match, path),
             host_rewrite=self._host_rewrite(),
@@ -266,15 +270,11 @@ class _RouteActionCompiler:
             return rewrite.host_from_path(regex, substitution)
         return None
 
-    def _grpc_timeout(self) -> tuple[float | None, float]:
-        """(upper limit or None when `grpc-timeout` is not looked at, what to subtract from it)."""
-        message = self.message
-        duration = message.max_stream_duration
-        if duration.HasField("grpc_timeout_header_max"):
-            return seconds(duration.grpc_timeout_header_max), seconds(duration.grpc_timeout_header_offset)
-        if message.HasField("max_grpc_timeout"):
-            return seconds(message.max_grpc_timeout), seconds(message.grpc_timeout_offset)
-        return None, 0.0
+    def _timeout_s(self) -> float | None:
+        """Where `max_stream_duration` is set, even to nothing, Envoy no longer looks at `timeout`."""
+        if self.message.HasField("max_stream_duration"):
+            return 0.0
+        return optional_seconds(self.message, "timeout", self.path)
 
 
 def compile_path_rewrite(message: Any, match: PathMatch, path: str) -> PathRewrite | None:

@@ -110,9 +110,13 @@ class Http2Client:
     def give_window(self, size: int, stream_id: int = 0) -> None:
         self.send(WindowUpdateFrame(stream_id, size))
 
+    def on(self, stream_id: int) -> Response:
+        """What the stream has got so far."""
+        return self.responses.setdefault(stream_id, Response())
+
     async def response(self, stream_id: int) -> Response:
         """What the stream got, once it is over."""
-        made = self.responses.setdefault(stream_id, Response())
+        made = self.on(stream_id)
         await self.until(lambda: made.over)
         return made
 
@@ -140,7 +144,7 @@ class Http2Client:
             self.closed = True
             return
         self.frames.append(frame)
-        response = self.responses.setdefault(frame.stream_id, Response())
+        response = self.on(frame.stream_id)
         if isinstance(frame, HeadersFrame):
             decoded = self._decoder.decode(frame.data, raw=True)
             response.heads.append([(n.decode("latin-1"), v.decode("latin-1")) for n, v in decoded])

@@ -228,9 +228,9 @@ async def test_idle_connections_time_out() -> None:
 async def test_a_stream_without_life_times_out() -> None:
     async with gateway(stream_idle_timeout_s=0.03) as running:
         answer = await running.ask("GET /delay/5 HTTP/1.1\r\nHost: gs.xebia.com\r\n\r\n")
-        assert answer.startswith("HTTP/1.1 408 Request Timeout\r\n")
+        assert answer.startswith("HTTP/1.1 504 Gateway Timeout\r\n")
         assert answer.endswith("stream timeout")
-        assert '" 408 SI stream_idle_timeout ' in await running.log.next()
+        assert '" 504 SI stream_idle_timeout ' in await running.log.next()
 
 
 async def test_a_head_that_never_ends_times_out() -> None:

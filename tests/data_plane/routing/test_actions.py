@@ -217,14 +217,17 @@ def test_timeouts_are_told_apart_from_their_absence() -> None:
     unset = route_action({"cluster": "c"})
     assert (unset.timeout_s, unset.idle_timeout_s, unset.grpc_timeout_header_max_s) == (None, None, None)
     off = route_action({"cluster": "c", "timeout": "0s", "idle_timeout": "0s", "max_grpc_timeout": "0s"})
-    assert (off.timeout_s, off.idle_timeout_s, off.grpc_timeout_header_max_s) == (0, 0, 0)
+    assert (off.timeout_s, off.idle_timeout_s, off.max_grpc_timeout_s) == (0, 0, 0)
+    assert off.grpc_timeout_header_max_s is None
+    assert (unset.limits_stream, off.limits_stream) == (False, True)
     duration = {
         "max_stream_duration": "3s",
         "grpc_timeout_header_max": "2.5s",
         "grpc_timeout_header_offset": "0.1s",
     }
     some = route_action({"cluster": "c", "timeout": "1.5s", "max_stream_duration": duration})
-    assert (some.timeout_s, some.max_stream_duration_s) == (1.5, 3)
+    # As in Envoy, a limit on the stream's duration takes the place of the route's timeout.
+    assert (some.timeout_s, some.max_stream_duration_s) == (0, 3)
     assert (some.grpc_timeout_header_max_s, some.grpc_timeout_header_offset_s) == (2.5, 0.1)
 
 
