@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.control_headers import take_retry_policy, take_timeouts
 from minimesh.data_plane.http.grpc_status import http_status
+from minimesh.data_plane.http.grpc_timeout import grpc_route_timeout_s, grpc_timeout_text, is_grpc_call
 from minimesh.data_plane.http.host_choice import HostChoice
 from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
 from minimesh.data_plane.http.local_reply import (
@@ -180,6 +181,8 @@ class Router:
         config, choice, host = stream.manager.config, stream.choice, stream.virtual_host
         assert choice is not None
         assert host is not None
+        if action.max_grpc_timeout_s is not None:
+            self._heed_grpc_timeout(head)
         if (self._timeout_s or self._try_timeout_s) and not config.suppress_envoy_headers:
             self._tell_timeout(head)
         if host.settings.include_request_attempt_count:
@@ -199,6 +202,13 @@ class Router:
         info.path, info.authority = head.path, head.authority
         if head.fields is not None:
             self._refresh_logged_headers(head)
+
+    def _heed_grpc_timeout(self, head: RequestHead) -> None:
+        """A gRPC call says itself how long it may take; the upstream is told what has come of that."""
+        if is_grpc_call(head):
+            self._timeout_s = timeout_s = grpc_route_timeout_s(head, self.action)
+            if timeout_s:
+                head.set_header("grpc-timeout", grpc_timeout_text(timeout_s))
 
     def _heed_timeout_headers(self, head: RequestHead) -> None:
         timeout_s, try_timeout_s = take_timeouts(head)
