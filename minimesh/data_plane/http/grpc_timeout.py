@@ -50,7 +50,9 @@ def stream_duration_s(head: RequestHead, action: RouteAction, fallback_s: float)
     `fallback_s` is the connection manager's limit, 0 for none. A valid `grpc-timeout` counts where the route
     looks at it.
     """
-    asked_s = None if action.grpc_timeout_header_max_s is None else grpc_timeout_s(head)
+    asked_s = None
+    if action.grpc_timeout_header_max_s is not None and "grpc-timeout" in head.block.kept:
+        asked_s = grpc_timeout_s(head)
     if asked_s is None:
         limit_s = action.max_stream_duration_s
         return (fallback_s if limit_s is None else limit_s) or None
