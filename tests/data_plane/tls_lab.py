@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.bootstrap import parse_bootstrap
@@ -216,6 +216,7 @@ async def ask(
     server_name: str | None = None,
     *,
     path: str = "/",
+    host: str = "h",
     headers: str = "",
 ) -> str:
     """One request on a connection of its own; all that came back. Raises what the handshake raises."""
@@ -224,7 +225,9 @@ async def ask(
             "127.0.0.1", port, ssl=context, server_hostname=server_name if context else None
         )
         try:
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n".encode())
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n".encode()
+            )
             return await _response(reader)
         finally:
             writer.close()
@@ -246,9 +249,11 @@ async def upstream(context: ssl.SSLContext | None = None) -> AsyncIterator[tuple
     """A server that answers with the head it got; its port, and the server names that clients sent."""
     names: list[str] = []
     writers: set[asyncio.StreamWriter] = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.add(writer)
+        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
         with suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -264,6 +269,7 @@ async def upstream(context: ssl.SSLContext | None = None) -> AsyncIterator[tuple
         server.close()
         for writer in writers:
             writer.transport.abort()
+        await asyncio.gather(*tasks)
 
 
 def server_context(certificate: Issued, folder: Path) -> ssl.SSLContext:

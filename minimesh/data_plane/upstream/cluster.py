@@ -56,6 +56,9 @@ _POOLS: Mapping[UpstreamProtocol, Callable[[Host, ClusterResources], Pool]] = {
 }
 _NO_HOSTS: tuple[Host, ...] = ()
 
+#: Pools by server name of one host.
+_MOST_NAMED_POOLS = 256
+
 
 class Cluster:
     """See the module. `hosts` is replaced whole, never changed in place."""
@@ -71,6 +74,7 @@ class Cluster:
         "_subsets",
         "_timers",
         "as_downstream",
+        "auto_sni",
         "by_destination",
         "by_hash",
         "by_request",
@@ -109,6 +113,7 @@ class Cluster:
         self._factory = self._new_factory()
         #: Hosts are spoken to in the protocol of the request: `http2_pool_of` for those that came by HTTP/2.
         self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
+        self.auto_sni = settings.auto_sni
         self._timers = timers
         self._cleanup: Cancellable | None = None
         self._note_kind()
@@ -126,6 +131,7 @@ class Cluster:
             for host in self.hosts:
                 self._retire_pools(host)
         self.as_downstream = settings.protocol is UpstreamProtocol.AS_DOWNSTREAM
+        self.auto_sni = settings.auto_sni
         if old.load_balancing != settings.load_balancing:
             self._factory = self._new_factory()
         self._note_kind()
@@ -247,6 +253,20 @@ class Cluster:
             pool = host.http2_pool = MultiplexedPool(host, self.resources)
         return pool
 
+    def named_pool_of(self, host: Host, server_name: str, *, http2: bool) -> Pool:
+        """`auto_sni`: a connection serves only requests for the server name that it was opened with."""
+        pools, http2 = host.named_pools, http2 and self.as_downstream
+        pool = pools.get((server_name, http2))
+        if pool is None:
+            if len(pools) >= _MOST_NAMED_POOLS:  # names are the client's to choose
+                for old in pools.values():
+                    old.drain()
+                pools.clear()
+            kind = MultiplexedPool if http2 else _POOLS.get(self.settings.protocol, ConnectionPool)
+            pool = pools[server_name, http2] = kind(host, self.resources)
+            pool.name_server(server_name)
+        return pool
+
     def high_priority_pool_of(self, host: Host, *, http2: bool) -> Pool:
         """The pool for requests of routes with priority HIGH; `http2`: they came by HTTP/2."""
         pools, http2 = host.high_priority_pools, http2 and self.as_downstream
@@ -321,11 +341,13 @@ class Cluster:
         )
 
     def _retire_pools(self, host: Host) -> None:
-        for pool in (host.pool, host.http2_pool, *host.high_priority_pools.values()):
+        keyed = (*host.high_priority_pools.values(), *host.named_pools.values())
+        for pool in (host.pool, host.http2_pool, *keyed):
             if pool is not None:
                 pool.drain()
         host.pool = host.http2_pool = None
         host.high_priority_pools = {}
+        host.named_pools = {}
 
     def __repr__(self) -> str:
         return f"Cluster({self.name!r}, {len(self.hosts)} hosts)"

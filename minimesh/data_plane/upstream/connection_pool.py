@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from minimesh.data_plane.network.tls.failure import TlsFailureError
 from minimesh.data_plane.upstream.circuit_breakers import ClusterResources as ClusterResources
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Connect, ConnectHttp2
+from minimesh.data_plane.upstream.dial import requested_server_name
 from minimesh.data_plane.upstream.host import Host
 
 
@@ -66,6 +67,9 @@ class Pool(Protocol):
     def drain(self) -> None:
         """The host is gone: connections close when nobody needs them any more."""
 
+    def name_server(self, server_name: str) -> None:
+        """Send this as SNI."""
+
 
 class ConnectionPool:
     """See the module. A connection is idle, or lent to one requester, or gone."""
@@ -85,12 +89,15 @@ class ConnectionPool:
         "idle",
         "on_other_protocol",
         "resources",
+        "server_name",
         "waiting",
     )
 
     def __init__(self, host: Host, resources: ClusterResources) -> None:
         self.host = host
         self.resources = resources
+        #: SNI of its connections, where requests choose it; empty: as configured.
+        self.server_name = ""
         #: Most recently used last.
         self.idle: list[Any] = []
         self.waiting: deque[Requester] = deque()
@@ -105,6 +112,10 @@ class ConnectionPool:
         self._dials = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
+
+    def name_server(self, server_name: str) -> None:
+        """Send this as SNI."""
+        self.server_name = server_name
 
     def acquire(self, requester: Requester) -> Any:
         """An idle connection; or None, and the requester is called back (perhaps before this returns)."""
@@ -243,6 +254,8 @@ class ConnectionPool:
         resources.stats.cx_total.inc()
         if self.on_other_protocol is None:
             resources.stats.count(self.connections_counter)
+        if self.server_name:
+            requested_server_name.set(self.server_name)
         connect = self._connect_of(settings)
         assert connect is not None, "a cluster without a connect function has no pools"
         try:

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from minimesh.data_plane.network.tls.failure import SECRET_MISSING, TlsFailureError, failure_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
     from minimesh.data_plane.upstream.host import Host
 
+#: The server name that requests ask for (`auto_sni`), set by a pool in the task that dials; empty: none.
+requested_server_name: ContextVar[str] = ContextVar("requested_server_name", default="")
 UpstreamProtocol = TypeVar("UpstreamProtocol", bound=asyncio.Protocol)
 
 
@@ -26,18 +29,15 @@ async def dial(
     make_protocol: Callable[[str], UpstreamProtocol],
     host: Host,
     settings: ClusterSettings,
-    server_name: str = "",
 ) -> UpstreamProtocol:
     """Connect to a host; `make_protocol` is given the protocol that ALPN agreed on, empty for none.
-
-    `server_name` is what a request wants to be sent as SNI (`auto_sni`).
 
     Raises OSError; for a failed handshake it is a TlsFailureError, whose `words` are Envoy's.
     """
     sockets = settings.transport_sockets
     tls = None if sockets is None else sockets.choose(host.metadata)
     if tls is not None:
-        return await _dial_tls(make_protocol, host, settings, tls, server_name)
+        return await _dial_tls(make_protocol, host, settings, tls)
     _, protocol = await asyncio.get_running_loop().create_connection(
         lambda: make_protocol(""),
         host.address,
@@ -52,12 +52,11 @@ async def _dial_tls(
     host: Host,
     settings: ClusterSettings,
     tls: ClientTls,
-    requested_name: str,
 ) -> UpstreamProtocol:
     context = tls.context
     if context is None:
         raise TlsFailureError(SECRET_MISSING)
-    server_name = tls.server_name(host.spec.hostname, requested_name)
+    server_name = tls.server_name(host.spec.hostname, requested_server_name.get())
 
     def take_over(transport: asyncio.Transport) -> UpstreamProtocol:
         connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
@@ -76,7 +75,7 @@ async def _dial_tls(
             server_hostname=server_name,
             ssl_handshake_timeout=NO_HANDSHAKE_LIMIT_S,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that cannot be sent is a ValueError
         failure = failure_of(error)
         tls.stats.count_failure(failure)
         raise failure from None

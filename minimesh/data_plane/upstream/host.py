@@ -94,10 +94,30 @@ class Host:
     """A live endpoint: its specification, which updates replace, and what is going on at it."""
 
     __slots__ = (
-        "active_connections", "active_requests", "address", "connect_failures", "connections_total", "flags",
-        "health", "healthy_since", "high_priority_pools", "http2_pool", "local_origin_success_rate",
-        "metadata", "name", "outlier", "pool", "port", "requests_error", "requests_success",
-        "requests_timeout", "requests_total", "spec", "success_rate", "weight",
+        "active_connections",
+        "active_requests",
+        "address",
+        "connect_failures",
+        "connections_total",
+        "flags",
+        "health",
+        "healthy_since",
+        "high_priority_pools",
+        "http2_pool",
+        "local_origin_success_rate",
+        "metadata",
+        "name",
+        "named_pools",
+        "outlier",
+        "pool",
+        "port",
+        "requests_error",
+        "requests_success",
+        "requests_timeout",
+        "requests_total",
+        "spec",
+        "success_rate",
+        "weight",
     )  # fmt: skip
 
     def __init__(self, spec: HostSpec) -> None:
@@ -110,6 +130,8 @@ class Host:
         self.high_priority_pools: dict[bool, Pool] = {}
         #: Where hosts are spoken to as clients speak to us: for requests that came by HTTP/2.
         self.http2_pool: Pool | None = None
+        #: Where requests choose the server name: by that name and whether it is the pool for HTTP/2.
+        self.named_pools: dict[tuple[str, bool], Pool] = {}
         #: Outlier detection's view of the host; None where the cluster has none.
         self.outlier: OutlierMonitor | None = None
         self.active_requests = 0

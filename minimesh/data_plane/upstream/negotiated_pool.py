@@ -29,6 +29,10 @@ class NegotiatedPool:
     def waiting(self) -> list[Requester]:
         return [*self._http1.waiting, *self._http2.waiting]
 
+    def name_server(self, server_name: str) -> None:
+        self._http1.name_server(server_name)
+        self._http2.name_server(server_name)
+
     def acquire(self, requester: Requester) -> Any:
         return self._expected.acquire(requester)
 

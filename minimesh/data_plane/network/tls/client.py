@@ -65,7 +65,7 @@ class ClientTls:
                 raise verification_failure(refused.details)
         self.stats.count_handshake(connection, certificate is not None)
         if self.settings.max_session_keys and isinstance(connection.context, MeshContext):
-            connection.context.last_connection = connection
+            connection.context.remember(connection)
 
     def _refusal(self, certificate: Certificate, server_name: str, check_name: bool) -> Refused | None:
         wanted = check_name or self.settings.auto_sni_san_validation

@@ -22,6 +22,10 @@ handshake_socket: ContextVar[int] = ContextVar("handshake_socket", default=-1)
 NO_HANDSHAKE_LIMIT_S = 24 * 3600.0
 
 
+#: Server names of one context whose sessions are kept.
+_MOST_SESSIONS = 64
+
+
 class _HandshakeObject(ssl.SSLObject):
     """A TLS object that sends its alert."""
 
@@ -42,16 +46,26 @@ class _HandshakeObject(ssl.SSLObject):
 
 
 class MeshContext(ssl.SSLContext):
-    """A context whose handshakes send alerts and, on the client's side, begin with the last session."""
+    """A context whose handshakes send alerts and, on the client's side, begin with an earlier session."""
 
     sslobject_class = _HandshakeObject
-    last_connection: ssl.SSLObject | None = None
+
+    def __init__(self, *_: Any) -> None:
+        """As SSLContext."""
+        #: The last connection by server name: a session goes with the name it was begun for.
+        self._resumable: dict[str, ssl.SSLObject] = {}
+
+    def remember(self, connection: ssl.SSLObject) -> None:
+        """Begin later handshakes for the same server name with the session of this connection."""
+        if len(self._resumable) >= _MOST_SESSIONS:
+            self._resumable.pop(next(iter(self._resumable)))
+        self._resumable[connection.server_hostname or ""] = connection
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
     ) -> ssl.SSLObject:
         # Read late: TLS 1.3 delivers sessions after the handshake.
-        last = self.last_connection
+        last = self._resumable.get(options.get("server_hostname") or "") if self._resumable else None
         session = last.session if last is not None else None
         if session is not None:
             options["session"] = session
