@@ -17,6 +17,7 @@ from minimesh.config.checks.finding import (
 from minimesh.config.diagnostics import Severity
 from minimesh.config.source_map import join
 from minimesh.config.suggestions import nearest
+from minimesh.xds.retry_conditions import RETRY_CONDITIONS
 
 if TYPE_CHECKING:
     from minimesh.config.istio.virtual_service import (
@@ -242,26 +243,6 @@ def _rewrite(path: str, route: HTTPRoute) -> Findings:
             yield Finding(f"{path}.rewrite.uriRegexRewrite.{name}", "missing-field", "is missing")
     if by_regex.match:
         yield from _regex(f"{path}.rewrite.uriRegexRewrite.match", by_regex.match)
-
-
-RETRY_CONDITIONS = (
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "envoy-ratelimited",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "http3-post-connect-failure",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-)
 
 
 def _timeouts(path: str, route: HTTPRoute) -> Findings:

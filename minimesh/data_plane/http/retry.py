@@ -1,12 +1,10 @@
-"""Whether to try again, and how long to wait first: the decisions of a retry policy. No clock, no I/O."""
+"""Whether to try again, and how long to wait first: the decisions of a retry policy. No I/O."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from enum import Enum
-from typing import ClassVar
 
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseHead
@@ -37,9 +35,6 @@ class RetryState:
     """The retries of one request."""
 
     __slots__ = ("_random", "policy", "remaining", "told_wait_s", "waits")
-
-    #: For response headers that name a point in time.
-    wall_clock: ClassVar[Callable[[], float]] = time.time
 
     def __init__(self, policy: RetryPolicy, source: random.Random) -> None:
         self.policy = policy
@@ -118,7 +113,7 @@ class RetryState:
             values = response.header_values(header.name)
             if not values or not (values[0].isascii() and values[0].isdigit()):
                 continue
-            wait_s = float(values[0]) - (self.wall_clock() if header.format == "unix" else 0.0)
+            wait_s = float(values[0]) - (time.time() if header.format == "unix" else 0.0)
             if 0.001 < wait_s <= self.policy.reset_max_interval_s:
                 return wait_s
         return None

@@ -27,6 +27,7 @@ from minimesh.data_plane.http.mirror import Mirroring, mirroring_of
 from minimesh.data_plane.http.retry import Retry, RetryState
 from minimesh.data_plane.http.try_idleness import TryIdleness
 from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RetryPolicy, RouteAction
+from minimesh.data_plane.routing.authority import without_port
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ class Router:
             self._tell_timeout(head)
         if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", "1")
+        if choice.request_headers:
+            choice.request_headers.apply(head, stream.info)
         if action.path_rewrite is not None:
             original = head.path
             rewritten = action.path_rewrite(original)
@@ -194,8 +197,6 @@ class Router:
                 head.set_header("x-envoy-original-path", original)
                 stream.info.original_path = original
             head.path = rewritten
-        if choice.request_headers:
-            choice.request_headers.apply(head, stream.info)
         if choice.host_rewrite or action.host_rewrite is not None:
             self._rewrite_host(head)
         info = stream.info
@@ -238,11 +239,11 @@ class Router:
         if new is None or new == "":
             return
         original = head.authority
+        if not choice.host_rewrite and not self.stream.manager.config.suppress_envoy_headers:
+            head.set_header("x-envoy-original-host", original)
         if action.append_x_forwarded_host and original != new:
             known = head.header_values("x-forwarded-host")
             head.set_header("x-forwarded-host", ",".join((*known, original)))
-        if not self.stream.manager.config.suppress_envoy_headers:
-            head.set_header("x-envoy-original-host", original)
         head.authority = new
 
     def _refresh_logged_headers(self, head: RequestHead) -> None:
@@ -259,7 +260,9 @@ class Router:
         """Keep a piece of the body. Too much to keep: no retry any more, or the client has to wait."""
         self._held_bytes += len(data)
         if self._held_bytes > self._replay_limit_bytes:
-            self._retries = None
+            if self._retries is not None:
+                self._cluster.stats.count("retry_or_shadow_abandoned")
+                self._retries = None
             if self.connection is not None:
                 self._held = []
                 return
@@ -296,9 +299,11 @@ class Router:
             return
         self.host = host
         self.stream.info.upstream_host = host.name
-        if self.action.priority_high:
+        if cluster.auto_sni:
+            pool: Pool = self._named_pool(host)
+        elif self.action.priority_high:
             http2 = self.stream.info.protocol == "HTTP/2"
-            pool: Pool = cluster.high_priority_pool_of(host, http2=http2)
+            pool = cluster.high_priority_pool_of(host, http2=http2)
         elif cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
             pool = cluster.http2_pool_of(host)
         else:
@@ -307,6 +312,12 @@ class Router:
         connection = pool.acquire(self)
         if connection is not None:
             self.on_pool_ready(connection, host)
+
+    def _named_pool(self, host: Host) -> Pool:
+        head = self.stream.head
+        assert head is not None
+        name = without_port(head.authority).lower()
+        return self._cluster.named_pool_of(host, name, http2=self.stream.info.protocol == "HTTP/2")
 
     def on_pool_ready(self, connection: UpstreamExchange, host: Host) -> None:
         """A connection for this request."""
@@ -445,10 +456,13 @@ class Router:
 
     def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         choice, host = self.stream.choice, self.stream.virtual_host
+        if choice is not None and choice.response_headers:
+            info = self.stream.info
+            # What is added may tell of the response.
+            info.response_code, info.response_headers = response.status, response
+            choice.response_headers.apply(response, info)
         if host is not None and host.settings.include_attempt_count_in_response:
             response.set_header("x-envoy-attempt-count", str(self.attempt))
-        if choice is not None and choice.response_headers:
-            choice.response_headers.apply(response, self.stream.info)
         if self._host_choice is not None:
             for cookie in self._host_choice.cookies:
                 response.add_header("set-cookie", cookie)

@@ -94,6 +94,30 @@ class HealthWatch:
         self._on_checked = callback
         self._tell_if_checked()
 
+    # --- told by requests ---
+
+    def on_response(self, host: Host, status: int, *, unwelcome: bool) -> None:
+        """A host has answered. `unwelcome`: and said that it wants no more requests."""
+        if host.outlier is not None:
+            host.outlier.on_response(status)
+        if unwelcome and self.checker is not None:
+            self.checker.on_passive_failure(host)
+
+    def on_connected(self, host: Host) -> None:
+        """A request has got a connection."""
+        if host.outlier is not None:
+            host.outlier.on_connected()
+
+    def on_failure(self, host: Host) -> None:
+        """A request got no connection, or no answer."""
+        if host.outlier is not None:
+            host.outlier.on_failure()
+
+    def on_timeout(self, host: Host) -> None:
+        """A request got no answer in time."""
+        if host.outlier is not None:
+            host.outlier.on_timeout()
+
     def close(self) -> None:
         """Watch nobody any more."""
         if self._interval is not None:
