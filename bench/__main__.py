@@ -1,17 +1,33 @@
 """`make bench`: prints every figure the project claims, with the machine it was measured on."""
 
+import argparse
 import platform
 import statistics
 import sys
 
-from bench import data_plane, startup
+from bench import data_plane, proxies, startup
 
 ROUNDS = 3
 
 
 def main() -> int:
     """Run every measurement and print a table; the exit code tells whether the budgets held."""
-    print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {ROUNDS} rounds")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure minimesh.")
+    parser.add_argument("--rounds", type=int, default=5, help="of each workload of the data plane")
+    parser.add_argument("--seconds", type=int, default=2, help="of load for each proxy and round")
+    parser.add_argument("--only", nargs="*", default=[], metavar="W", help="workloads of the data plane only")
+    arguments = parser.parse_args()
+    build = " ".join((*platform.python_build(), platform.python_compiler()))
+    print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()} ({build})")
+    within = True if arguments.only else _measure_start()
+    if lacking := proxies.missing():
+        print(f"data plane against Envoy: not measured, this machine has no {lacking}")
+    else:
+        data_plane.measure(rounds=arguments.rounds, duration_s=arguments.seconds, only=arguments.only)
+    return 0 if within else 1
+
+
+def _measure_start() -> bool:
     runs = [startup.measure() for _ in range(ROUNDS)]
     start_times_s = [run.first_200_s for run in runs]
     within = _report("minimesh up to first 200", "s", start_times_s, startup.FIRST_200_BUDGET_S)
@@ -21,11 +37,7 @@ def main() -> int:
         within = _report(label, "MB", weights_mb, startup.PSS_BUDGET_MB) and within
     else:
         print("memory: not measured, this system has no /proc/PID/smaps_rollup")
-    if lacking := data_plane.missing():
-        print(f"data plane against Envoy: not measured, this machine has no {lacking}")
-    else:
-        data_plane.measure()
-    return 0 if within else 1
+    return within
 
 
 def _report(label: str, unit: str, values: list[float], budget: float) -> bool:
