@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABS ?= configs/gs configs/httpbin
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types layers format conformance bench lock clean python-is-new-enough
+.PHONY: help up down test check lint types layers format conformance fuzz bench lock clean python-is-new-enough
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /\t/' | expand -t 12
@@ -39,7 +40,10 @@ format: $(VENV)/installed-dev ## let ruff format and mend the code
 conformance: $(VENV)/installed-dev ## ask the real Envoy and minimesh the same things, and print how they compare
 	$(BIN)/python -m tests.conformance
 
-bench: $(VENV)/installed-dev ## measure start-up time and memory
+fuzz: $(VENV)/installed-dev ## look for bytes that desynchronise the proxy, for MINUTES (10 unless given)
+	$(BIN)/python -m tests.fuzz $(MINUTES)
+
+bench: $(VENV)/installed-dev ## measure start-up, speed and memory against Envoy, nginx, HAProxy (ten minutes)
 	$(BIN)/python -m bench
 
 # The locks name every dependency with its hashes, for all supported Pythons and systems at once.
