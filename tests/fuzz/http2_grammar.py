@@ -28,7 +28,7 @@ from tests.fuzz.grammar import mutated
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Header = tuple[bytes, bytes]
 
-_GOOD_PSEUDO: list[Header] = [
+GOOD_PSEUDO: list[Header] = [
     (b":method", b"POST"), (b":path", b"/a"), (b":scheme", b"http"), (b":authority", b"a")
 ]  # fmt: skip
 _PSEUDO_VALUES = {
@@ -87,7 +87,7 @@ class Connection:
 
 @st.composite
 def _header_lists(draw: st.DrawFn) -> list[Header]:
-    headers = list(_GOOD_PSEUDO)
+    headers = list(GOOD_PSEUDO)
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
         odd = draw(_ODD_PSEUDO)
         at = [index for index, (name, _) in enumerate(headers) if name == odd[0]]

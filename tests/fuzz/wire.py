@@ -198,8 +198,6 @@ class InMemoryProxy:
     """See the module. One at a time on its own event loop; close it at the end."""
 
     def __init__(self, **settings: Any) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(self._note_exception)
         self.stats = StatsStore()
         self.handle = ClusterHandle("up")
         #: Counts whatever moves, to see when nothing does.
@@ -222,6 +220,8 @@ class InMemoryProxy:
             "fuzz", RouteConfigHolder(table=table), self.stats, **defaults | settings
         )
         self.manager = ConnectionManager(config, random.Random(1))
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(self._note_exception)
 
     def close(self) -> None:
         self.loop.close()
