@@ -32,6 +32,7 @@ LONGEST_PAUSE_S = 5.0
 #: A worker that has served this long was no failed start.
 _STEADY_S = 10.0
 _STOP_LIMIT_S = 2.0
+_NUMBERS_LIMIT_S = 2.0
 _LASTING = frozenset({"/drain_listeners", "/healthcheck/fail", "/healthcheck/ok", "/logging"})
 _READ_BYTES = 1 << 16
 
@@ -104,10 +105,9 @@ class Workers:
 
     async def numbers(self) -> list[Numbers]:
         """What each worker has counted, by the worker's number."""
-        for number, reply in await self._ask_all("numbers"):
-            handle = self._serving.get(number)
-            if handle is not None:
-                handle.numbers = reply["numbers"]
+        with contextlib.suppress(TimeoutError):  # a worker that hangs shows what it last said
+            async with asyncio.timeout(_NUMBERS_LIMIT_S):
+                await asyncio.gather(*map(_hear_numbers, self._serving.values()))
         known = [handle.numbers for _, handle in sorted(self._serving.items())]
         return [numbers for numbers in known if numbers is not None]
 
@@ -239,6 +239,11 @@ class Workers:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _hear_numbers(handle: WorkerHandle) -> None:
+    with contextlib.suppress(ChannelLostError):
+        handle.numbers = (await handle.channel.request("numbers"))["numbers"]
 
 
 def _wanted_names(configuration: LiveConfiguration, type_url: str) -> list[str] | None:

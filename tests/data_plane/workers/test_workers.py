@@ -211,6 +211,18 @@ async def test_what_a_dead_worker_had_counted_still_counts(tmp_path: Path) -> No
         assert (await proxy.stats("hello.downstream_rq_2xx$")).popitem()[1] == _MANY + 3
 
 
+async def test_a_worker_that_hangs_does_not_hold_up_the_admin_api(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as proxy:
+        await proxy.requests(_MANY)
+        spread = await proxy.stats(_SPREAD)
+        first = proxy.workers()[0]
+        os.kill(first, signal.SIGSTOP)
+        try:
+            assert await proxy.stats(_SPREAD) == spread
+        finally:
+            os.kill(first, signal.SIGCONT)
+
+
 async def test_server_info_and_listeners_are_those_of_one_proxy(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as proxy:
         assert '"concurrency": 2' in await proxy.get("/server_info")
