@@ -356,7 +356,9 @@ class Http2ServerConnection(asyncio.Protocol):
     def _too_many_streams(self, stream_id: int) -> None:
         """A client that does not yet know the limit may try again; one that knows it breaks the rules."""
         if self._settings_acknowledged:
-            raise ProtocolError("The user callback function failed")
+            self.manager.stats.cx_protocol_error.inc()
+            self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", "codec_error:The_user_callback_function_failed")
+            return
         self.stats.count("stream_refused_errors")
         self.reset(stream_id, ErrorCodes.REFUSED_STREAM)
 
