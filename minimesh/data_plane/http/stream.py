@@ -492,7 +492,11 @@ class Stream(FilteredStream):
 
     def _watch_idleness(self) -> None:
         limit_s = self._idle_limit_s
-        self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_check)
+        self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_first)
+
+    def _idle_first(self) -> None:
+        # Nothing has come but a head, and nothing was answered: idle from the beginning.
+        self._idle_compare((0, 0, False))
 
     def _idle_check(self) -> None:
         # Bytes moved since the last look count as life; looking once per limit is enough for minutes.
