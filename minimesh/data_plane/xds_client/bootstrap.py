@@ -259,6 +259,8 @@ class _Reader:
     def any(self, node: yaml.Node, descriptor: Any, path: str) -> Any:
         if not isinstance(node, yaml.MappingNode):
             return self._problem(node, path, f"expected a mapping with '@type', found {_kind(node)}")
+        if not node.value:
+            return {}  # an Any that holds nothing: how a route switches a filter on
         type_url = next((value.value for key, value in self._items(node, path) if key.value == "@type"), None)
         if type_url is None:
             return self._problem(node, path, "has no '@type'")

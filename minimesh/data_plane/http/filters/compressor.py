@@ -67,7 +67,7 @@ class CompressorStats:
 
     def __init__(self, stats: StatsStore, prefix: str, direction: str) -> None:
         self.answers: dict[Answer, Counter] = {each: stats.counter(prefix + each.value) for each in Answer}
-        self.too_small = stats.counter(prefix + "content_length_too_small")
+        self.too_small = stats.counter(prefix + direction + "content_length_too_small")
         self.etag = stats.counter(prefix + "not_compressed_etag")
         self.request_not_compressed = stats.counter(prefix + "request.not_compressed")
         self.compressed = stats.counter(prefix + direction + "compressed")

@@ -169,7 +169,8 @@ def _add(change: HeaderToAdd, headers: MutableHeaders, info: StreamInfo) -> None
     if how is AppendAction.APPEND_IF_EXISTS_OR_ADD:
         headers.add_header(change.name, value)
     elif how is AppendAction.OVERWRITE_IF_EXISTS_OR_ADD:
-        headers.set_header(change.name, value)
+        headers.remove_header(change.name)  # Envoy's filter gives even well-known headers a new place
+        headers.add_header(change.name, value)
 
 
 def _change_query(changes: tuple[QueryChange, ...], head: RequestHead, info: StreamInfo) -> None:
@@ -184,7 +185,7 @@ def _change_query(changes: tuple[QueryChange, ...], head: RequestHead, info: Str
             query.add(change.name, value)
         elif how is AppendAction.OVERWRITE_IF_EXISTS_OR_ADD:
             query.replace(change.name, value)
-    head.path = path_without_query(head.path) + str(query)
+    head.path = info.path = path_without_query(head.path) + str(query)
 
 
 def _in_effect(action: AppendAction, present: bool) -> AppendAction | None:

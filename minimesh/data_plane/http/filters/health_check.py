@@ -19,7 +19,8 @@ class HealthCheckFilter:
     """See the module. Requests with all of `headers` are health checks; without any, all are."""
 
     __slots__ = (
-        "_failed", "_fails", "_headers", "_node_cluster", "_ok", "_request_total", "by_route", "name",
+        "_failed", "_fails", "_headers", "_node_cluster", "_ok", "_request_total", "_traced",
+        "by_route", "name",
     )  # fmt: skip
 
     def __init__(
@@ -39,6 +40,7 @@ class HealthCheckFilter:
         self._request_total = stats.counter(f"{stat_prefix}health_check.request_total")
         self._ok = stats.counter(f"{stat_prefix}health_check.ok")
         self._failed = stats.counter(f"{stat_prefix}health_check.failed")
+        self._traced = stats.counter(f"{stat_prefix}tracing.health_check")
 
     def on_request(self, stream: Stream) -> FilterStatus:
         head = stream.head
@@ -48,6 +50,8 @@ class HealthCheckFilter:
         stream.info.health_check = True
         stream.filter_state = {**(stream.filter_state or {}), self.name: True}
         self._request_total.inc()
+        self._traced.inc()
+        stream.at_end(lambda: _uncount(stream))
         if stream.request_has_body:
             stream.add_request_stage(_AnswerAtTheEnd(self, stream))
             return FilterStatus.STOP
@@ -83,3 +87,10 @@ class _AnswerAtTheEnd:
     def on_data(self, data: bytes, end_stream: bool) -> None:
         if end_stream:
             self._filter.answer(self._stream)
+
+
+def _uncount(stream: Stream) -> None:
+    """Health checks are not among the responses that a connection manager counts."""
+    status = stream.info.response_code
+    if status:
+        stream.manager.stats.rq_by_class[status // 100 - 1].value -= 1
