@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 _BODILESS = frozenset({204, 304})
+#: So much of a tunnel may wait for the answer that opens it before the client has to.
+_MAX_EARLY_BYTES = 64 * 1024
 _connection_ids = itertools.count(1)
 
 
@@ -55,7 +57,7 @@ class Http1ClientConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_keep_alive", "_method", "_reader",
+        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_method", "_reader",
         "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel",
         "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop", "pool",
         "requests_started",
@@ -88,6 +90,8 @@ class Http1ClientConnection(asyncio.Protocol):
         self._chunk_request = False
         self._upgrade = False
         self._tunnel = False
+        #: What the client sent behind a request to upgrade that has not been answered yet.
+        self._early = b""
 
     #: Whether it carries several requests at a time: a reset then ends one of them alone, and is counted.
     is_multiplexed = False
@@ -115,13 +119,19 @@ class Http1ClientConnection(asyncio.Protocol):
                 text += "content-length: 0\r\n"
         wire = f"{text}\r\n".encode("latin-1")
         if data:
-            wire += self._framed(data)
+            if upgrade:
+                self._early = data
+            else:
+                wire += self._framed(data)
         if end_stream and self._chunk_request:
             wire += LAST_CHUNK
         self._transport.write(wire)
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
         """More of the request's body."""
+        if self._upgrade and not self._tunnel:
+            self._hold_back(data)
+            return
         self._request_done = end_stream
         wire = self._framed(data) if data else b""
         if end_stream and self._chunk_request:
@@ -206,6 +216,12 @@ class Http1ClientConnection(asyncio.Protocol):
 
     def _passes_trailers(self) -> bool:
         return self.pool is not None and self.pool.resources.settings.http1_trailers
+
+    def _hold_back(self, data: bytes) -> None:
+        """What follows a request to upgrade waits for 101: who declines would read another request in it."""
+        self._early += data
+        if len(self._early) > _MAX_EARLY_BYTES and self._receiver is not None:
+            self._receiver.on_upstream_writable(False)
 
     def _framed(self, data: bytes) -> bytes:
         return chunk(data) if self._chunk_request else data
@@ -316,6 +332,10 @@ class Http1ClientConnection(asyncio.Protocol):
             self._fail(receiver)
             return
         self._tunnel = True
+        early, self._early = self._early, b""
+        if early:
+            self._transport.write(early)
+            receiver.on_upstream_writable(True)
         kept = tuple(
             field for field in block.fields if field[0] not in ("transfer-encoding", "content-length")
         )
