@@ -198,14 +198,16 @@ class Http1ServerConnection(asyncio.Protocol):
             self._server, manager.date, manager.config.server_header is ServerHeader.OVERWRITE
         )
         if not self._keep_alive:
-            text += "connection: close\r\n"
+            text += "" if tunnel else "connection: close\r\n"
         elif self._version == "HTTP/1.0":
             text += "connection: keep-alive\r\n"
         self._chunk_response = False
         if response.content_length < 0 and not tunnel:
             text += self._framing(status, end_stream and not data)
         wire = f"{status_line(self._version, status)}{text}\r\n".encode("latin-1")
-        if self._is_head:
+        if tunnel:
+            self._is_head = False
+        elif self._is_head:
             data, self._chunk_response = b"", False
         if data:
             wire += chunk(data) if self._chunk_response else data
