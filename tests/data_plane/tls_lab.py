@@ -80,7 +80,7 @@ async def lab(
     """A proxy with these listeners; their access log is the lab's."""
     log = folder / "access.log"
     static = {
-        "listeners": [_with_log(each, log) for each in listeners],
+        "listeners": [with_log(each, log) for each in listeners],
         "clusters": list(clusters),
         "secrets": list(secrets),
     }
@@ -95,7 +95,7 @@ async def lab(
         await asyncio.sleep(0)  # closed transports are told so in the next turn
 
 
-def _with_log(listener: Mapping[str, Any], log: Path) -> dict[str, Any]:
+def with_log(listener: Mapping[str, Any], log: Path) -> dict[str, Any]:
     text = json.dumps(listener).replace('"LOG"', json.dumps(_file_log(log)))
     return {**json.loads(text), "access_log": [_file_log(log)]}
 
