@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -87,12 +88,15 @@ def _by_class(store: StatsStore, prefix: str, listener_prefix: str) -> tuple[Cou
     return counters
 
 
+_VIA = re.compile(r"^via: [^\r]*", re.MULTILINE)
+
+
 class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
     __slots__ = (
-        "_date", "_date_second", "_filters_for", "_http2_stats", "config", "random", "request_ids",
-        "standing_filters", "stats",
+        "_date", "_date_second", "_filters_for", "_http2_stats", "config", "marks_responses", "random",
+        "request_ids", "standing_filters", "stats",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
@@ -101,6 +105,8 @@ class ConnectionManager:
         self.standing_filters = standing_filters(config.filters)
         self._filters_for = FiltersOfRoutes(config.filters)
         self.stats = ConnectionManagerStats(config)
+        #: Whether responses get headers behind all others (see `marked`).
+        self.marks_responses = bool(config.via) or config.always_set_request_id_in_response
         self._http2_stats: Http2ServerStats | None = None
         self.request_ids = RequestIds()
         # Chances of weights and fractions, no secrets.
@@ -135,6 +141,16 @@ class ConnectionManager:
     def filters_for(self, configs: Mapping[str, object]) -> tuple[Filter, ...]:
         """The filters for a route with these configurations of filters."""
         return self._filters_for.chosen(configs)
+
+    def marked(self, text: str, request_id: str | None) -> str:
+        """The header lines of a response, with what the configuration wants added to each."""
+        if self.config.always_set_request_id_in_response and request_id:
+            text += f"x-request-id: {request_id}\r\n"
+        via = self.config.via
+        if not via:
+            return text
+        marked = _VIA.sub(lambda found: f"{found[0]}, {via}", text, count=1)
+        return f"{text}via: {via}\r\n" if marked == text else marked
 
     def date(self) -> str:
         """The `date` header's value, made once a second."""

@@ -197,6 +197,8 @@ class Http1ServerConnection(asyncio.Protocol):
         text = response.header_text(
             self._server, manager.date, manager.config.server_header is ServerHeader.OVERWRITE
         )
+        if manager.marks_responses:
+            text = manager.marked(text, stream.info.request_id)
         if not self._keep_alive:
             text += "" if tunnel else "connection: close\r\n"
         elif self._version == "HTTP/1.0":
@@ -360,6 +362,8 @@ class Http1ServerConnection(asyncio.Protocol):
             if tunnel and rest and self._stream is stream:
                 stream.on_request_data(rest, False)
             return
+        if self._request_deadline is not None:
+            self._head_received()
         self._buffer = b""
         payload = body.feed(rest) if rest else b""
         # As long as this takes the body counts as unread, even if it came along: who answers at the sight of
@@ -453,6 +457,15 @@ class Http1ServerConnection(asyncio.Protocol):
         if limit_s:
             self._request_deadline = self.timers.call_after(limit_s, self._request_too_slow)
 
+    def _head_received(self) -> None:
+        """A limit for the head alone is over; that for the whole request began with its first byte."""
+        config = self.manager.config
+        if config.request_headers_timeout_s:
+            self._request_received()
+            if config.request_timeout_s:
+                left_s = config.request_timeout_s - (self.loop.time() - self._started_at)
+                self._request_deadline = self.timers.call_after(left_s, self._request_too_slow)
+
     def _request_received(self) -> None:
         if self._request_deadline is not None:
             self._request_deadline.cancel()
@@ -463,7 +476,10 @@ class Http1ServerConnection(asyncio.Protocol):
         if self._stream is not None:
             self._stream.on_request_timeout()
         elif not self.closed:
-            self._refuse(Refusal(408, "request_header_timeout"))
+            heads_only = self.manager.config.request_headers_timeout_s
+            self._keep_alive = self._is_head = False
+            stream = self._stream = Stream(self, self._stream_info("HTTP/1.1"), None)
+            stream.on_request_timeout(heads_only=bool(heads_only))
 
     def _watch_idleness(self) -> None:
         """One deadline for the connection, moved on when it finds that something happened meanwhile."""

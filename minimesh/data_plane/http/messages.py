@@ -86,7 +86,7 @@ class PreparedHeaders(IndexedFields):
 
     __slots__ = (
         "closes", "original_path", "peer_certificate", "remote_address", "request_id", "request_id_at",
-        "request_id_value", "template", "upgrades", "user_agent", "x_forwarded_for",
+        "request_id_value", "scheme", "template", "upgrades", "user_agent", "x_forwarded_for",
     )  # fmt: skip
 
     def __init__(self, fields: tuple[Field, ...], request_id_at: int, remote_address: str) -> None:
@@ -112,6 +112,8 @@ class PreparedHeaders(IndexedFields):
         self.closes = False
         #: The client asks to change protocols.
         self.upgrades = False
+        #: `http` or `https`, as told by headers that are believed; empty: what the connection is.
+        self.scheme = ""
         #: Of the client, where the connection is TLS.
         self.peer_certificate: PeerCertificate | None = None
 

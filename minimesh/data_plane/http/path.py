@@ -23,12 +23,16 @@ _TO_ESCAPE = re.compile(r"[\"<>^`{|}]")
 
 
 class PathRefused:
-    """A path that cannot be served; `redirect_to` is set where the client is sent to the clean one."""
+    """A path that cannot be served; `redirect_to` is set where the client is sent to the clean one.
 
-    __slots__ = ("redirect_to",)
+    `changed_to` is how far it has come: that is logged.
+    """
 
-    def __init__(self, redirect_to: str = "") -> None:
+    __slots__ = ("changed_to", "redirect_to")
+
+    def __init__(self, redirect_to: str = "", changed_to: str = "") -> None:
         self.redirect_to = redirect_to
+        self.changed_to = changed_to or redirect_to
 
 
 def normalize(path: str, config: HttpConnectionManagerConfig) -> str | PathRefused:
@@ -40,10 +44,10 @@ def normalize(path: str, config: HttpConnectionManagerConfig) -> str | PathRefus
     target, question, query = path.partition("?")
     redirect = False
     if config.escaped_slashes is not EscapedSlashes.KEEP_UNCHANGED and _ESCAPED_SLASH.search(target):
-        if config.escaped_slashes is EscapedSlashes.REJECT_REQUEST:
-            return PathRefused()
         redirect = config.escaped_slashes is EscapedSlashes.UNESCAPE_AND_REDIRECT
         target = _ESCAPED_SLASH.sub(lambda found: "/" if found[0][1] == "2" else "\\", target)
+        if config.escaped_slashes is EscapedSlashes.REJECT_REQUEST:
+            return PathRefused(changed_to=f"{target}{question}{query}")
     if config.normalize_path:
         canonical = canonical_path(target)
         if canonical is None:

@@ -114,11 +114,21 @@ def prepare(
     if certificate is not None:
         fields.append((FORWARDED_CERTIFICATE, certificate))
     prepared = PreparedHeaders(tuple(fields), request_id_at, _remote_address(kept, config, peer))
+    prepared.scheme = _scheme(kept, config)
     prepared.upgrades = is_upgrade(block)
     prepared.closes = block.connection_says("close")
     if tls is not None:
         prepared.peer_certificate = NO_PEER_CERTIFICATE if tls.peer is None else _VALIDATED
     return prepared
+
+
+def _scheme(kept: dict[str, str], config: HttpConnectionManagerConfig) -> str:
+    """What x-forwarded-proto says where it is believed, or the configuration; empty: the connection's own."""
+    if config.scheme_to_overwrite:
+        return config.scheme_to_overwrite
+    believed = not config.use_remote_address or config.xff_num_trusted_hops > 0
+    told = kept.get("x-forwarded-proto", "") if believed else ""
+    return told if told in ("http", "https") else ""
 
 
 def _at_edge(config: HttpConnectionManagerConfig) -> bool:
@@ -154,16 +164,17 @@ def _changed_values(
     changed: dict[str, str] = {}
     address = _without_port(peer)
     if not config.use_remote_address:
-        if "x-forwarded-proto" not in kept:
-            changed["x-forwarded-proto"] = scheme
+        if config.scheme_to_overwrite or "x-forwarded-proto" not in kept:
+            changed["x-forwarded-proto"] = config.scheme_to_overwrite or scheme
         return _with_via(changed, kept, config)
     known = kept.get("x-forwarded-for")
     if not config.skip_xff_append:
         changed["x-forwarded-for"] = f"{known},{address}" if known else address
     if config.xff_num_trusted_hops == 0 or "x-forwarded-proto" not in kept:
         changed["x-forwarded-proto"] = scheme
+    _with_via(changed, kept, config)
     changed["x-envoy-external-address"] = _without_port(_remote_address(kept, config, peer))
-    return _with_via(changed, kept, config)
+    return changed
 
 
 def _with_via(
@@ -184,7 +195,8 @@ def _remote_address(kept: dict[str, str], config: HttpConnectionManagerConfig, p
     from_right = hops if config.use_remote_address else hops + 1
     if len(entries) < from_right or not _is_address(entries[-from_right]):
         return peer
-    return f"{entries[-from_right]}:0"
+    entry = entries[-from_right]
+    return f"[{entry}]:0" if ":" in entry else f"{entry}:0"
 
 
 def _is_address(text: str) -> bool:

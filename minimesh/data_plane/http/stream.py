@@ -125,7 +125,7 @@ class Stream(FilteredStream):
                 return
             info.path = path or None
         assert path is not None
-        head = self.head = RequestHead(line.method, path, authority, line.scheme, block, prepared, values)
+        head = self.head = RequestHead(line.method, path, authority, prepared.scheme or line.scheme, block, prepared, values)
         if prepared.request_id_at >= 0:
             head.request_id = self.manager.request_ids.next()
         info.request = head
@@ -168,9 +168,14 @@ class Stream(FilteredStream):
         else:
             self.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
 
-    def on_request_timeout(self) -> None:
-        """The client took too long to send its request."""
-        if not self.response_started:
+    def on_request_timeout(self, heads_only: bool = False) -> None:
+        """The client took too long to send its request. `heads_only`: to send its head."""
+        self.manager.stats.count(f"downstream_rq_{'header_' if heads_only else ''}timeout")
+        if self.response_started:
+            return
+        if heads_only:
+            self.send_local_reply(408, b"request header timeout", "request_header_timeout")
+        else:
             self.send_local_reply(408, b"request timeout", "request_overall_timeout")
 
     def on_disconnect(self) -> None:
@@ -206,7 +211,10 @@ class Stream(FilteredStream):
         path = normalize(line.path, self.manager.config)
         if isinstance(path, str):
             return path
-        self.manager.stats.count("downstream_rq_failed_path_normalization")
+        if path.changed_to:
+            self.info.path = path.changed_to
+        outcome = "redirected_with_normalized_path" if path.redirect_to else "failed_path_normalization"
+        self.manager.stats.count(f"downstream_rq_{outcome}")
         if path.redirect_to:
             self._reply_empty(307, "path_normalization_failed", ("location", path.redirect_to))
         else:
@@ -415,8 +423,13 @@ class Stream(FilteredStream):
         bodiless = block is not None and block.content_length <= 0 and not block.chunked
         if bodiless and self._end_stream and info.last_downstream_rx_at is None:
             info.last_downstream_rx_at = self.connection.loop.time()
+        if response.status == 400 and not self.manager.config.stream_error_on_invalid_http_message:
+            self.connection.close_after_response(self)
         if mutation:
             mutation.apply(response, self.info)
+        host = self.virtual_host
+        if host is not None and host.settings.include_attempt_count_in_response and self.router is not None:
+            response.set_header("x-envoy-attempt-count", str(info.upstream_request_attempt_count))
         if self.head is not None and is_grpc(self.head.sent_values("content-type")):
             make_grpc(response, body, grpc_status)
             body = b""
@@ -445,7 +458,8 @@ class Stream(FilteredStream):
 
     def _refuse(self, status: int, details: str) -> None:
         """A request that is not acceptable: answered, and the connection closes."""
-        self.connection.close_after_response(self)
+        if not self.manager.config.stream_error_on_invalid_http_message:
+            self.connection.close_after_response(self)
         self._reply_empty(status, details)
 
     def _reply_empty(self, status: int, details: str, *first: Field) -> None:

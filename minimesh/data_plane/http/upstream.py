@@ -358,7 +358,7 @@ class Http1ClientConnection(asyncio.Protocol):
             fact = "close_notify" if not self._keep_alive else "protocol_error"
             self.pool.resources.stats.count(f"upstream_cx_{fact}")
         if rest or not self._keep_alive or not self._request_done or self._upgrade or self.closed:
-            self.close(active=self._upgrade)
+            self.close(active=self._upgrade or not self._request_done)
             return
         if self._reading_paused:
             self.pause_reading(False)

@@ -180,17 +180,27 @@ class TcpProxyConnection(asyncio.Protocol):
     # --- within ---
 
     def _connect(self, cluster: Cluster) -> None:
-        host = cluster.choose_host()
+        host = self._choose_host(cluster)
         if host is None:
-            if not cluster.hosts:
-                cluster.stats.panic.inc()
             cluster.stats.count("upstream_cx_none_healthy")
             self.stream.add_flag("UH")
+            reset(self._transport)
+            return
+        resources = cluster.resources
+        if resources.connections >= resources.limits.max_connections:
+            cluster.stats.cx_overflow.inc()
+            self.stream.add_flag("UO")
             reset(self._transport)
             return
         self._host = host
         self.stream.upstream_host = host.name
         self._dial = asyncio.get_running_loop().create_task(self._open(cluster, host))
+
+    def _choose_host(self, cluster: Cluster) -> Host | None:
+        if not cluster.by_destination:
+            return cluster.choose_host()
+        meant = self.info.original_destination
+        return None if meant is None else cluster.original_destination(*meant)
 
     async def _open(self, cluster: Cluster, host: Host) -> None:
         settings, stats = cluster.settings, cluster.stats
@@ -198,13 +208,19 @@ class TcpProxyConnection(asyncio.Protocol):
         stats.rq_pending_total.inc()
         self.stream.upstream_request_attempt_count = 1
         host.connections_total += 1
+        cluster.resources.connections += 1
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 upstream = await dial(lambda _: _Upstream(self), host, settings)
         except OSError as error:
             self._connect_failed(cluster, host, error)
             return
+        except BaseException:  # the client has gone meanwhile
+            cluster.resources.connections -= 1
+            raise
         self._dial = None
+        if cluster.is_watched:
+            cluster.health.on_connected(host, final=True)
         stats.cx_active.inc()
         stats.rq_total.inc()
         host.active_connections += 1
@@ -212,7 +228,11 @@ class TcpProxyConnection(asyncio.Protocol):
 
     def _connect_failed(self, cluster: Cluster, host: Host, error: OSError) -> None:
         self._dial = None
+        cluster.resources.connections -= 1
         host.connect_failures += 1
+        if cluster.is_watched:
+            timeout = isinstance(error, TimeoutError)
+            (cluster.health.on_timeout if timeout else cluster.health.on_failure)(host)
         stats = cluster.stats
         stats.connect_fail.inc()
         stats.count("upstream_rq_pending_failure_eject")
@@ -233,6 +253,9 @@ class TcpProxyConnection(asyncio.Protocol):
             upstream.transport.abort()
             return
         self._upstream = upstream
+        if self._cluster is not None and self._cluster.settings.close_connections_on_host_health_failure:
+            assert self._host is not None
+            self._host.tcp_connections.add(self)
         self.stream.upstream_local_address = address_text(upstream.transport.get_extra_info("sockname"))
         if self._early:
             early = b"".join(self._early)
@@ -268,7 +291,9 @@ class TcpProxyConnection(asyncio.Protocol):
         if self._cluster is not None and self._host is not None:
             self._cluster.stats.cx_active.dec()
             self._cluster.stats.count_closed(remote=self._ended_by_host or not self.closed, active=True)
+            self._cluster.resources.connections -= 1
             self._host.active_connections -= 1
+            self._host.tcp_connections.discard(self)
         if self.closed:
             return
         if error is None:

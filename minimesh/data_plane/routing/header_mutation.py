@@ -116,6 +116,8 @@ def _apply_step(step: MutationStep, headers: MutableHeaders, stream_info: Any) -
         elif headers.header_values(header.name):
             overwrite.append((header.name, value))
     for name, value in overwrite:
+        if name != "host" and name[0] != ":":
+            headers.remove_header(name)  # what takes its place comes last
         headers.set_header(name, value)
     for name, value in append:
         headers.add_header(name, value)

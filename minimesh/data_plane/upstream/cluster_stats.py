@@ -106,7 +106,7 @@ class ClusterStats:
             self.count(f"retry.upstream_rq_{name}")
 
     def _count_code(self, status: int) -> Counter:
-        """Whatever counts responses of this status: only the number by status is counted, the rest is sums."""
+        """Makes what counts responses of this status: one number is counted, the rest is sums."""
         store, prefix = self.store, self.prefix
         counter = self.rq_by_code[status] = store.counter(f"{prefix}upstream_rq_{status}")
         internal = store.counter(f"{prefix}internal.upstream_rq_{status}")

@@ -149,8 +149,12 @@ def _route_config(message: Any, path: str, context: CompileContext) -> tuple[Rou
 
 def _refuse_what_is_not_acted_on(message: Any, path: str) -> None:
     """Settings that would change how requests are treated, and that nothing here heeds: refused by name."""
-    http1 = message.http_protocol_options
+    common, http1 = message.common_http_protocol_options, message.http_protocol_options
     given = {
+        "common_http_protocol_options.headers_with_underscores_action": (
+            common.headers_with_underscores_action != common.ALLOW
+        ),
+        "add_user_agent": message.add_user_agent.value,
         "strip_matching_host_port": message.strip_matching_host_port,
         "strip_any_host_port": message.strip_any_host_port,
         "strip_trailing_host_dot": message.strip_trailing_host_dot,
