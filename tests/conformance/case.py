@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tests.conformance.bootstraps.shapes import Setting
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the upstream does with a request, byte by byte."""
 
     raw: bytes
-    #: What becomes of the connection; `hang` says nothing more, `tunnel` echoes four bytes and closes.
-    then: Literal["keep", "close", "reset", "hang", "tunnel"] = "keep"
+    #: What becomes of the connection; `hang` says nothing more, `tunnel` echoes four bytes and closes,
+    #: `half-close` ends its own sending and reads on.
+    then: Literal["keep", "close", "reset", "hang", "tunnel", "half-close"] = "keep"
     after_s: float = 0.0
     #: Sent as soon as the head has come, before the body is read.
     before_body: bytes = b""
+    #: How many bytes are sent at a time, a moment between them; 0: all at once.
+    cut: int = 0
+    #: How long it takes until the body is read.
+    reads_after_s: float = 0.0
 
 
 #: The plain answer; its reason phrase and `server` must not get through a gateway.
@@ -32,6 +39,10 @@ class Case:
     request: bytes
     upstream: Answer = OK
     listener: str = "gateway"
+    #: The row of the notes on Envoy that this is: its chapter's letter and its name.
+    row: str = ""
+    #: What the upstreams do with the second request and those after it; the last one stays.
+    later: tuple[Answer, ...] = ()
     #: The client sends the second when what it has received ends with the first, in this order.
     then: tuple[tuple[bytes, bytes], ...] = ()
     #: How many complete answers the client waits for; 0: it waits for the proxy to close.
@@ -40,9 +51,24 @@ class Case:
     leaves: bool = False
     #: The client closes its sending side as soon as the upstream has the request.
     half_closes: bool = False
+    #: How many bytes the client sends at a time, a moment between them; 0: all at once.
+    cut: int = 0
+    #: One connection for each byte of the request, which is sent in two pieces, cut there.
+    cut_everywhere: bool = False
+    #: How long the client waits before it reads anything.
+    reads_after_s: float = 0.0
     #: So many connections at once (the first has reached the upstream when the others begin), or one after
-    #: the other; results are compared as a set.
+    #: the other; results are compared as a set, and nothing is counted.
     at_once: int = 1
     in_turn: int = 1
-    #: Why the number of tries may differ from run to run, where it may.
+    #: The number of tries may differ from run to run.
     tries_vary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Cases on one subject, which run on one bootstrap file."""
+
+    name: str
+    setting: Setting
+    cases: tuple[Case, ...]

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from tests.conformance.case import Case
 
-_PATIENCE_S = 3.0
+_PATIENCE_S = 2.0
+#: Long enough for a piece to arrive by itself.
+_BETWEEN_PIECES_S = 0.002
 #: Sent after the answers: whether it is answered tells whether the connection was kept.
 PROBE = b"GET /direct HTTP/1.1\r\nHost: gs.xebia.com\r\nUser-Agent: probe\r\n\r\n"
 
@@ -26,9 +28,12 @@ class Exchange:
 
 
 async def converse(
-    case: Case, port: int, used: set[int], upstream_reached: Callable[[], Awaitable[object]]
+    case: Case, port: int, used: set[int], upstream_reached: Callable[[], Awaitable[object]], cut_at: int = 0
 ) -> Exchange:
-    """One connection's worth of a case, from a port that is none of `used` and one of them afterwards."""
+    """One connection's worth of a case, from a port that is none of `used` and one of them afterwards.
+
+    `cut_at`: the request goes in two pieces, this being the length of the first.
+    """
     sock, own_port = _socket_on_new_port(used)
     try:
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
@@ -39,13 +44,14 @@ async def converse(
     conversation = _Conversation(case, reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            writer.write(case.request)
+            await _send(writer, case, cut_at)
             if case.half_closes:
                 await upstream_reached()
                 writer.write_eof()
             if case.leaves:
                 await upstream_reached()
                 return Exchange(own_port, "", "left")
+            await asyncio.sleep(case.reads_after_s)
             received, ending = await conversation.run()
             return Exchange(own_port, received, ending)
     except TimeoutError:
@@ -58,11 +64,24 @@ async def converse(
         writer.close()
 
 
+async def _send(writer: asyncio.StreamWriter, case: Case, cut_at: int) -> None:
+    """The request, in pieces where the case says so; a large one is written while answers are read."""
+    size = case.cut or cut_at or len(case.request) or 1
+    pieces = [case.request[at : at + size] for at in range(0, len(case.request), size)]
+    if cut_at:
+        pieces = [pieces[0], b"".join(pieces[1:])]
+    for piece in pieces:
+        writer.write(piece)
+        if len(pieces) > 1:
+            await asyncio.sleep(_BETWEEN_PIECES_S)
+
+
 def _socket_on_new_port(used: set[int]) -> tuple[socket.socket, int]:
     """Bound before it connects: a proxy may have reset a connection before its port is known here."""
     while True:
         sock = socket.socket()
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         if port not in used:
@@ -149,7 +168,7 @@ def _answers(data: bytes, *, heads_only: bool) -> list[tuple[bytes, bytes, bool]
             found.append((head, data[:size], len(data) >= size))
             data = data[size:]
         elif _CHUNKED.search(head):
-            body, data, complete = _unchunked(data)
+            body, data, complete = _dechunk(data)
             found.append((head, body + (b"<end of chunks>" if complete else b""), complete))
         else:
             found.append((head, data, False))
@@ -159,7 +178,7 @@ def _answers(data: bytes, *, heads_only: bool) -> list[tuple[bytes, bytes, bool]
     return found
 
 
-def _unchunked(data: bytes) -> tuple[bytes, bytes, bool]:
+def _dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
     """(body, what follows, whether the last chunk came)."""
     body = b""
     while True:

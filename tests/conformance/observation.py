@@ -7,16 +7,22 @@
   machine's interface address, ours 127.0.0.1;
 * what is left of a timeout, in x-envoy-expected-rq-timeout-ms (whatever is no multiple of 50);
 * whether a connection was closed or reset, which depends on the bytes still under way (in `client`);
-* the cuts of chunked bodies (in `client.readable` and in the upstream).
+* the cuts of chunked bodies (in `client.readable` and in the upstream);
+* what `statistics` says of the counters.
+
+Texts above a few KB are shown by their ends and their digest.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 _DATE = re.compile(r"(date: )[A-Z][a-z]{2}, (?!01 Jan 2001)[^\r]*")
+_LONG = 2000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SERVICE_TIME = re.compile(r"(x-envoy-upstream-service-time: )\d+")
 _TIMEOUT = re.compile(r"(?<=x-envoy-expected-rq-timeout-ms: )\d+")
@@ -36,14 +42,20 @@ class Observation:
     connection: tuple[str, ...]
     upstream: tuple[str, ...]
     log: tuple[str, ...]
+    json_log: tuple[str, ...]
+    #: What the case added to the statistics.
+    counted: tuple[str, ...]
 
     def differences(self, other: Observation) -> list[str]:
-        """`field: ours <> theirs` for each that differs."""
-        return [
-            f"{field.name}:\n    {getattr(self, field.name)}\n    {getattr(other, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+        """For each field that differs, what only this one has (-), and what only the other has (+)."""
+        found = []
+        for field in fields(self):
+            here, there = getattr(self, field.name), getattr(other, field.name)
+            if here != there:
+                ours = "".join(f"\n    - {each}" for each in here if each not in there)
+                theirs = "".join(f"\n    + {each}" for each in there if each not in here)
+                found.append(f"{field.name}:{ours}{theirs}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,21 @@ class Masks:
         text = _SERVICE_TIME.sub(r"\1<ms>", text)
         text = _TIMEOUT.sub(lambda found: "<rest>" if int(found[0]) % 50 else found[0], text)
         text = _UPSTREAM_FORWARDED.sub(lambda found: self._forwarded(found[0]), text)
-        return _TRIES.sub(r"\1<n>", text) if tries_vary else text
+        text = _TRIES.sub(r"\1<n>", text) if tries_vary else text
+        return text if len(text) <= _LONG else _shortened(text)
+
+    def facts(self, line: str) -> list[str]:
+        """What a line of the JSON log says, one text a fact: only what is known is shown."""
+        facts = {key: value for key, value in json.loads(line).items() if value is not None and key != "client"}
+        names = {str(port): f"<{name}>" for name, port in self.ports.items()}
+        shown = []
+        for key, value in sorted(facts.items()):
+            if key.endswith(("_ms", "_port")):
+                shown.append(f"{key}: <number>")
+                continue
+            text = _PORT.sub(lambda port: names.get(port[0], "<eph>"), json.dumps(value))
+            shown.append(f"{key}: {text}")
+        return shown
 
     def line(self, line: str) -> str:
         """A line of the access log, without the client's port that comes first."""
@@ -75,3 +101,8 @@ class Masks:
     def _forwarded(self, value: str) -> str:
         before, comma, last = value.rpartition(",")
         return before + comma + ("<host>" if last == self.own_address else last)
+
+
+def _shortened(text: str) -> str:
+    digest = hashlib.sha256(text.encode("latin-1")).hexdigest()[:16]
+    return f"{text[: _LONG // 2]}<{len(text)} in all, of digest {digest}>{text[-_LONG // 4 :]}"

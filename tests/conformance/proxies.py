@@ -10,15 +10,17 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
-from tests.conformance.bootstrap import ADMIN, LISTENERS, UPSTREAMS, bootstrap
+from tests.conformance import statistics
+from tests.conformance.bootstraps.shapes import ADMIN, UPSTREAMS, Logs, Setting
 from tests.conformance.case import Answer
-from tests.conformance.client import PROBE
+from tests.conformance.client import PROBE, complete_answers, readable
 from tests.conformance.upstream import Upstream
 
 #: Ports that a proxy of this process has been told to listen on.
 _given_out: set[int] = set()
-_START_S, _STOP_S, _LOG_S = 20.0, 5.0, 5.0
+_START_S, _STOP_S, _LOG_S, _REST_S = 20.0, 5.0, 5.0, 0.6
 
 
 def envoy_command() -> list[str]:
@@ -42,17 +44,18 @@ def minimesh_command() -> list[str]:
 
 
 class World:
-    """A running proxy with its upstreams, its dead ends and its log."""
+    """A running proxy with its upstreams, its dead ends and its logs."""
 
-    def __init__(self, name: str, log: Path) -> None:
-        self.name = name
+    def __init__(self, setting: Setting, logs: Logs) -> None:
+        self.setting = setting
         self.ports: dict[str, int] = {}
-        self.log = log
+        self.logs = logs
         self.client_ports: set[int] = set()
         #: What the upstreams got since `begin`: "a: head".
         self.seen: list[str] = []
         self.reached = asyncio.Event()
         self.upstreams = {tag: self._upstream(tag) for tag in UPSTREAMS}
+        self._counted: dict[str, int] = {}
 
     def _upstream(self, tag: str) -> Upstream:
         def note(head: str) -> int:
@@ -66,38 +69,68 @@ class World:
 
         return Upstream(note, complete)
 
-    def begin(self, answer: Answer) -> None:
+    def begin(self, *answers: Answer) -> None:
         """The next case starts."""
         self.seen.clear()
         self.reached.clear()
         for upstream in self.upstreams.values():
-            upstream.answer = answer
+            upstream.answers = list(answers)
 
-    async def log_lines(self) -> list[str]:
-        """Every line so far: a last request is made and its line waited for."""
+    async def come_to_rest(self) -> list[str]:
+        """Ends what a case has left, and tells what it has added to the statistics."""
+        await self._wait_for_none(r"^listener\..*downstream_cx_active$|^cluster\..*upstream_rq_active$")
+        for upstream in self.upstreams.values():
+            await upstream.hang_up()
+        await self._wait_for_none(r"^cluster\..*upstream_cx_active$")
+        before, self._counted = self._counted, statistics.parse(await self._stats("usedonly"))
+        return statistics.added(before, self._counted, self.ports)
+
+    async def _wait_for_none(self, gauges: str) -> None:
+        """Waits until all these gauges are 0. There is no event to wait for: it is another program."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REST_S):
+                while any(statistics.parse(await self._stats(f"filter={quote(gauges)}")).values()):
+                    await asyncio.sleep(0.002)
+
+    async def _stats(self, query: str) -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[ADMIN])
+        writer.write(f"GET /stats?{query} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
+        data = b""
+        while not complete_answers(data, heads_only=False):
+            data += await reader.read(65536)
+        writer.close()
+        return readable(data, heads_only=False).partition("\r\n\r\n")[2].removesuffix("<end of chunks>")
+
+    async def log_lines(self) -> tuple[list[str], list[str]]:
+        """Every line of both logs so far: a last request is made and its lines waited for."""
         await asyncio.sleep(0.1)  # connections that a client has just left are still to be noticed
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports["gateway"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[self.setting.listeners[0]])
         writer.write(PROBE.replace(b"probe", b"last"))
         await reader.readuntil(b"direct body")
         writer.close()
-        async with asyncio.timeout(_LOG_S):
-            while '"last"' not in (text := self.log.read_text("latin-1")):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # there is no event to wait for: it is another program's file
-        return text.splitlines()
+        return await _lines(self.logs.text, '"last"'), await _lines(self.logs.json, '"cut_agent":"las"')
+
+
+async def _lines(file: str, last: str) -> list[str]:
+    async with asyncio.timeout(_LOG_S):
+        while last not in (text := Path(file).read_text("latin-1")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # there is no event to wait for: it is another program's file
+    return text.splitlines()
 
 
 @asynccontextmanager
-async def world(name: str, command: list[str], folder: Path) -> AsyncIterator[World]:
+async def world(setting: Setting, name: str, command: list[str], folder: Path) -> AsyncIterator[World]:
     """A proxy started from the bootstrap, ready to be asked; stopped at the end."""
-    made = World(name, folder / f"{name}.log")
+    made = World(setting, Logs(str(folder / f"{name}.log"), str(folder / f"{name}.json.log")))
     try:
-        with _ports(made.ports):
+        with _ports(setting, made.ports):
             for tag, upstream in made.upstreams.items():
                 await upstream.start()
                 made.ports[tag] = upstream.port
             file = folder / f"{name}.yaml"
-            file.write_text(bootstrap(made.ports, str(made.log)))
-            async with _process([*command, "-c", str(file)], made.ports):
+            file.write_text(setting.text(made.ports, made.logs))
+            async with _process([*command, "-c", str(file)], [made.ports[setting.listeners[0]], made.ports[ADMIN]]):
+                await made.come_to_rest()
                 yield made
     finally:
         for upstream in made.upstreams.values():
@@ -105,10 +138,10 @@ async def world(name: str, command: list[str], folder: Path) -> AsyncIterator[Wo
 
 
 @contextmanager
-def _ports(ports: dict[str, int]) -> Iterator[None]:
+def _ports(setting: Setting, ports: dict[str, int]) -> Iterator[None]:
     """Finds free ports, and keeps the two dead ends dead for as long as it is open."""
     with ExitStack() as found:
-        for name in (*LISTENERS, ADMIN):
+        for name in (*setting.listeners, ADMIN):
             ports[name] = _listener_port(found)
     with ExitStack() as kept:
         refused, full = (kept.enter_context(socket.socket()) for _ in range(2))
@@ -145,11 +178,11 @@ def _bound(sock: socket.socket) -> int:
 
 
 @asynccontextmanager
-async def _process(command: list[str], ports: dict[str, int]) -> AsyncIterator[None]:
+async def _process(command: list[str], ports: list[int]) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(*command, env=os.environ | {"PYTHONPATH": os.getcwd()})
     try:
         async with asyncio.timeout(_START_S):
-            while not await _is_open(ports["gateway"]):
+            while not all([await _is_open(port) for port in ports]):
                 if process.returncode is not None:
                     raise RuntimeError(f"{command[0]} ended at once: {process.returncode}")
                 await asyncio.sleep(0.05)  # there is no event to wait for: it is another program

@@ -10,12 +10,16 @@ from collections.abc import Callable
 
 from tests.conformance.case import OK, Answer
 
+#: Long enough for a piece to arrive by itself.
+_BETWEEN_PIECES_S = 0.002
+
 
 class Upstream:
     """One listening socket; `note` is called with head and (unchunked) body of each request."""
 
     def __init__(self, note: Callable[[str], int], complete: Callable[[int, str], None]) -> None:
-        self.answer: Answer = OK
+        #: What is done with the requests to come; the last answer stays.
+        self.answers: list[Answer] = [OK]
         self.port = 0
         self._note = note
         self._complete = complete
@@ -29,6 +33,10 @@ class Upstream:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Close every connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -49,17 +57,27 @@ class Upstream:
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        answer = self.answer
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         at = self._note(head)
         writer.write(answer.before_body)
+        if answer.reads_after_s:
+            await asyncio.sleep(answer.reads_after_s)
         body = await _body(reader, head)
         self._complete(at, body)
         if answer.after_s:
             await asyncio.sleep(answer.after_s)
         answered_head, end, answered_body = answer.raw.partition(b"\r\n\r\n")
-        writer.write(answered_head + end + (b"" if head.startswith("HEAD ") else answered_body))
-        await writer.drain()
+        await _send(writer, answered_head + end + (b"" if head.startswith("HEAD ") else answered_body), answer.cut)
         return await _then(answer, reader, writer)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes, cut: int) -> None:
+    size = cut or len(data) or 1
+    for at in range(0, len(data), size):
+        writer.write(data[at : at + size])
+        await writer.drain()
+        if cut:
+            await asyncio.sleep(_BETWEEN_PIECES_S)
 
 
 async def _then(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -70,6 +88,9 @@ async def _then(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.St
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
     elif answer.then == "hang":
+        await reader.read()
+    elif answer.then == "half-close":
+        writer.write_eof()
         await reader.read()
     elif answer.then == "tunnel":
         writer.write(b"echo:" + await reader.readexactly(4))

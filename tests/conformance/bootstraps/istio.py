@@ -1,38 +1,27 @@
-"""The bootstrap file that both proxies start from: only the ports differ.
+"""The file most cases run on: listeners shaped as istiod shapes them, and routes for whatever can happen.
 
-Listeners are shaped as istiod shapes them: `gateway` (edge), `http10` (the same with HTTP/1.0 and proxied
-100-continue), `sidecar` (outbound, not at the edge); `bare` has Envoy's defaults, `strict-paths` the most
-thorough normalisation, `pass-through` the upstream's own `server` and trailers; `tcp*` are TCP proxies.
+`gateway` (edge), `http10` (the same with HTTP/1.0 and proxied 100-continue), `sidecar` (outbound, not at the
+edge); `bare` has Envoy's defaults, `strict-paths` the most thorough normalisation, `pass-through` the
+upstream's own `server` and trailers; `tcp*` are TCP proxies.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from minimesh.data_plane.telemetry.access_log import ISTIO_DEFAULT_FORMAT
-
-#: What leads to nothing: a closed port, and a listening socket whose queue is full.
-DEAD_ENDS = ("refused", "full")
-UPSTREAMS = ("a", "b")
-LISTENERS = (
-    "gateway",
-    "http10",
-    "sidecar",
-    "bare",
-    "strict-paths",
-    "pass-through",
-    "tcp",
-    "tcp-refused",
-    "tcp-missing",
-    "tcp-noeps",
+from tests.conformance.bootstraps.shapes import (
+    Document,
+    Logs,
+    Ports,
+    Setting,
+    cluster,
+    document,
+    http_listener,
+    tcp_listener,
 )
-ADMIN = "admin"
 
-_TYPE = "type.googleapis.com/envoy.extensions."
 _EDGE: dict[str, Any] = {
     "use_remote_address": True,
     "server_name": "istio-envoy",
@@ -158,68 +147,6 @@ _ROUTES = r"""
 """
 
 
-def names() -> tuple[str, ...]:
-    """Whatever has a port in the file."""
-    return (*LISTENERS, *UPSTREAMS, *DEAD_ENDS, ADMIN)
-
-
-def bootstrap(ports: Mapping[str, int], access_log: str) -> str:
-    """The file, as JSON (which is YAML): `ports` by `names()`, `access_log` a path."""
-    document = {
-        "admin": {"address": _address(ports[ADMIN])},
-        "static_resources": {
-            "listeners": [_listener(name, ports[name], access_log) for name in LISTENERS],
-            "clusters": _clusters(ports),
-        },
-    }
-    return json.dumps(document, indent=1)
-
-
-def _listener(name: str, port: int, access_log: str) -> dict[str, Any]:
-    log = {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": _TYPE + "access_loggers.file.v3.FileAccessLog",
-            "path": access_log,
-            # The client's own port comes first: it tells which case the line belongs to.
-            "log_format": {
-                "text_format_source": {
-                    "inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS% " + ISTIO_DEFAULT_FORMAT
-                }
-            },
-        },
-    }
-    if name in _TCP_CLUSTERS:
-        kind = "tcp_proxy"
-        config = {
-            "@type": _TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": name,
-            "cluster": _TCP_CLUSTERS[name],
-            "access_log": [log],
-        }
-    else:
-        kind = "http_connection_manager"
-        config = _connection_manager(name) | {"access_log": [log]}
-    filters = [{"name": f"envoy.filters.network.{kind}", "typed_config": config}]
-    return {"name": name, "address": _address(port), "filter_chains": [{"filters": filters}]}
-
-
-def _connection_manager(name: str) -> dict[str, Any]:
-    return {
-        "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": name,
-        "stream_idle_timeout": "0s",
-        "delayed_close_timeout": "0.1s",
-        "route_config": _route_config(),
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": _TYPE + "filters.http.router.v3.Router"},
-            }
-        ],
-    } | _MANAGERS[name]
-
-
 def _route_config() -> dict[str, Any]:
     return {
         "name": "http.8080",
@@ -255,29 +182,27 @@ def _route(route: dict[str, Any]) -> dict[str, Any]:
     return route | {"route": action}
 
 
-def _clusters(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+def _clusters(ports: Ports) -> list[Document]:
     limits = {"thresholds": [{"max_connections": 1, "max_pending_requests": 1, "max_requests": 1}]}
     return [
-        _cluster("up", [ports["a"]]),
-        _cluster("other", [ports["b"]]),
-        _cluster("noeps", []),
-        _cluster("unhealthy", [ports["a"]], health_status="UNHEALTHY"),
-        _cluster("refused", [ports["refused"]]),
-        _cluster("full", [ports["full"]]) | {"connect_timeout": "0.25s"},
-        _cluster("mixed", [ports["refused"], ports["a"]]) | {"lb_policy": "LEAST_REQUEST"},
-        _cluster("cb", [ports["a"]]) | {"circuit_breakers": limits},
+        cluster("up", [ports["a"]]),
+        cluster("other", [ports["b"]]),
+        cluster("noeps", []),
+        cluster("unhealthy", [ports["a"]], health_status="UNHEALTHY"),
+        cluster("refused", [ports["refused"]]),
+        cluster("full", [ports["full"]], connect_timeout="0.25s"),
+        cluster("mixed", [ports["refused"], ports["a"]], lb_policy="LEAST_REQUEST"),
+        cluster("cb", [ports["a"]], circuit_breakers=limits),
     ]
 
 
-def _cluster(name: str, ports: list[int], **endpoint: str) -> dict[str, Any]:
-    endpoints = [{"endpoint": {"address": _address(port)}} | endpoint for port in ports]
-    return {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-    }
+def _document(ports: Ports, logs: Logs) -> Document:
+    listeners = [
+        http_listener(name, ports[name], logs, route_config=_route_config(), **manager)
+        for name, manager in _MANAGERS.items()
+    ]
+    listeners += [tcp_listener(name, ports[name], logs, to) for name, to in _TCP_CLUSTERS.items()]
+    return document(ports, listeners, _clusters(ports))
 
 
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+ISTIO = Setting("istio", (*_MANAGERS, *_TCP_CLUSTERS), _document)

@@ -3,35 +3,9 @@
 from __future__ import annotations
 
 from tests.conformance.case import OK, Answer, Case
+from tests.conformance.cases.requests import CLOSE, RESET, answer, empty, get, raw, slow, status
 
 
-def get(path: str, *headers: str, method: str = "GET", version: str = "HTTP/1.1", body: str = "") -> bytes:
-    """A request to gs.xebia.com."""
-    return raw(f"{method} {path} {version}", "Host: gs.xebia.com", "User-Agent: t", *headers, body=body)
-
-
-def raw(*lines: str, body: str = "") -> bytes:
-    """A request of these lines."""
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1")
-
-
-def answer(status: str, *headers: str, body: str = "", then: str = "keep", after_s: float = 0.0) -> Answer:
-    text = "\r\n".join((f"HTTP/1.1 {status}", *headers)) + "\r\n\r\n" + body
-    return Answer(text.encode("latin-1"), then=then, after_s=after_s)  # type: ignore[arg-type]
-
-
-def status(code: int) -> Answer:
-    return answer(
-        f"{code} Whatever", "Content-Type: application/json", "Server: up/1", "Content-Length: 2", body="{}"
-    )
-
-
-def slow(after_s: float) -> Answer:
-    return Answer(OK.raw, after_s=after_s)
-
-
-CLOSE = Answer(b"", then="close")
-RESET = Answer(b"", then="reset")
 CHUNKED = answer(
     "200 OK",
     "X-MiXed-Case: Yes",
@@ -85,24 +59,24 @@ OUTCOMES = (
         get("/timeout"),
         answer("200 OK", "Content-Length: 10", body="half", then="hang"),
     ),
-    Case("503, Istio's retries", get("/status"), status(503)),
-    Case("503, retry on 5xx", get("/retry/5xx"), status(503)),
-    Case("500, retry on 5xx", get("/retry/5xx"), status(500)),
-    Case("500 is no gateway error", get("/retry/gw"), status(500)),
-    Case("502 is a gateway error", get("/retry/gw"), status(502)),
-    Case("504 is a gateway error", get("/retry/gw"), status(504)),
-    Case("404, retry on 5xx", get("/retry/5xx"), status(404)),
-    Case("500, a retriable status", get("/retry/500"), status(500)),
-    Case("502, no retriable status", get("/retry/500"), status(502)),
+    Case("503, Istio's retries", get("/status"), empty(503)),
+    Case("503, retry on 5xx", get("/retry/5xx"), empty(503)),
+    Case("500, retry on 5xx", get("/retry/5xx"), empty(500)),
+    Case("500 is no gateway error", get("/retry/gw"), empty(500)),
+    Case("502 is a gateway error", get("/retry/gw"), empty(502)),
+    Case("504 is a gateway error", get("/retry/gw"), empty(504)),
+    Case("404, retry on 5xx", get("/retry/5xx"), empty(404)),
+    Case("500, a retriable status", get("/retry/500"), empty(500)),
+    Case("502, no retriable status", get("/retry/500"), empty(502)),
     Case(
         "retry of a POST with a body",
         get("/retry/5xx", "Content-Length: 3", method="POST", body="abc"),
-        status(503),
+        empty(503),
     ),
     Case(
         "retry of a chunked POST",
         get("/retry/5xx", "Transfer-Encoding: chunked", method="POST", body="3\r\nabc\r\n0\r\n\r\n"),
-        status(503),
+        empty(503),
     ),
     Case("upstream closes without a response", get("/close"), CLOSE),
     Case("upstream closes, retry on 5xx", get("/retry/5xx"), CLOSE),
@@ -199,7 +173,7 @@ OUTCOMES = (
     Case("response with LF alone", get("/h"), Answer(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n\r\n\r\n")),
     Case("204 with a length", get("/h"), answer("204 No Content", "Content-Length: 0")),
     Case("204 with a body", get("/h"), answer("204 No Content", "Content-Length: 2", body="ok", then="keep")),
-    Case("HEAD of a 404", get("/h", method="HEAD"), status(404)),
+    Case("HEAD of a 404", get("/h", method="HEAD"), empty(404)),
     Case(
         "response with gzip, chunked",
         get("/h"),
@@ -674,5 +648,3 @@ VARIANTS = (
     Case("tcp, no such cluster", _PLAIN, listener="tcp-missing", answers=0),
     Case("tcp, no endpoints", _PLAIN, listener="tcp-noeps", answers=0),
 )
-
-CASES: tuple[Case, ...] = (*OUTCOMES, *PROTOCOL, *PATHS, *HEADERS, *VARIANTS)
