@@ -20,7 +20,6 @@ from tests.data_plane.certificates import Authority
 from tests.data_plane.sockets import free_port
 from tests.data_plane.tls_lab import (
     INSPECTOR,
-    with_log,
     answers,
     ask,
     chain,
@@ -32,6 +31,7 @@ from tests.data_plane.tls_lab import (
     server_tls,
     trust,
     upstream,
+    with_log,
 )
 
 pytestmark = pytest.mark.slow

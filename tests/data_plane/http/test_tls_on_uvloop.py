@@ -24,6 +24,9 @@ def _scenarios(*modules: ModuleType) -> Iterator[Any]:
                     yield pytest.param(owner, name, id=f"{owner_name}.{name}")
 
 
-@pytest.mark.parametrize(("owner", "name"), [*_scenarios(test_tls_downstream, test_tls_upstream, test_secrets)])
+MODULES = (test_tls_downstream, test_tls_upstream, test_secrets)
+
+
+@pytest.mark.parametrize(("owner", "name"), [*_scenarios(*MODULES)])
 def test_on_uvloop(owner: type, name: str, tmp_path: Path) -> None:
     uvloop.run(getattr(owner(), name)(tmp_path))
