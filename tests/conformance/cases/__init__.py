@@ -1,0 +1,31 @@
+"""The table of cases, by chapter."""
+
+from __future__ import annotations
+
+from tests.conformance.bootstraps.features import FEATURES
+from tests.conformance.bootstraps.filters import FILTER_CHAINS
+from tests.conformance.bootstraps.istio import ISTIO
+from tests.conformance.bootstraps.managers import MANAGERS
+from tests.conformance.case import Chapter
+from tests.conformance.cases import features, filters, istio, managers, streaming
+
+CHAPTERS: tuple[Chapter, ...] = (
+    Chapter("outcomes", ISTIO, istio.OUTCOMES),
+    Chapter("protocol", ISTIO, istio.PROTOCOL),
+    Chapter("paths", ISTIO, istio.PATHS),
+    Chapter("headers", ISTIO, istio.HEADERS),
+    Chapter("variants and TCP", ISTIO, istio.VARIANTS),
+    Chapter("pieces", ISTIO, streaming.PIECES),
+    Chapter("large bodies", ISTIO, streaming.BODIES),
+    Chapter("early and late", ISTIO, streaming.EARLY),
+    Chapter("pipelining", ISTIO, streaming.PIPELINED),
+    Chapter("filters and mirrors", FEATURES, features.FILTERS),
+    Chapter("retries", FEATURES, features.RETRIES),
+    Chapter("mutations", FEATURES, features.MUTATIONS),
+    Chapter("times", FEATURES, features.TIMES),
+    Chapter("HTTP filters", FILTER_CHAINS, filters.CASES),
+    Chapter("trust", MANAGERS, managers.TRUST),
+    Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
+    Chapter("codec settings", MANAGERS, managers.CODEC),
+    Chapter("time settings", MANAGERS, managers.TIME),
+)
