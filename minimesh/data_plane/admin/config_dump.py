@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minimesh.data_plane.admin.status_dumps import eds_health
 from minimesh.data_plane.upstream.cluster_settings import Discovery
-from minimesh.data_plane.upstream.host import Health, Host
+from minimesh.data_plane.upstream.host import Host
 from minimesh.data_plane.xds_client.compile_listener import CompiledListener
 from minimesh.data_plane.xds_client.config_update import (
     LiveCluster,
@@ -17,7 +18,6 @@ from minimesh.data_plane.xds_client.config_update import (
 from minimesh.xds import messages as m
 
 Wanted = Callable[[str], bool]
-_HEALTH = {Health.HEALTHY: "HEALTHY", Health.DEGRADED: "DEGRADED", Health.UNHEALTHY: "UNHEALTHY"}
 _OVERPROVISIONING_FACTOR = 140
 
 
@@ -198,7 +198,7 @@ def _add_endpoint(message: Any, host: Host) -> None:
     address.address, address.port_value = host.address, host.port
     message.endpoint.health_check_config.SetInParent()
     message.endpoint.hostname = host.spec.hostname
-    message.health_status = m.health_check_pb2.HealthStatus.Value(_HEALTH[host.health])
+    message.health_status = m.health_check_pb2.HealthStatus.Value(eds_health(host))
     message.load_balancing_weight.value = host.weight
     for namespace, values in host.metadata.items():
         message.metadata.filter_metadata[namespace].update(dict(values))

@@ -15,16 +15,26 @@ from minimesh.data_plane.admin.server_state import StateHolder
 from minimesh.data_plane.admin.view import HOST_GAUGES, HostNumbers
 from minimesh.data_plane.network.listener import Listener
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
-from minimesh.data_plane.upstream.host import Health, Host
+from minimesh.data_plane.upstream.host import Health, HealthFlag, Host
 from minimesh.data_plane.xds_client.config_update import LiveCluster, LiveConfiguration
 from minimesh.xds import messages as m
 
 _EDS_HEALTH = {Health.HEALTHY: "HEALTHY", Health.DEGRADED: "DEGRADED", Health.UNHEALTHY: "UNHEALTHY"}
-_HEALTH_FLAGS = {
-    Health.HEALTHY: "healthy",
-    Health.DEGRADED: "/eds_health/degraded",
-    Health.UNHEALTHY: "/failed_eds_health",
+#: Fields of HostHealthStatus; what EDS says is told by its `eds_health_status`.
+_HEALTH_FIELDS = {
+    "failed_active_health_check": HealthFlag.FAILED_ACTIVE_HC,
+    "failed_outlier_check": HealthFlag.FAILED_OUTLIER_CHECK,
+    "failed_active_degraded_check": HealthFlag.DEGRADED_ACTIVE_HC,
+    "pending_dynamic_removal": HealthFlag.PENDING_DYNAMIC_REMOVAL,
+    "pending_active_hc": HealthFlag.PENDING_ACTIVE_HC,
+    "excluded_via_immediate_hc_fail": HealthFlag.EXCLUDED_VIA_IMMEDIATE_HC_FAIL,
+    "active_hc_timeout": HealthFlag.ACTIVE_HC_TIMEOUT,
 }
+
+
+def eds_health(host: Host) -> str:
+    """A host's health as EDS has told it."""
+    return "DRAINING" if host.spec.draining else _EDS_HEALTH[host.spec.health]
 
 
 def to_dict(message: Any, *, everything: bool = False) -> Any:
@@ -88,8 +98,12 @@ def _add_host_status(status: Any, host: Host, numbers: Mapping[str, int]) -> Non
     for name, value in numbers.items():
         kind = m.metrics_pb2.SimpleMetric
         status.stats.add(name=name, value=value, type=kind.GAUGE if name in HOST_GAUGES else kind.COUNTER)
-    status.health_status.eds_health_status = m.health_check_pb2.HealthStatus.Value(_EDS_HEALTH[host.health])
+    _add_health(status, host)
     status.weight = host.weight
+    if host.success_rate >= 0:
+        status.success_rate.value = host.success_rate
+    if host.local_origin_success_rate >= 0:
+        status.local_origin_success_rate.value = host.local_origin_success_rate
     status.hostname = host.spec.hostname
     status.priority = host.spec.priority
     locality = host.spec.locality
@@ -98,11 +112,34 @@ def _add_host_status(status: Any, host: Host, numbers: Mapping[str, int]) -> Non
     status.locality.SetInParent()
 
 
+def _add_health(status: Any, host: Host) -> None:
+    health = status.health_status
+    health.eds_health_status = m.health_check_pb2.HealthStatus.Value(eds_health(host))
+    for name, flag in _HEALTH_FIELDS.items():
+        if host.flags & flag:
+            setattr(health, name, True)
+
+
+def _health_flags(host: Host) -> str:
+    """`/failed_active_hc/active_hc_timeout`, or `healthy`."""
+    return "".join(f"/{flag.name}".lower() for flag in HealthFlag if host.flags & flag) or "healthy"
+
+
+def _outlier_lines(name: str, live: LiveCluster) -> Iterator[str]:
+    detector = live.cluster.health.detector
+    if detector is not None:
+        for kind, (average, limit) in zip(("", "local_origin_"), detector.averages, strict=True):
+            yield f"{name}::outlier::{kind}success_rate_average::{average:g}"
+            yield f"{name}::outlier::{kind}success_rate_ejection_threshold::{limit:g}"
+
+
 def _cluster_lines(live: LiveCluster, numbers: HostNumbers) -> Iterator[str]:
     settings = live.compiled.settings
     name = settings.name
     yield f"{name}::observability_name::{settings.alt_stat_name or name}"
-    for priority, limits in (("default", settings.circuit_breakers), ("high", settings.high_circuit_breakers)):
+    yield from _outlier_lines(name, live)
+    both = (("default", settings.circuit_breakers), ("high", settings.high_circuit_breakers))
+    for priority, limits in both:
         yield f"{name}::{priority}_priority::max_connections::{limits.max_connections}"
         yield f"{name}::{priority}_priority::max_pending_requests::{limits.max_pending_requests}"
         yield f"{name}::{priority}_priority::max_requests::{limits.max_requests}"
@@ -119,15 +156,15 @@ def _host_facts(host: Host, numbers: Mapping[str, int]) -> Iterator[tuple[str, o
     yield from sorted(numbers.items())
     spec = host.spec
     yield "hostname", spec.hostname
-    yield "health_flags", _HEALTH_FLAGS[host.health]
+    yield "health_flags", _health_flags(host)
     yield "weight", host.weight
     yield "region", spec.locality.region
     yield "zone", spec.locality.zone
     yield "sub_zone", spec.locality.sub_zone
     yield "canary", "false"
     yield "priority", spec.priority
-    yield "success_rate", -1
-    yield "local_origin_success_rate", -1
+    yield "success_rate", f"{host.success_rate:g}"
+    yield "local_origin_success_rate", f"{host.local_origin_success_rate:g}"
 
 
 # --- listeners ------------------------------------------------------------------------------------

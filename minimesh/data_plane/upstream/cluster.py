@@ -282,6 +282,8 @@ class Cluster:
         """A host's flags have changed: it takes part, or no longer does."""
         if host.health is Health.UNHEALTHY:
             self._retire_pools(host)
+            for connection in list(host.tcp_connections):
+                connection.close_now()
             if host.flags & HealthFlag.PENDING_DYNAMIC_REMOVAL and not self._outlives_removal(host):
                 self._host_by_address.pop((host.address, host.port), None)
                 self._membership_changed()

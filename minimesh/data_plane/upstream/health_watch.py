@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
     from minimesh.data_plane.upstream.cluster_stats import ClusterStats
 
+_OK = 200
 _OF_CHECKS = (
     HealthFlag.FAILED_ACTIVE_HC
     | HealthFlag.DEGRADED_ACTIVE_HC
@@ -103,10 +104,15 @@ class HealthWatch:
         if unwelcome and self.checker is not None:
             self.checker.on_passive_failure(host)
 
-    def on_connected(self, host: Host) -> None:
-        """A request has got a connection."""
-        if host.outlier is not None:
-            host.outlier.on_connected()
+    def on_connected(self, host: Host, *, final: bool = False) -> None:
+        """A request has got a connection. `final`: and nothing more will be heard of it (TCP)."""
+        monitor = host.outlier
+        if monitor is None:
+            return
+        if final and not monitor.detector.settings.split_external_local_origin_errors:
+            monitor.on_response(_OK)
+        else:
+            monitor.on_connected()
 
     def on_failure(self, host: Host) -> None:
         """A request got no connection, or no answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from minimesh.data_plane.upstream.connection_pool import Pool
@@ -90,6 +90,12 @@ class HostSpec:
     health_check_disabled: bool = False
 
 
+class ClosableConnection(Protocol):
+    """A client's connection that leads to a host."""
+
+    def close_now(self) -> None: ...
+
+
 class Host:
     """A live endpoint: its specification, which updates replace, and what is going on at it."""
 
@@ -117,6 +123,7 @@ class Host:
         "requests_total",
         "spec",
         "success_rate",
+        "tcp_connections",
         "weight",
     )  # fmt: skip
 
@@ -145,6 +152,8 @@ class Host:
         #: In percent, over the last interval of outlier detection; -1: too few requests to say.
         self.success_rate = -1.0
         self.local_origin_success_rate = -1.0
+        #: TCP connections that close when the host fails; only where the cluster wants that.
+        self.tcp_connections: set[ClosableConnection] = set()
         #: The loop's time when the host last became healthy.
         self.healthy_since = 0.0
         self.flags = HealthFlag(0)

@@ -51,6 +51,9 @@ class OutlierDetection:
     failure_percentage_request_volume: int = 50
 
 
+_NOT_KNOWN = (-1.0, -1.0)
+
+
 class Ejection(Enum):
     """Why a host is ejected; the value is the word of the statistics."""
 
@@ -169,7 +172,7 @@ class OutlierDetector:
 
     __slots__ = (
         "_clock", "_counters", "_ejections_active", "_ejections_overflow", "_ejections_total", "_log",
-        "_on_change", "_random", "monitors", "settings",
+        "_on_change", "_random", "averages", "monitors", "settings",
     )  # fmt: skip
 
     def __init__(
@@ -184,6 +187,9 @@ class OutlierDetector:
     ) -> None:
         self.settings = settings
         self.monitors: dict[Host, OutlierMonitor] = {}
+        #: (mean success rate, rate below which a host is an outlier) of the last interval, in percent: of
+        #: answers, and of failures seen from here. -1: too few hosts or requests to say.
+        self.averages = [_NOT_KNOWN, _NOT_KNOWN]
         self._clock = clock
         self._random = source
         self._on_change = on_change
@@ -297,6 +303,7 @@ class OutlierDetector:
     def _compare(self, by_rate: Ejection, by_failures: Ejection, *, local: bool) -> None:
         """Who is much worse than the mean, and who is worse than a fixed limit."""
         settings = self.settings
+        self.averages[local] = _NOT_KNOWN
         if len(self.monitors) < min(
             settings.success_rate_minimum_hosts, settings.failure_percentage_minimum_hosts
         ):
@@ -304,9 +311,9 @@ class OutlierDetector:
         rates = self._rates(local=local)
         for_mean = [rate for rate in rates if rate[2] >= settings.success_rate_request_volume and rate[2] > 0]
         if for_mean and len(for_mean) >= settings.success_rate_minimum_hosts:
-            limit = success_rate_limit(
-                [percent for _, percent, _ in for_mean], settings.success_rate_stdev_factor
-            )
+            percents = [percent for _, percent, _ in for_mean]
+            limit = success_rate_limit(percents, settings.success_rate_stdev_factor)
+            self.averages[local] = (sum(percents) / len(percents), limit)
             for monitor, percent, _ in for_mean:
                 if percent < limit:
                     self._detected(monitor, by_rate)

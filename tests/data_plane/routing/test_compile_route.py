@@ -123,7 +123,7 @@ def test_matches(match: dict[str, Any], refusal: str) -> None:
         ),
         (
             {"route": {"cluster": "c", "retry_policy": {"retry_priority": {"name": "x"}}}},
-            ".route.retry_policy.retry_priority: not supported",
+            ".route.retry_policy.retry_priority: 'x' is not supported",
         ),
         (
             {"route": {"cluster": "c", "retry_policy": {"retry_host_predicate": [{"name": "mine"}]}}},
