@@ -57,9 +57,9 @@ class Http1ClientConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_method", "_reader",
-        "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for", "_transport", "_tunnel",
-        "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop", "pool",
+        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_method",
+        "_reader", "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for", "_transport",
+        "_tunnel", "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop", "pool",
         "requests_started",
     )  # fmt: skip
 
