@@ -32,11 +32,12 @@ from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target, pod_bootstrap
 from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile, read_bootstrap
 from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.config_update import LiveConfiguration
+from minimesh.data_plane.xds_client.process_configuration import process_configuration
 
 if TYPE_CHECKING:
     from minimesh.data_plane.workers.parent import Workers
     from minimesh.data_plane.xds_client.ads_client import AdsClient
+    from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 LOG = logging.getLogger("minimesh.main")
 DEFAULT_ADMIN_PORT = 15000
@@ -100,12 +101,12 @@ class ProxyServer:
 
     async def run(self) -> None:
         """Serve until stopped. Raises BootstrapError or OSError when it cannot start."""
-        self.configuration = LiveConfiguration(
-            self.stats,
-            address_map=self.address_map,
+        self.configuration = process_configuration(
+            self.bootstrap.message,
+            self.address_map,
+            self.options.access_log,
+            stats=self.stats,
             log_files=self.log_files,
-            access_log_override=self.options.access_log,
-            node_cluster=self.bootstrap.message.node.cluster,
             fails_health_checks=lambda: not self.state.healthy,
             sockets=OWN_SOCKETS if self._workers is None else self._workers.sockets,
         )

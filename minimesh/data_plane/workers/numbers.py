@@ -16,6 +16,8 @@ from minimesh.data_plane.telemetry.stats import Histogram, StatsStore
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 _SUMMED_GAUGE = re.compile(r"(?:_active|_buffered|\.remaining_\w+)$")
+#: Of these the mirror's number is no part of the sum: it admits nothing.
+_REMAINING = re.compile(r"\.remaining_\w+$")
 _OPEN_OR_SHUT = re.compile(r"_open$")
 _OF_CONFIGURATION = re.compile(
     r"\.(?:membership_change|update_\w+|assignment_\w+|init_fetch_timeout|version|config_reload\w*)$"
@@ -86,7 +88,7 @@ def _begin_with(store: StatsStore, mirror: StatsStore) -> None:
         store.counter(counter.name).value = counter.value
     for gauge in mirror.gauges.values():
         copy = store.gauge(gauge.name)
-        if gauge.used:
+        if gauge.used and not _REMAINING.search(gauge.name):
             copy.set(gauge.value)
     for histogram in mirror.histograms.values():
         store.histogram(histogram.name)

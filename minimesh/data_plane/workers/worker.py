@@ -20,12 +20,9 @@ from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.workers.channel import Channel
 from minimesh.data_plane.workers.numbers import numbers_of_worker
 from minimesh.data_plane.workers.sockets import WorkerSockets
-from minimesh.data_plane.xds_client.config_update import (
-    LiveConfiguration,
-    PartlyRejectedUpdateError,
-    RejectedUpdateError,
-)
+from minimesh.data_plane.xds_client.config_update import RejectedUpdateError
 from minimesh.data_plane.xds_client.discovery_response import apply_response
+from minimesh.data_plane.xds_client.process_configuration import process_configuration
 from minimesh.xds import messages as m
 
 LOG = logging.getLogger("minimesh.main")
@@ -67,16 +64,17 @@ class Worker:
         number_connections(number + 1, settings.workers)
         self._settings = settings
         self._log_files = AccessLogFiles(shared=True)
-        self._configuration = LiveConfiguration(
-            StatsStore(),
-            address_map=settings.address_map,
-            log_files=self._log_files,
-            access_log_override=settings.access_log,
-            node_cluster=settings.bootstrap.node.cluster,
-            sockets=WorkerSockets(questions),
-        )
         self._state = StateHolder()
         self._state.set(ServerState.LIVE)
+        self._configuration = process_configuration(
+            settings.bootstrap,
+            settings.address_map,
+            settings.access_log,
+            stats=StatsStore(),
+            log_files=self._log_files,
+            fails_health_checks=lambda: not self._state.healthy,
+            sockets=WorkerSockets(questions),
+        )
         view = AdminView(self._configuration, self._state)
         self._commands = commands_of(settings.bootstrap, view, self)
         self._stopped = asyncio.Event()
@@ -123,8 +121,6 @@ class Worker:
         """Apply a DiscoveryResponse; `rejected` says why it is not in force, or not all of it."""
         try:
             apply_response(self._configuration, m.discovery_pb2.DiscoveryResponse.FromString(payload))
-        except PartlyRejectedUpdateError as error:
-            return {"rejected": str(error)}
         except (RejectedUpdateError, m.DecodeError) as error:
             return {"rejected": str(error)}
         except Exception as error:  # a mistake of ours must not cost the configuration in force

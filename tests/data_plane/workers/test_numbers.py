@@ -36,6 +36,7 @@ def _stats(
     stats.counter("cluster.a.membership_change").inc()
     stats.gauge("cluster.a.upstream_rq_active").inc(active)
     stats.gauge("cluster.a.membership_total").set(members)
+    stats.gauge("cluster.a.circuit_breakers.default.remaining_rq").set(10 - active)
     stats.gauge("cluster.a.circuit_breakers.default.rq_open").set(int(active > 1))
     for value in times_ms:
         stats.histogram("http.in.downstream_rq_time").record(value)
@@ -47,6 +48,7 @@ async def test_counters_and_gauges_of_what_is_under_way_are_added_up(numbers: Wo
     summed = summed_stats(_stats(), workers, [])
     assert summed.counter("cluster.a.upstream_rq_total").value == 7
     assert summed.gauge("cluster.a.upstream_rq_active").value == 3
+    assert summed.gauge("cluster.a.circuit_breakers.default.remaining_rq").value == 17
 
 
 async def test_what_configuration_says_is_said_once(numbers: Worker) -> None:
