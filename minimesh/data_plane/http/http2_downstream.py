@@ -35,6 +35,7 @@ from hyperframe.frame import GoAwayFrame
 from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.hpack_memo import MemoDecoder, MemoEncoder
 from minimesh.data_plane.http.http2 import (
     HEADERS_TOO_LARGE,
     INVALID_HEADER_FIELD,
@@ -76,9 +77,20 @@ _CONFIG = H2Configuration(
 
 
 class _H2(H2Connection):
-    """`h2` with less memory of streams that are over."""
+    """`h2` without its look at every stream for each new one, and with less memory of those that are over."""
 
     MAX_CLOSED_STREAMS = 2048
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """Counted, and kept within the limit, by `Http2ServerConnection`."""
+        return 0
+
+    def forget(self, stream_id: int) -> None:
+        """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
+        stream = self.streams.get(stream_id)
+        if stream is not None and stream.closed:
+            self._closed_streams[stream_id] = self.streams.pop(stream_id).closed_by
 
 
 class Http2ServerConnection(asyncio.Protocol):
@@ -257,6 +269,7 @@ class Http2ServerConnection(asyncio.Protocol):
         """Everything is sent and told."""
         if self._streams.pop(stream.stream_id, None) is None:
             return
+        self._h2.forget(stream.stream_id)
         self._resets.stream_ended(premature=False)
         self.idle_since = self.loop.time()
         if self._going_away and not self._streams:
@@ -314,7 +327,7 @@ class Http2ServerConnection(asyncio.Protocol):
     def _on_request(self, event: RequestReceived) -> None:
         stream_id = event.stream_id
         if self._going_away:
-            self.reset(stream_id, ErrorCodes.REFUSED_STREAM)
+            self._refuse_stream(stream_id)
             return
         if len(self._streams) >= self.options.max_concurrent_streams:
             self._too_many_streams(stream_id)
@@ -359,8 +372,12 @@ class Http2ServerConnection(asyncio.Protocol):
             self.manager.stats.cx_protocol_error.inc()
             self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", "codec_error:The_user_callback_function_failed")
             return
+        self._refuse_stream(stream_id)
+
+    def _refuse_stream(self, stream_id: int) -> None:
         self.stats.count("stream_refused_errors")
         self.reset(stream_id, ErrorCodes.REFUSED_STREAM)
+        self._h2.forget(stream_id)
 
     def _on_data(self, event: DataReceived) -> None:
         stream = self._streams.get(event.stream_id)
@@ -584,11 +601,12 @@ class Http2ServerConnection(asyncio.Protocol):
             self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "request_header_timeout")
 
 
-def _new_h2(options: Http2Options, max_header_bytes: int) -> H2Connection:
+def _new_h2(options: Http2Options, max_header_bytes: int) -> _H2:
     h2 = _H2(_CONFIG)
     h2.local_settings = _settings(options, options.max_concurrent_streams)
     # What only compression makes small is bounded before it is there.
-    h2.decoder.max_header_list_size = 2 * max_header_bytes
+    h2.decoder = MemoDecoder(max_header_list_size=2 * max_header_bytes)
+    h2.encoder = MemoEncoder()
     h2.decoder.max_allowed_table_size = options.hpack_table_bytes
     return h2
 
