@@ -50,6 +50,11 @@ class BlockMemo:
         self._misses = 0
         self._read: HeaderBlock
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing has been learnt yet."""
+        return not self._raw
+
     def match(self, data: bytes, at: int) -> tuple[Values, int] | None:
         """The values that vary, and where the block ends; None when `data` has another block at `at`."""
         first = self._first

@@ -7,12 +7,15 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.http.block_memo import BlockMemo
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, standing_filters
 from minimesh.data_plane.http.hcm_config import Codec
 from minimesh.data_plane.http.http2_limits import Http2ServerStats
-from minimesh.data_plane.http.request_headers import RequestIds
+from minimesh.data_plane.http.request_headers import RequestIds, prepare
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.http.header_block import HeaderBlock
+    from minimesh.data_plane.http.messages import PreparedHeaders
     import asyncio
     from collections.abc import Mapping
 
@@ -95,8 +98,8 @@ class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
     __slots__ = (
-        "_date", "_date_second", "_filters_for", "_http2_stats", "config", "marks_responses", "random",
-        "request_ids", "standing_filters", "stats",
+        "_date", "_date_second", "_filters_for", "_http2_stats", "_last_prepared", "block_memo", "config",
+        "marks_responses", "random", "request_ids", "standing_filters", "stats",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
@@ -111,6 +114,9 @@ class ConnectionManager:
         self.request_ids = RequestIds()
         # Chances of weights and fractions, no secrets.
         self.random = source or random.Random()
+        #: Left behind by the connection that closed last: new ones begin with what it had learnt.
+        self.block_memo = BlockMemo()
+        self._last_prepared: tuple[HeaderBlock, str, str, PreparedHeaders] | None = None
         self._date = ""
         self._date_second = -1
 
@@ -122,6 +128,18 @@ class ConnectionManager:
         if codec is Codec.HTTP2 or (codec is Codec.AUTO and info.application_protocol == "h2"):
             return self.http2_connection(info, scope)
         return Http1ServerConnection(self, info, scope)
+
+    def prepare(self, block: HeaderBlock, info: ConnectionInfo, scheme: str) -> PreparedHeaders:
+        """The headers to route and forward; the last answer again where it depends on the same things."""
+        if info.tls is not None:
+            return prepare(block, self.config, info.direct_remote_address, scheme, info.tls)
+        client = info.direct_remote_address.rpartition(":")[0]
+        last = self._last_prepared
+        if last is not None and last[0] is block and last[1] == client and last[2] == scheme:
+            return last[3]
+        made = prepare(block, self.config, info.direct_remote_address, scheme)
+        self._last_prepared = (block, client, scheme, made)
+        return made
 
     def http2_connection(self, info: ConnectionInfo, scope: ListenerScope) -> Http2ServerConnection:
         """The protocol of a connection that speaks HTTP/2."""

@@ -29,7 +29,6 @@ from minimesh.data_plane.http.http1 import (
 )
 from minimesh.data_plane.http.local_reply import refusal_body
 from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
-from minimesh.data_plane.http.request_headers import prepare
 from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -142,6 +141,8 @@ class Http1ServerConnection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
+        if self._reader is not None:
+            self.manager.block_memo = self._reader.memo
         self._cancel_deadlines()
         stats = self.manager.stats
         stats.cx_active.dec()
@@ -343,10 +344,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._version = line.version
         self._is_head = line.method == "HEAD"
         if block is not self._prepared_for:
-            info = self.info
-            self._prepared = prepare(
-                block, self.manager.config, info.direct_remote_address, line.scheme, info.tls
-            )
+            self._prepared = self.manager.prepare(block, self.info, line.scheme)
             self._prepared_for = block
         prepared = self._prepared
         self._keep_alive = self._wants_keep_alive(line, block, prepared)
@@ -387,11 +385,15 @@ class Http1ServerConnection(asyncio.Protocol):
             config.max_headers_count,
             config.accept_http_10,
             "http" if self.info.tls is None else "https",
+            self.manager.block_memo,
         )
 
     def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock, prepared: PreparedHeaders) -> bool:
         limit = self.manager.config.max_requests_per_connection
-        if 0 < limit <= self.requests or self._draining:
+        if 0 < limit <= self.requests:
+            self.manager.stats.count("downstream_cx_max_requests_reached")
+            return False
+        if self._draining:
             return False
         return not prepared.closes if line.version == "HTTP/1.1" else block.connection_says("keep-alive")
 

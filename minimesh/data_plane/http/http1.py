@@ -128,7 +128,8 @@ class RequestReader:
     """Reads heads out of a connection's bytes, with a memo of the last header block."""
 
     __slots__ = (
-        "_accept_http_10", "_last_line", "_last_target", "_max_bytes", "_max_headers", "_memo", "_scheme",
+        "_accept_http_10", "_borrows_memo", "_last_line", "_last_target", "_max_bytes", "_max_headers",
+        "_scheme", "memo",
     )  # fmt: skip
 
     def __init__(
@@ -137,12 +138,15 @@ class RequestReader:
         max_headers: int = 100,
         accept_http_10: bool = False,
         scheme: str = "http",
+        memo: BlockMemo | None = None,
     ) -> None:
+        """`memo`: what others have learnt, used until it does not fit."""
         self._scheme = scheme
         self._max_bytes = max_bytes
         self._max_headers = max_headers
         self._accept_http_10 = accept_http_10
-        self._memo = BlockMemo()
+        self.memo = memo or BlockMemo()
+        self._borrows_memo = memo is not None
         self._last_target = b""
         self._last_line: RequestLine
 
@@ -153,17 +157,17 @@ class RequestReader:
         refusal; or None for "not complete".
         """
         first_end = data.find(b"\r\n")
-        match = self._memo.match(data, first_end)
+        match = self.memo.match(data, first_end)
         if match is None or match[1] > self._max_bytes:
             return self._read_anew(data)
         target = data[:first_end]
         if target == self._last_target:
-            return self._last_line, self._memo.block, match[0], match[1]
+            return self._last_line, self.memo.block, match[0], match[1]
         line = self._read_line(target.decode("latin-1"))
-        if isinstance(line, Refusal) or (line.version == "HTTP/1.0" and self._memo.block.chunked):
+        if isinstance(line, Refusal) or (line.version == "HTTP/1.0" and self.memo.block.chunked):
             return self._read_anew(data)
         self._last_target, self._last_line = target, line
-        return line, self._memo.block, match[0], match[1]
+        return line, self.memo.block, match[0], match[1]
 
     def _read_anew(self, data: bytes) -> tuple[RequestLine, HeaderBlock, Values, int] | Refusal | None:
         end = head_length(data)
@@ -184,8 +188,14 @@ class RequestReader:
         if line.version == "HTTP/1.0" and block.chunked:
             return CODEC_ERROR
         if first.endswith("\r"):
-            self._memo.learn(data[len(first) - 1 : end], block)
+            self._learn(data[len(first) - 1 : end], block)
         return line, block, (), end
+
+    def _learn(self, raw: bytes, block: HeaderBlock) -> None:
+        if self._borrows_memo and not self.memo.is_empty:
+            self.memo = BlockMemo()
+        self._borrows_memo = False
+        self.memo.learn(raw, block)
 
     def _read_block(self, rest: str) -> HeaderBlock | Refusal:
         text = rest[:-4] if rest.endswith("\r\n\r\n") else _without_head_end(rest)

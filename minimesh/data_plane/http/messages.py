@@ -14,7 +14,8 @@ from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock
 from minimesh.data_plane.routing.request import PeerCertificate
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
-_JOINED_WHEN_ADDED = frozenset({"accept", "accept-encoding", "cache-control", "content-type", "user-agent"})
+_JOINED_IN_RESPONSES = frozenset({"cache-control", "content-type"})
+_JOINED_IN_REQUESTS = _JOINED_IN_RESPONSES | {"accept", "accept-encoding", "user-agent"}
 
 
 def fields_text(fields: Sequence[Field]) -> str:
@@ -35,6 +36,7 @@ class _MutableFields:
 
     __slots__ = ("added", "fields")
 
+    _joined_when_added = _JOINED_IN_RESPONSES
     #: The private copy, or None while the shared block holds.
     fields: list[Field] | None
     #: Appended behind the shared block (while there is no private copy).
@@ -70,7 +72,7 @@ class _MutableFields:
         fields[:] = others
 
     def add_header(self, name: str, value: str) -> None:
-        if name in _JOINED_WHEN_ADDED:
+        if name in self._joined_when_added:
             present = self.header_values(name)
             if present:
                 self.set_header(name, ",".join((*present, value)))
@@ -94,7 +96,7 @@ class PreparedHeaders(IndexedFields):
         self._index = None
         #: Where a new x-request-id goes; -1: the client's own stays, or none is wanted.
         self.request_id_at = request_id_at
-        #: "ip:port" of the client, as told by x-forwarded-for where that is believed.
+        #: "ip:port" of the client, as told by x-forwarded-for where that is believed; empty: the peer itself.
         self.remote_address = remote_address
         lines = list(fields)
         if request_id_at >= 0:
@@ -150,6 +152,8 @@ class RequestHead(_MutableFields):
     """One request on its way: what routing reads (`routing.request.RequestHead`) and the router changes."""
 
     __slots__ = ("authority", "block", "method", "path", "prepared", "request_id", "scheme", "values")
+
+    _joined_when_added = _JOINED_IN_REQUESTS
 
     def __init__(
         self,

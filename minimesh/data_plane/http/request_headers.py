@@ -113,7 +113,8 @@ def prepare(
         request_id_at = len(fields)
     if certificate is not None:
         fields.append((FORWARDED_CERTIFICATE, certificate))
-    prepared = PreparedHeaders(tuple(fields), request_id_at, _remote_address(kept, config, peer))
+    told = _remote_address(kept, config, peer)
+    prepared = PreparedHeaders(tuple(fields), request_id_at, "" if told == peer else told)
     prepared.scheme = _scheme(kept, config)
     prepared.upgrades = is_upgrade(block)
     prepared.closes = block.connection_says("close")
@@ -136,11 +137,12 @@ def _at_edge(config: HttpConnectionManagerConfig) -> bool:
 
 
 def _dropped_names(block: HeaderBlock, config: HttpConnectionManagerConfig) -> frozenset[str] | set[str]:
-    dropped = set(_EDGE if _at_edge(config) else _INTERNAL)
-    dropped.update(_HOP_BY_HOP)
-    dropped.add("host")
-    if config.forward_client_cert is not ForwardClientCert.ALWAYS_FORWARD_ONLY:
-        dropped.add(FORWARDED_CERTIFICATE)
+    kept = block.kept
+    forwards_certificate = config.forward_client_cert is ForwardClientCert.ALWAYS_FORWARD_ONLY
+    always = _ALWAYS_DROPPED[_at_edge(config), forwards_certificate]
+    if "upgrade" not in kept and "expect" not in kept and kept.get("connection", "close") in _PLAIN_OPTIONS:
+        return always
+    dropped = set(always)
     if is_upgrade(block):
         dropped -= {"connection", "upgrade"}
     elif "upgrade" in block.kept:
@@ -153,6 +155,16 @@ def _dropped_names(block: HeaderBlock, config: HttpConnectionManagerConfig) -> f
     return dropped
 
 
+_PLAIN_OPTIONS = frozenset({"close", "keep-alive", "Keep-Alive"})
+#: What no request passes on, by whether it comes from outside the mesh, and whether certificates are passed.
+_ALWAYS_DROPPED = {
+    (at_edge, forwards_certificate): (_EDGE if at_edge else _INTERNAL)
+    | _HOP_BY_HOP
+    | {"host"}
+    | (set() if forwards_certificate else {FORWARDED_CERTIFICATE})
+    for at_edge in (True, False)
+    for forwards_certificate in (True, False)
+}
 #: A client must not make us drop what frames or routes its request.
 _NEVER_NOMINATED = frozenset({"content-length", "te", "", "close"})
 

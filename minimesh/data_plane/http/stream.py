@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 _DEADLINE_EXCEEDED = 4
 
 
+#: Replies made while a router was at work, but not by it.
+_NOT_THE_ROUTERS = frozenset({"stream_idle_timeout", "max_duration_timeout", "request_overall_timeout"})
+
+
 class Stream(FilteredStream):
     """See the module. `head` and `route` are None until they are known."""
 
@@ -132,7 +136,8 @@ class Stream(FilteredStream):
         info.request_id = head.request_id
         info.x_forwarded_for = prepared.x_forwarded_for
         info.original_path = prepared.original_path
-        info.downstream_remote_address = prepared.remote_address
+        if prepared.remote_address:
+            info.downstream_remote_address = prepared.remote_address
         self._data = data
         if config.stream_idle_timeout_s > 0:
             self._watch_idleness()
@@ -428,8 +433,11 @@ class Stream(FilteredStream):
         if mutation:
             mutation.apply(response, self.info)
         host = self.virtual_host
-        if host is not None and host.settings.include_attempt_count_in_response and self.router is not None:
-            response.set_header("x-envoy-attempt-count", str(info.upstream_request_attempt_count))
+        tries = info.upstream_request_attempt_count
+        if tries and host is not None and details not in _NOT_THE_ROUTERS and (
+            host.settings.include_attempt_count_in_response
+        ):
+            response.set_header("x-envoy-attempt-count", str(tries))
         if self.head is not None and is_grpc(self.head.sent_values("content-type")):
             make_grpc(response, body, grpc_status)
             body = b""
