@@ -17,6 +17,7 @@ import yaml
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
+from minimesh.data_plane.http.interfaces import Filter
 from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.network.address_map import AddressMap, BindAddress
 from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
@@ -72,7 +73,9 @@ class Lines:
 class Lab:
     """See the module."""
 
-    def __init__(self, routes: str, http_filters: str = FILTERS, **settings: Any) -> None:
+    def __init__(
+        self, routes: str, http_filters: str | tuple[Filter, ...] = FILTERS, **settings: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.stats = StatsStore()
         self.log = Lines()
@@ -144,6 +147,8 @@ class Lab:
         )
 
     def _filters(self) -> Any:
+        if not isinstance(self._http_filters, str):
+            return self._http_filters
         messages = [
             m.json_format.ParseDict(each, m.http_connection_manager_pb2.HttpFilter())
             for each in yaml.safe_load(self._http_filters)

@@ -147,4 +147,13 @@ _CANNED: dict[str, tuple[bytes, str]] = {
     "/bad-chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n", "hang"),
     "/early-hints": (b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", "keep"),
     "/echo-100": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "keep"),
+    "/grpc": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"7\r\n\0\0\0\0\2yo\r\n0\r\nGrpc-Status: 0\r\nGrpc-Message: ok\r\n\r\n",
+        "keep",
+    ),
+    "/stall-after-hello": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "hang",
+    ),
 }
