@@ -237,8 +237,12 @@ class ConnectionPool:
 
     def _dial_within_limit(self) -> None:
         """One dial, within max_connections; a host without any may always have one."""
-        resources = self.resources
-        if resources.connections >= resources.limits.max_connections and (self.connections or self._dials):
+        resources, here = self.resources, len(self.connections) + self._dials
+        limits = resources.limits
+        full = resources.connections >= limits.max_connections or (
+            0 < limits.max_connections_per_host <= here
+        )
+        if full and here:
             resources.stats.cx_overflow.inc()
             return
         self._dials += 1

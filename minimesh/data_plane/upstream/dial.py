@@ -17,7 +17,7 @@ from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shak
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.tls.client import ClientTls
-    from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
+    from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, TcpKeepalive
     from minimesh.data_plane.upstream.host import Host
 
 #: The server name that requests ask for (`auto_sni`), set by a pool in the task that dials; empty: none.
@@ -38,12 +38,14 @@ async def dial(
     tls = None if sockets is None else sockets.choose(host.metadata)
     if tls is not None:
         return await _dial_tls(make_protocol, host, settings, tls)
-    _, protocol = await asyncio.get_running_loop().create_connection(
+    transport, protocol = await asyncio.get_running_loop().create_connection(
         lambda: make_protocol(""),
         host.address,
         host.port,
         local_addr=settings.local_address_for(host.address),
     )
+    if settings.tcp_keepalive is not None:
+        keep_alive(transport.get_extra_info("socket"), settings.tcp_keepalive)
     return protocol
 
 
@@ -90,6 +92,8 @@ async def _connected_socket(host: Host, settings: ClusterSettings) -> socket.soc
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if settings.tcp_keepalive is not None:
+            keep_alive(sock, settings.tcp_keepalive)
         source = settings.local_address_for(host.address)
         if source is not None:
             sock.bind(source)
@@ -98,3 +102,16 @@ async def _connected_socket(host: Host, settings: ClusterSettings) -> socket.soc
         sock.close()
         raise
     return sock
+
+
+def keep_alive(sock: socket.socket, keepalive: TcpKeepalive) -> None:
+    """Have the system ask an idle peer whether it is still there; what is 0 stays the system's own."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (getattr(socket, "TCP_KEEPCNT", None), keepalive.probes),
+        # macOS has another name for the time until the first probe.
+        (getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None), keepalive.time_s),
+        (getattr(socket, "TCP_KEEPINTVL", None), keepalive.interval_s),
+    ):
+        if value and option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
