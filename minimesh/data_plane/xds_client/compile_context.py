@@ -51,6 +51,10 @@ class CompileContext:
         """
         if self.strict:
             raise CompileError(path, f"{what}: not supported")
+        self.note(what)
+
+    def note(self, what: str) -> None:
+        """Take note, once, of something that changes nothing for a request."""
         notice = f"{what}: accepted, not simulated"
         if notice not in self.notices:
             self.notices.append(notice)

@@ -36,10 +36,11 @@ _KINDS: tuple[FilterKind, ...] = (
     HEALTH_CHECK,
     LOCAL_RATE_LIMIT,
 )
-#: What has no effect on a request here: it only counts, or speaks with proxies of a mesh over TLS (istio.*).
+#: What only counts what the proxy counts anyway.
+_COUNTING_TYPES = frozenset({"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"})
+#: Istio's own, which only Istio's build of Envoy has: who the peer is, and metrics by it.
 _INERT_TYPES = frozenset(
     {
-        "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
         "io.istio.http.peer_metadata.Config",
         "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
         "istio.envoy.config.filter.http.alpn.v2.FilterConfig",
@@ -122,7 +123,7 @@ def _compile_for_route(name: str, config: Any, context: CompileContext) -> objec
         message = kind.route_message()
         config.Unpack(message)
         return kind.compile_for_route(message, "", context)
-    if type_name not in _INERT_TYPES:
+    if type_name not in _INERT_TYPES | _COUNTING_TYPES:
         raise CompileError("", f"filter {name!r} ({type_name}): not supported")
     context.not_simulated("", f"filter {name!r} on a route")
     return None
@@ -143,7 +144,10 @@ def _compile(message: Any, path: str, site: FilterSite) -> list[Filter]:
         message.typed_config.Unpack(config)
         made = kind.compile(config, site)
         return [DisabledFilter(made) if message.disabled else made]
-    if type_name in _INERT_TYPES or message.is_optional:
+    if type_name in _INERT_TYPES:
+        site.context.note(f"HTTP filter {message.name!r}")
+        return []
+    if type_name in _COUNTING_TYPES or message.is_optional:
         return []
     raise CompileError(path, f"HTTP filter {message.name or type_name!r}: not supported")
 

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, RouteSwitch
+from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile_http_filters import compile_http_filters
 from minimesh.data_plane.xds_client.filter_configs import merge_filter_configs
+from minimesh.xds import messages as m
 from tests.data_plane.http.filters.chains import (
     ROUTER,
     TYPE,
@@ -23,7 +26,7 @@ from tests.data_plane.http.filters.chains import (
     status_of,
 )
 from tests.data_plane.http.filters.refusals import refusal_of, refusal_of_routes
-from tests.data_plane.http.lab import lab
+from tests.data_plane.http.lab import Lab, lab
 
 ABORT = {"abort": {"http_status": 418, "percentage": {"numerator": 100}}}
 FAULT = "fault.v3.HTTPFault"
@@ -78,6 +81,32 @@ class TestRouteSwitches:
     )
     def test_the_most_specific_level_decides(self, outer: object, own: object, merged: object) -> None:
         assert merge_filter_configs({"f": outer, "g": 1}, {"f": own}) == {"f": merged, "g": 1}
+
+
+class TestWhatAChainMayHave:
+    @pytest.mark.parametrize("name", ["lua", "wasm", "ext_authz", "rbac", "jwt_authn", "set_metadata"])
+    async def test_what_would_act_and_cannot_is_refused_by_name(self, name: str) -> None:
+        with pytest.raises(CompileError) as caught:
+            _compile(f"envoy.extensions.filters.http.{name}.v3.Config", f"envoy.filters.http.{name}")
+        assert str(caught.value) == f"http_filters[0]: HTTP filter 'envoy.filters.http.{name}': not supported"
+
+    async def test_what_may_be_missing_is_left_out(self) -> None:
+        assert _compile("envoy.extensions.filters.http.lua.v3.Lua", "lua", is_optional=True) == []
+
+    async def test_what_is_istios_own_is_taken_with_a_notice(self) -> None:
+        assert _compile("io.istio.http.peer_metadata.Config", "istio.peer_metadata") == [
+            "HTTP filter 'istio.peer_metadata': accepted, not simulated"
+        ]
+
+
+def _compile(type_name: str, name: str, **more: Any) -> list[str]:
+    """A chain with one filter of this type, which does nothing: the notices it gives."""
+    message = m.http_connection_manager_pb2.HttpFilter(name=name, **more)
+    message.typed_config.type_url = f"type.googleapis.com/{type_name}"
+    router = m.json_format.ParseDict(ROUTER, m.http_connection_manager_pb2.HttpFilter())
+    context = Lab("")._context()
+    assert compile_http_filters([message, router], "http_filters", context, "ingress").filters == ()
+    return context.notices
 
 
 class TestFaults:
