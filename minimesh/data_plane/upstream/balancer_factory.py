@@ -12,9 +12,10 @@ import heapq
 import random
 from collections.abc import Callable, Sequence
 
-from minimesh.data_plane.telemetry.stats import Counter
+from minimesh.data_plane.telemetry.stats import Counter, StatsStore
 from minimesh.data_plane.upstream.consistent_hash import (
     BoundedLoad,
+    CountedTable,
     HashBalancer,
     HashTable,
     Maglev,
@@ -47,7 +48,16 @@ _TABLES_KEPT = 4
 class BalancerFactory:
     """See the module. One for each cluster."""
 
-    __slots__ = ("_active_requests", "_clock", "_panics", "_random", "_settings", "_tables")
+    __slots__ = (
+        "_active_requests",
+        "_clock",
+        "_panics",
+        "_prefix",
+        "_random",
+        "_settings",
+        "_stats",
+        "_tables",
+    )
 
     def __init__(
         self,
@@ -55,14 +65,17 @@ class BalancerFactory:
         source: random.Random,
         clock: Callable[[], float],
         active_requests: Callable[[], int],
-        panics: Counter,
+        stats: StatsStore,
+        prefix: str,
     ) -> None:
         self._settings = settings
         self._random = source
         self._clock = clock
         self._active_requests = active_requests
-        self._panics = panics
-        self._tables: dict[tuple[WeightedHost, ...], HashTable] = {}
+        self._panics = stats.counter(f"{prefix}lb_healthy_panic")
+        self._stats = stats
+        self._prefix = prefix
+        self._tables: dict[tuple[WeightedHost, ...], CountedTable] = {}
 
     def make(
         self, hosts: Sequence[Host], factor_percent: int = OVERPROVISIONING_FACTOR_PERCENT
@@ -140,16 +153,18 @@ class BalancerFactory:
         else:
             shares = normalized(hosts)
         hashing = self._settings.hashing
-        table = self._table(tuple(shares))
+        table: HashTable = self._table(tuple(shares))
         if hashing.balance_factor_percent:
             table = BoundedLoad(table, shares, hashing.balance_factor_percent, self._active_requests)
         return HashBalancer(table, self._random)
 
-    def _table(self, members: tuple[WeightedHost, ...]) -> HashTable:
+    def _table(self, members: tuple[WeightedHost, ...]) -> CountedTable:
         table = self._tables.pop(members, None)
         if table is None:
             kind = Maglev if self._settings.policy is LoadBalancerPolicy.MAGLEV else Ring
             table = kind(members, self._settings.hashing)
+            for name, value in table.gauges().items():
+                self._stats.gauge(self._prefix + name).set(value)
         self._tables[members] = table
         if len(self._tables) > _TABLES_KEPT:
             del self._tables[next(iter(self._tables))]

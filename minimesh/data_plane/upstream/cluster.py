@@ -339,7 +339,12 @@ class Cluster:
         stats = self.stats
         active = stats.rq_active
         return BalancerFactory(
-            self.settings.load_balancing, self._random, self._clock, lambda: active.value, stats.panic
+            self.settings.load_balancing,
+            self._random,
+            self._clock,
+            lambda: active.value,
+            stats.store,
+            stats.prefix,
         )
 
     def _retire_pools(self, host: Host) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import ceil
 from typing import NamedTuple, Protocol
@@ -31,6 +32,13 @@ class HashTable(Protocol):
     """Finds a host for a hash; `attempt` above 0 asks for another one than before."""
 
     def find(self, hash_key: int, attempt: int) -> Host: ...
+
+
+class CountedTable(HashTable, Protocol):
+    """A table that says how evenly it is shared."""
+
+    def gauges(self) -> dict[str, int]:
+        """Statistics by name, without the cluster's prefix."""
 
 
 def normalized(hosts: Sequence[Host], share: float = 1.0) -> list[WeightedHost]:
@@ -75,6 +83,14 @@ class Ring:
         index = bisect_left(self.positions, hash_key) + attempt
         return self.hosts[index % len(self.hosts)]
 
+    def gauges(self) -> dict[str, int]:
+        counts = Counter(self.hosts).values()
+        return {
+            "ring_hash_lb.size": len(self.hosts),
+            "ring_hash_lb.min_hashes_per_host": min(counts),
+            "ring_hash_lb.max_hashes_per_host": max(counts),
+        }
+
 
 class Maglev:
     """Every host has its own order in which it would like the slots; they take turns."""
@@ -89,6 +105,13 @@ class Maglev:
             hash_key ^= (_ALL_BITS - attempt + 1) & _ALL_BITS
         slots = self.slots
         return slots[hash_key % len(slots)]
+
+    def gauges(self) -> dict[str, int]:
+        counts = Counter(self.slots).values()
+        return {
+            "maglev_lb.min_entries_per_host": min(counts),
+            "maglev_lb.max_entries_per_host": max(counts),
+        }
 
 
 def _maglev_slots(members: Sequence[WeightedHost], size: int, use_hostname: bool) -> list[Host]:

@@ -35,9 +35,13 @@ def hosts_named(names: Sequence[str], weights: Sequence[int] = ()) -> list[Host]
 
 
 def balancer(policy: LoadBalancerPolicy, hosts: Sequence[Host], **settings: Any) -> LoadBalancer:
-    panics = StatsStore().counter("panics")
     factory = BalancerFactory(
-        LoadBalancing(policy, **settings), random.Random(5), lambda: 0.0, lambda: 0, panics
+        LoadBalancing(policy, **settings),
+        random.Random(5),
+        lambda: 0.0,
+        lambda: 0,
+        StatsStore(),
+        "cluster.c.",
     )
     return factory.make(hosts)
 
