@@ -1,10 +1,5 @@
 """A client's HTTP/2 connection: frames to streams, responses to frames.
 
-        OPEN --told to drain, a limit reached, idle--> DRAINING: GOAWAY that names no stream yet
-        DRAINING --drain timeout--> GOING AWAY: GOAWAY with the last stream --no stream left--> LINGERING
-        any --protocol error, flood--> GOAWAY with its code, streams end --> LINGERING
-        LINGERING --the client closes, or a while has passed--> closed
-
 `h2` keeps the protocol's state and `http2_frames` sees floods before it does; here is the socket. Whatever
 comes in by one read is told to each stream in one call, and what is to be sent in one turn goes out in one
 write.
@@ -15,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     Event,
+    PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
     SettingsAcknowledged,
@@ -29,13 +24,11 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
-from minimesh.data_plane.http.hpack_memo import MemoDecoder, MemoEncoder
 from minimesh.data_plane.http.http2 import (
     HEADERS_TOO_LARGE,
     INVALID_HEADER_FIELD,
@@ -43,7 +36,9 @@ from minimesh.data_plane.http.http2 import (
     RequestHeaderReader,
     read_trailers,
 )
+from minimesh.data_plane.http.http2_codec import begin, new_server_h2
 from minimesh.data_plane.http.http2_frames import FrameReader, FrameType, Violation
+from minimesh.data_plane.http.http2_lifetime import Http2Lifetime, Phase
 from minimesh.data_plane.http.http2_limits import PREMATURE_RESET_LIFETIME_S, PrematureResets
 from minimesh.data_plane.http.http2_server_stream import Http2ServerStream
 from minimesh.data_plane.http.request_headers import prepare
@@ -56,52 +51,21 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.http2_frames import Frame
     from minimesh.data_plane.http.messages import PreparedHeaders
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.http2_options import Http2Options
     from minimesh.data_plane.network.listener import ListenerScope
-    from minimesh.data_plane.network.timers import Deadline
 
-_PROTOCOL_WINDOW_BYTES = 65_535
-_NO_STREAM_YET = 2**31 - 1
 #: What a client may leave unread of head and control frames; bodies wait where they come from.
 _MAX_UNREAD_BYTES = 8 * 1024 * 1024
 _END_HEADERS, _PADDED, _END_STREAM = 0x4, 0x8, 0x1
-_CONFIG = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    # What we get is judged by `http.http2`, what we send is valid.
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
-
-
-class _H2(H2Connection):
-    """`h2` without its look at every stream for each new one, and with less memory of those that are over."""
-
-    MAX_CLOSED_STREAMS = 2048
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """Counted, and kept within the limit, by `Http2ServerConnection`."""
-        return 0
-
-    def forget(self, stream_id: int) -> None:
-        """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
-        stream = self.streams.get(stream_id)
-        if stream is not None and stream.closed:
-            self._closed_streams[stream_id] = self.streams.pop(stream_id).closed_by
 
 
 class Http2ServerConnection(asyncio.Protocol):
     """See the module (`ServerConnection` of a listener)."""
 
     __slots__ = (
-        "_at_turn_end", "_closing", "_deadline", "_drain_deadline", "_flush_asked", "_frames", "_going_away",
-        "_h2", "_head_deadline", "_in_turn", "_last_stream_id", "_lingering", "_max_duration", "_preface",
-        "_prepared", "_prepared_for", "_reader", "_requests", "_resets", "_scope", "_settings_acknowledged",
-        "_settings_seen", "_streams", "_touched", "_transport", "closed", "idle_since", "info", "loop",
-        "manager", "options", "overwrites_server", "server", "stats", "timers", "write_paused",
+        "_flush_asked", "_frames", "_h2", "_in_turn", "_lifetime", "_preface", "_prepared", "_prepared_for",
+        "_reader", "_requests", "_resets", "_scope", "_settings_acknowledged", "_settings_seen", "_streams",
+        "_touched", "_transport", "closed", "idle_since", "info", "last_stream_id", "loop", "manager",
+        "options", "overwrites_server", "server", "stats", "timers", "write_paused",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -119,7 +83,7 @@ class Http2ServerConnection(asyncio.Protocol):
         self.idle_since = self.loop.time()
         self._scope = scope
         self._transport: asyncio.Transport
-        self._h2 = _new_h2(options, config.max_request_headers_bytes)
+        self._h2 = new_server_h2(options, config.max_request_headers_bytes)
         # Between the limit and this a request is refused for itself; above it the connection has to go.
         self._frames = FrameReader(options, 2 * config.max_request_headers_bytes)
         self._reader = RequestHeaderReader(config.max_headers_count, options.allow_connect)
@@ -133,17 +97,10 @@ class Http2ServerConnection(asyncio.Protocol):
         self._settings_seen = False
         self._settings_acknowledged = False
         self._requests = 0
-        self._last_stream_id = 0
+        self.last_stream_id = 0
         self._in_turn = False
         self._flush_asked = False
-        #: The last GOAWAY is out.
-        self._going_away = False
-        self._closing = False
-        self._lingering = False
-        self._deadline: Deadline | None = None
-        self._head_deadline: Deadline | None = None
-        self._drain_deadline: Deadline | None = None
-        self._max_duration: Deadline | None = None
+        self._lifetime = Http2Lifetime(self)
 
     # --- told by the transport ---
 
@@ -158,24 +115,24 @@ class Http2ServerConnection(asyncio.Protocol):
         self._transport = transport
         self.stats.cx_total.inc()
         self.stats.cx_active.inc()
-        self._watch_idleness()
-        limit_s = self.manager.config.max_connection_duration_s
-        if limit_s:
-            self._max_duration = self.timers.call_after(limit_s, self._max_duration_reached)
+        self._lifetime.begin()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering or self.closed:
+        lifetime = self._lifetime
+        if self.closed or lifetime.lingering:
             return
         if len(self._preface) < len(PREFACE):
             data = self._take_preface(data)
             if not data:
                 return
+        if lifetime.keepalive is not None:
+            lifetime.keepalive.heard()
         self._in_turn = True
         frames = self._frames
         frames.feed(data)
         frame: Frame | None = None
         try:
-            while not self._lingering and (frame := frames.take()) is not None:
+            while not lifetime.lingering and (frame := frames.take()) is not None:
                 self._on_frame(frame)
         except ProtocolError as error:
             self._messaging_error(error, frame)
@@ -193,13 +150,11 @@ class Http2ServerConnection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
-        for deadline in (self._deadline, self._head_deadline, self._drain_deadline, self._max_duration):
-            if deadline is not None:
-                deadline.cancel()
+        self._lifetime.end()
         stats = self.manager.stats
         stats.cx_active.dec()
         self.stats.cx_active.dec()
-        stats.count_closed(remote=not self._closing, active=bool(self._streams))
+        stats.count_closed(remote=not self._lifetime.lingering, active=bool(self._streams))
         self._end_streams("DC", "downstream_remote_disconnect")
         self._scope.connection_closed(self)
 
@@ -218,24 +173,43 @@ class Http2ServerConnection(asyncio.Protocol):
     # --- asked by the listener ---
 
     def drain(self) -> None:
-        """No new streams soon: the client is told, and gets the drain timeout's time to take notice."""
-        if self._drain_deadline is None and not self._going_away and not self.closed:
-            self._say_goaway(_NO_STREAM_YET, ErrorCodes.NO_ERROR)
-            self._drain_deadline = self.timers.call_after(self.manager.config.drain_timeout_s, self._go_away)
+        """The client is told, and gets the drain timeout's time; streams under way finish."""
+        if not self.closed:
+            self._lifetime.drain()
 
     def close_if_idle(self) -> None:
         """Close unless requests are under way; then these are the last after the drain timeout."""
         if self._streams:
             self.drain()
-        else:
-            self._go_away()
+        elif not self.closed:
+            self._lifetime.go_away()
 
     def close_now(self) -> None:
         if not self.closed:
-            self._closing = True
+            self._lifetime.phase = Phase.LINGERING
             self._transport.abort()
 
+    # --- asked by its lifetime ---
+
+    @property
+    def has_streams(self) -> bool:
+        return bool(self._streams)
+
+    def close(self) -> None:
+        """What is written goes out."""
+        self._transport.close()
+
+    def send_ping(self, opaque: bytes) -> None:
+        if self._speaks:
+            self._h2.ping(opaque)
+            self._ask_flush()
+
     # --- asked by streams ---
+
+    @property
+    def _speaks(self) -> bool:
+        """Whether there is still anything to be said to the client, and it has said that it is one."""
+        return not self.closed and len(self._preface) == len(PREFACE) and not self._lifetime.lingering
 
     def room(self, stream_id: int) -> int:
         """How many bytes of a body may go out at once."""
@@ -251,14 +225,14 @@ class Http2ServerConnection(asyncio.Protocol):
         self._ask_flush()
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
-        if not self._lingering and not self.closed:
+        if self._speaks:
             self._h2.reset_stream(stream_id, code)
             self.stats.tx_reset.inc()
             self._ask_flush()
 
     def acknowledge(self, stream_id: int, size: int) -> None:
         """These bytes of a request are taken: the client may send as many more."""
-        if size and not self._lingering and not self.closed:
+        if size and self._speaks:
             self._h2.acknowledge_received_data(size, stream_id)
             self._ask_flush()
 
@@ -272,7 +246,7 @@ class Http2ServerConnection(asyncio.Protocol):
         self._h2.forget(stream.stream_id)
         self._resets.stream_ended(premature=False)
         self.idle_since = self.loop.time()
-        if self._going_away and not self._streams:
+        if not self._streams and self._lifetime.phase is Phase.GOING_AWAY:
             self._ask_flush()
 
     # --- frames ---
@@ -282,13 +256,13 @@ class Http2ServerConnection(asyncio.Protocol):
         preface = self._preface + data[: len(PREFACE) - len(self._preface)]
         if not PREFACE.startswith(preface):
             self.manager.stats.cx_protocol_error.inc()
-            self._say_goaway(0, ErrorCodes.PROTOCOL_ERROR)
-            self._linger()
+            self.say_goaway(0, ErrorCodes.PROTOCOL_ERROR)
+            self._lifetime.linger()
             return b""
         rest = data[len(preface) - len(self._preface) :]
         self._preface = preface
         if len(preface) == len(PREFACE):
-            _begin(self._h2, self.options)
+            begin(self._h2, self.options)
             self._h2.receive_data(preface)
             self._flush()
         return rest
@@ -304,7 +278,7 @@ class Http2ServerConnection(asyncio.Protocol):
         if kind == FrameType.DATA and not self._fits_length(frame):
             return
         if kind in (FrameType.HEADERS, FrameType.CONTINUATION):
-            self._watch_head(complete=bool(frame.flags & _END_HEADERS))
+            self._lifetime.watch_head(complete=bool(frame.flags & _END_HEADERS))
         for event in self._h2.receive_data(frame.raw):
             self._on_event(event)
 
@@ -323,16 +297,18 @@ class Http2ServerConnection(asyncio.Protocol):
             self._on_window(0)
         elif isinstance(event, SettingsAcknowledged):
             self._settings_acknowledged = True
+        elif isinstance(event, PingAckReceived) and self._lifetime.keepalive is not None:
+            self._lifetime.keepalive.answered(event.ping_data)
 
     def _on_request(self, event: RequestReceived) -> None:
         stream_id = event.stream_id
-        if self._going_away:
+        if self._lifetime.phase is Phase.GOING_AWAY:
             self._refuse_stream(stream_id)
             return
         if len(self._streams) >= self.options.max_concurrent_streams:
             self._too_many_streams(stream_id)
             return
-        self._last_stream_id = stream_id
+        self.last_stream_id = stream_id
         self._requests += 1
         self._frames.stream_opened()
         self.stats.rq_total.inc()
@@ -358,7 +334,7 @@ class Http2ServerConnection(asyncio.Protocol):
         stream = self._new_stream(stream_id, block)
         stream.receive_head(line, self._prepared, end=ended)
         self._touched[stream] = None
-        if 0 < config.max_requests_per_connection <= self._requests and self._drain_deadline is None:
+        if 0 < config.max_requests_per_connection <= self._requests and self._lifetime.phase is Phase.OPEN:
             self.manager.stats.count("downstream_cx_max_requests_reached")
             self.drain()
 
@@ -370,7 +346,7 @@ class Http2ServerConnection(asyncio.Protocol):
         """A client that does not yet know the limit may try again; one that knows it breaks the rules."""
         if self._settings_acknowledged:
             self.manager.stats.cx_protocol_error.inc()
-            self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", "codec_error:The_user_callback_function_failed")
+            self.fail(ErrorCodes.PROTOCOL_ERROR, "DPE", "codec_error:The_user_callback_function_failed")
             return
         self._refuse_stream(stream_id)
 
@@ -418,7 +394,7 @@ class Http2ServerConnection(asyncio.Protocol):
         stream.fail("DR", "http2.remote_reset")
         if premature and self._resets.stream_ended(premature=True):
             self.manager.stats.count("downstream_rq_too_many_premature_resets")
-            self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "too_many_premature_resets")
+            self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "too_many_premature_resets")
 
     def _on_window(self, stream_id: int) -> None:
         """Room for more of a response; 0: of all responses together."""
@@ -460,7 +436,7 @@ class Http2ServerConnection(asyncio.Protocol):
             stream.refuse(refusal)
         else:
             self.manager.stats.cx_protocol_error.inc()
-            self._fail(ErrorCodes.PROTOCOL_ERROR, "DPE", refusal.details)
+            self.fail(ErrorCodes.PROTOCOL_ERROR, "DPE", refusal.details)
 
     def _messaging_error(self, error: ProtocolError, frame: Frame | None) -> None:
         """`h2` takes no more of this connection, after this frame."""
@@ -469,22 +445,22 @@ class Http2ServerConnection(asyncio.Protocol):
         if frame is not None and frame.kind in (FrameType.HEADERS, FrameType.CONTINUATION):
             self.stats.count("rx_messaging_error")
             details = VIOLATION.details
-            if frame.stream_id > self._last_stream_id:
+            if frame.stream_id > self.last_stream_id:
                 details = INVALID_HEADER_FIELD.details
                 self._new_stream(frame.stream_id, None)
-        self._fail(ErrorCodes(error.error_code), "DPE", details)
+        self.fail(ErrorCodes(error.error_code), "DPE", details)
 
     def _violation(self, violation: Violation) -> None:
         self.manager.stats.cx_protocol_error.inc()
         self.stats.count(violation.value)
-        self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DPE", f"http2.{violation.value}")
+        self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "DPE", f"http2.{violation.value}")
 
-    def _fail(self, code: ErrorCodes, flag: str, details: str) -> None:
+    def fail(self, code: ErrorCodes, flag: str, details: str) -> None:
         """The connection is of no use any more: say why, end everything."""
-        if self._lingering:
+        if self._lifetime.lingering:
             return
-        self._say_goaway(self._last_stream_id, code)
-        self._linger()
+        self.say_goaway(self.last_stream_id, code)
+        self._lifetime.linger()
         self._end_streams(flag, details)
 
     def _end_streams(self, flag: str, details: str) -> None:
@@ -512,7 +488,7 @@ class Http2ServerConnection(asyncio.Protocol):
         if self.closed:
             return
         data = self._h2.data_to_send()
-        if data and not self._lingering:
+        if data and self._speaks:
             self._transport.write(data)
             unread_bytes = self._transport.get_write_buffer_size()
             if not unread_bytes:
@@ -521,12 +497,12 @@ class Http2ServerConnection(asyncio.Protocol):
                 self._violation(Violation.CONTROL_FRAMES)
                 self.close_now()
                 return
-        if self._going_away and not self._streams and not self._lingering:
-            self._linger()
+        if self._lifetime.phase is Phase.GOING_AWAY and not self._streams:
+            self._lifetime.linger()
 
     # --- the end ---
 
-    def _say_goaway(self, last_stream_id: int, code: ErrorCodes) -> None:
+    def say_goaway(self, last_stream_id: int, code: ErrorCodes) -> None:
         """GOAWAY past `h2`, which would take nothing more of the connection after it."""
         data = self._h2.data_to_send()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:  # else it has said so itself
@@ -536,97 +512,3 @@ class Http2ServerConnection(asyncio.Protocol):
             data += frame.serialize()
         self._transport.write(data)
         self.stats.count("goaway_sent")
-
-    def _go_away(self) -> None:
-        """Nothing new from here on."""
-        if self._drain_deadline is not None:
-            self._drain_deadline.cancel()
-        if self._going_away or self.closed or self._lingering:
-            return
-        self._going_away = True
-        self._say_goaway(self._last_stream_id, ErrorCodes.NO_ERROR)
-        if not self._streams:
-            self._linger()
-
-    def _linger(self) -> None:
-        """Give the client a moment to read what was said and close first: closing now could reset it away."""
-        self._lingering = self._closing = True
-        if self._deadline is not None:
-            self._deadline.cancel()
-        limit_s = self.manager.config.delayed_close_timeout_s
-        if limit_s <= 0:
-            self._transport.close()
-        else:
-            self._deadline = self.timers.call_after(limit_s, self._linger_no_more)
-
-    def _linger_no_more(self) -> None:
-        if not self.closed:
-            self.manager.stats.cx_delayed_close_timeout.inc()
-            self._transport.abort()
-
-    # --- time ---
-
-    def _watch_idleness(self) -> None:
-        """One deadline for the connection, moved on when it finds that something happened meanwhile."""
-        limit_s = self.manager.config.idle_timeout_s
-        if limit_s <= 0 or self.closed or self._lingering:
-            return
-        idle_s = 0.0 if self._streams else self.loop.time() - self.idle_since
-        if idle_s >= limit_s:
-            self.manager.stats.cx_idle_timeout.inc()
-            self.drain()
-            return
-        self._deadline = self.timers.call_after(limit_s - idle_s, self._watch_idleness)
-
-    def _max_duration_reached(self) -> None:
-        self._max_duration = None
-        self.manager.stats.count("downstream_cx_max_duration_reached")
-        self.drain()
-
-    def _watch_head(self, *, complete: bool) -> None:
-        """A head cut into CONTINUATION frames must not take for ever."""
-        if complete:
-            if self._head_deadline is not None:
-                self._head_deadline.cancel()
-                self._head_deadline = None
-            return
-        limit_s = self.manager.config.request_headers_timeout_s
-        if limit_s and self._head_deadline is None:
-            self._head_deadline = self.timers.call_after(limit_s, self._head_too_slow)
-
-    def _head_too_slow(self) -> None:
-        self._head_deadline = None
-        if not self.closed:
-            self.manager.stats.count("downstream_rq_header_timeout")
-            self._fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "request_header_timeout")
-
-
-def _new_h2(options: Http2Options, max_header_bytes: int) -> _H2:
-    h2 = _H2(_CONFIG)
-    h2.local_settings = _settings(options, options.max_concurrent_streams)
-    # What only compression makes small is bounded before it is there.
-    h2.decoder = MemoDecoder(max_header_list_size=2 * max_header_bytes)
-    h2.encoder = MemoEncoder()
-    h2.decoder.max_allowed_table_size = options.hpack_table_bytes
-    return h2
-
-
-def _settings(options: Http2Options, max_concurrent_streams: int) -> Settings:
-    return Settings(
-        client=False,
-        initial_values={
-            SettingCodes.HEADER_TABLE_SIZE: options.hpack_table_bytes,
-            SettingCodes.MAX_CONCURRENT_STREAMS: max_concurrent_streams,
-            SettingCodes.INITIAL_WINDOW_SIZE: options.initial_stream_window_bytes,
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: int(options.allow_connect),
-        },
-    )
-
-
-def _begin(h2: H2Connection, options: Http2Options) -> None:
-    h2.initiate_connection()
-    # Told the client, the number of streams is minded here: `h2` would end the connection over one too many.
-    h2.local_settings = _settings(options, 2**31 - 1)
-    more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
-    if more > 0:
-        h2.increment_flow_control_window(more)

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.data_plane.http import test_conformance, test_http1_oracle, test_streaming
+from tests.data_plane.http import (
+    test_conformance,
+    test_http1_oracle,
+    test_http2_downstream,
+    test_http2_downstream_limits,
+    test_streaming,
+)
 from tests.data_plane.network import test_tcp_proxy
 
 SCENARIOS: list[Callable[[], Coroutine[Any, Any, None]]] = [
@@ -27,6 +33,12 @@ SCENARIOS: list[Callable[[], Coroutine[Any, Any, None]]] = [
     test_streaming.test_new_filter_chains_for_new_connections,
     test_streaming.test_idle_connections_time_out,
     test_streaming.test_a_body_held_for_a_retry_is_sent_again_whole,
+    test_http2_downstream.test_many_streams_at_once_on_one_connection,
+    test_http2_downstream.test_http1_is_spoken_on_the_same_port,
+    test_http2_downstream_limits.test_a_response_waits_for_windows_and_the_upstream_for_the_response,
+    test_http2_downstream_limits.test_a_request_waits_for_the_upstream,
+    test_http2_downstream_limits.test_rapid_resets,
+    test_http2_downstream_limits.test_drain_lets_streams_finish,
     test_http1_oracle.test_no_case_is_forwarded_that_must_not_be,
     test_tcp_proxy.test_bytes_both_ways_with_half_close,
     test_tcp_proxy.test_no_filter_chain,
