@@ -229,8 +229,8 @@ class _Commands:
     def clusters(self, query: Mapping[str, str]) -> Answer:
         wanted = _name_filter(query, "filter")
         if query.get("format") == "json":
-            return _json(status_dumps.clusters_json(self.configuration, wanted, self.view.host_numbers))
-        return Answer(status_dumps.clusters_text(self.configuration, wanted, self.view.host_numbers))
+            return _json(status_dumps.clusters_json(self.configuration, wanted, self.view.host_state))
+        return Answer(status_dumps.clusters_text(self.configuration, wanted, self.view.host_state))
 
     def config_dump(self, query: Mapping[str, str]) -> Answer:
         return _json(

@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minimesh import __version__
 from minimesh.data_plane.admin.server_state import StateHolder
-from minimesh.data_plane.admin.view import HOST_GAUGES, HostNumbers
+from minimesh.data_plane.admin.view import HOST_GAUGES, HostState, HostStates
 from minimesh.data_plane.network.listener import Listener
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
 from minimesh.data_plane.upstream.host import Health, HealthFlag, Host
@@ -47,24 +47,18 @@ def to_dict(message: Any, *, everything: bool = False) -> Any:
 # --- clusters -------------------------------------------------------------------------------------
 
 
-def clusters_json(
-    configuration: LiveConfiguration, wanted: Callable[[str], bool], numbers: HostNumbers
-) -> Any:
+def clusters_json(configuration: LiveConfiguration, wanted: Callable[[str], bool], states: HostStates) -> Any:
     """`/clusters?format=json`."""
     message = m.clusters_pb2.Clusters()
     for live in _warm_clusters(configuration, wanted):
-        _add_cluster_status(message.cluster_statuses.add(), live, numbers)
+        _add_cluster_status(message.cluster_statuses.add(), live, states)
     return to_dict(message)
 
 
-def clusters_text(
-    configuration: LiveConfiguration, wanted: Callable[[str], bool], numbers: HostNumbers
-) -> str:
+def clusters_text(configuration: LiveConfiguration, wanted: Callable[[str], bool], states: HostStates) -> str:
     """`/clusters`."""
     return "".join(
-        f"{line}\n"
-        for live in _warm_clusters(configuration, wanted)
-        for line in _cluster_lines(live, numbers)
+        f"{line}\n" for live in _warm_clusters(configuration, wanted) for line in _cluster_lines(live, states)
     )
 
 
@@ -72,7 +66,7 @@ def _warm_clusters(configuration: LiveConfiguration, wanted: Callable[[str], boo
     return (live for name, live in sorted(configuration.clusters.items()) if live.warm and wanted(name))
 
 
-def _add_cluster_status(status: Any, live: LiveCluster, numbers: HostNumbers) -> None:
+def _add_cluster_status(status: Any, live: LiveCluster, states: HostStates) -> None:
     settings = live.compiled.settings
     status.name = settings.name
     status.observability_name = settings.alt_stat_name or settings.name
@@ -82,7 +76,7 @@ def _add_cluster_status(status: Any, live: LiveCluster, numbers: HostNumbers) ->
     high = status.circuit_breakers.thresholds.add(priority=m.base_pb2.RoutingPriority.HIGH)
     _add_thresholds(high, settings.high_circuit_breakers)
     for host in live.cluster.hosts:
-        _add_host_status(status.host_statuses.add(), host, numbers(settings.name, host))
+        _add_host_status(status.host_statuses.add(), host, states(settings.name, host))
 
 
 def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
@@ -92,13 +86,13 @@ def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
     message.max_retries.value = limits.max_retries
 
 
-def _add_host_status(status: Any, host: Host, numbers: Mapping[str, int]) -> None:
+def _add_host_status(status: Any, host: Host, state: HostState) -> None:
     address = status.address.socket_address
     address.address, address.port_value = host.address, host.port
-    for name, value in numbers.items():
+    for name, value in state.numbers.items():
         kind = m.metrics_pb2.SimpleMetric
         status.stats.add(name=name, value=value, type=kind.GAUGE if name in HOST_GAUGES else kind.COUNTER)
-    _add_health(status, host)
+    _add_health(status, host, state.flags)
     status.weight = host.weight
     if host.success_rate >= 0:
         status.success_rate.value = host.success_rate
@@ -112,17 +106,17 @@ def _add_host_status(status: Any, host: Host, numbers: Mapping[str, int]) -> Non
     status.locality.SetInParent()
 
 
-def _add_health(status: Any, host: Host) -> None:
+def _add_health(status: Any, host: Host, flags: HealthFlag) -> None:
     health = status.health_status
     health.eds_health_status = m.health_check_pb2.HealthStatus.Value(eds_health(host))
     for name, flag in _HEALTH_FIELDS.items():
-        if host.flags & flag:
+        if flags & flag:
             setattr(health, name, True)
 
 
-def _health_flags(host: Host) -> str:
+def _health_flags(flags: HealthFlag) -> str:
     """`/failed_active_hc/active_hc_timeout`, or `healthy`."""
-    return "".join(f"/{flag.name}".lower() for flag in HealthFlag if host.flags & flag) or "healthy"
+    return "".join(f"/{flag.name}".lower() for flag in HealthFlag if flags & flag) or "healthy"
 
 
 def _outlier_lines(name: str, live: LiveCluster) -> Iterator[str]:
@@ -133,7 +127,7 @@ def _outlier_lines(name: str, live: LiveCluster) -> Iterator[str]:
             yield f"{name}::outlier::{kind}success_rate_ejection_threshold::{limit:g}"
 
 
-def _cluster_lines(live: LiveCluster, numbers: HostNumbers) -> Iterator[str]:
+def _cluster_lines(live: LiveCluster, states: HostStates) -> Iterator[str]:
     settings = live.compiled.settings
     name = settings.name
     yield f"{name}::observability_name::{settings.alt_stat_name or name}"
@@ -148,15 +142,15 @@ def _cluster_lines(live: LiveCluster, numbers: HostNumbers) -> Iterator[str]:
     if settings.service_name:
         yield f"{name}::eds_service_name::{settings.service_name}"
     for host in live.cluster.hosts:
-        for key, value in _host_facts(host, numbers(name, host)):
+        for key, value in _host_facts(host, states(name, host)):
             yield f"{name}::{host.name}::{key}::{value}"
 
 
-def _host_facts(host: Host, numbers: Mapping[str, int]) -> Iterator[tuple[str, object]]:
-    yield from sorted(numbers.items())
+def _host_facts(host: Host, state: HostState) -> Iterator[tuple[str, object]]:
+    yield from sorted(state.numbers.items())
     spec = host.spec
     yield "hostname", spec.hostname
-    yield "health_flags", _health_flags(host)
+    yield "health_flags", _health_flags(state.flags)
     yield "weight", host.weight
     yield "region", spec.locality.region
     yield "zone", spec.locality.zone

@@ -7,16 +7,24 @@ worker to worker are asked of the view.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from minimesh.data_plane.admin.server_state import StateHolder
     from minimesh.data_plane.telemetry.stats import StatsStore
-    from minimesh.data_plane.upstream.host import Host
+    from minimesh.data_plane.upstream.host import HealthFlag, Host
     from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
-#: Cluster name and host -> the host's numbers by Envoy's names, counters first.
-HostNumbers = Callable[[str, "Host"], Mapping[str, int]]
+
+class HostState(NamedTuple):
+    """What is not configured of a host: numbers by Envoy's names, counters first, and why it is shunned."""
+
+    numbers: Mapping[str, int]
+    flags: HealthFlag
+
+
+#: Of a cluster's name and a host.
+HostStates = Callable[[str, "Host"], HostState]
 HOST_GAUGES = frozenset({"cx_active", "rq_active", "rq_pending_active"})
 
 
@@ -37,8 +45,8 @@ class AdminView:
     def open_connections(self) -> int:
         return self.configuration.open_connections
 
-    def host_numbers(self, cluster: str, host: Host) -> Mapping[str, int]:
-        return numbers_of(host)
+    def host_state(self, cluster: str, host: Host) -> HostState:
+        return HostState(numbers_of(host), host.flags)
 
     async def refresh(self, path: str) -> None:
         """Called before a command that only shows: get what it needs from elsewhere."""

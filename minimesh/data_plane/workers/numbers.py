@@ -13,6 +13,7 @@ from typing import Any
 
 from minimesh.data_plane.admin.view import numbers_of
 from minimesh.data_plane.telemetry.stats import Histogram, StatsStore
+from minimesh.data_plane.upstream.host import HealthFlag
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 _SUMMED_GAUGE = re.compile(r"(?:_active|_buffered|\.remaining_\w+)$")
@@ -27,7 +28,8 @@ _LISTENER_CONNECTIONS = re.compile(r"^listener\.(.+)\.(downstream_cx_(?:total|ac
 _ADMIN = "admin"
 
 #: JSON: {"counters": {name: value}, "gauges": {name: value}, "connections": number,
-#: "histograms": {name: [count, total, [[edge, number], ...]]}, "hosts": {cluster: {address: {name: value}}}}
+#: "histograms": {name: [count, total, [[edge, number], ...]]}, "hosts": {cluster: {address: {name: value}}},
+#: "flags": {cluster: {address: HealthFlag}}}
 Numbers = dict[str, Any]
 
 
@@ -44,6 +46,10 @@ def numbers_of_worker(configuration: LiveConfiguration) -> Numbers:
         },
         "hosts": {
             name: {host.name: numbers_of(host) for host in live.cluster.hosts}
+            for name, live in configuration.clusters.items()
+        },
+        "flags": {
+            name: {host.name: int(host.flags) for host in live.cluster.hosts if host.flags}
             for name, live in configuration.clusters.items()
         },
         "connections": configuration.open_connections,
@@ -77,6 +83,14 @@ def summed_host(workers: Sequence[Numbers], cluster: str, host: str) -> dict[str
         for name, value in numbers["hosts"].get(cluster, {}).get(host, {}).items():
             total[name] = total.get(name, 0) + value
     return total
+
+
+def summed_flags(workers: Sequence[Numbers], cluster: str, host: str) -> HealthFlag:
+    """Why any worker shuns the host."""
+    flags = HealthFlag(0)
+    for numbers in workers:
+        flags |= HealthFlag(numbers["flags"].get(cluster, {}).get(host, 0))
+    return flags
 
 
 def _counters(stats: StatsStore) -> list[Any]:

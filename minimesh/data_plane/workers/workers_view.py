@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.admin.view import AdminView
-from minimesh.data_plane.workers.numbers import Numbers, summed_host, summed_stats
+from minimesh.data_plane.admin.view import AdminView, HostState
+from minimesh.data_plane.workers.numbers import Numbers, summed_flags, summed_host, summed_stats
 
 if TYPE_CHECKING:
     from minimesh.data_plane.admin.server_state import StateHolder
@@ -39,8 +39,12 @@ class WorkersView(AdminView):
     def open_connections(self) -> int:
         return sum(int(numbers["connections"]) for numbers in self._numbers)
 
-    def host_numbers(self, cluster: str, host: Host) -> Mapping[str, int]:
-        return {**super().host_numbers(cluster, host), **summed_host(self._numbers, cluster, host.name)}
+    def host_state(self, cluster: str, host: Host) -> HostState:
+        own = super().host_state(cluster, host)
+        return HostState(
+            {**own.numbers, **summed_host(self._numbers, cluster, host.name)},
+            own.flags | summed_flags(self._numbers, cluster, host.name),
+        )
 
     async def refresh(self, path: str) -> None:
         if path in _NUMBERS:

@@ -201,6 +201,34 @@ async def test_statistics_are_those_of_all_workers(tmp_path: Path) -> None:
             assert (await proxy.stats("hello.downstream_rq_2xx$")).popitem()[1] == 0
 
 
+async def test_a_host_that_one_worker_has_ejected_shows_its_flag(tmp_path: Path) -> None:
+    async with failing_upstream() as up:
+        route = "{match: {prefix: /}, route: {cluster: a}}"
+        watched = static_cluster(
+            "a", up, options="outlier_detection: {consecutive_5xx: 1, max_ejection_percent: 100}"
+        )
+        async with two_workers(tmp_path, route, clusters=watched) as proxy:
+            assert f"a::127.0.0.1:{up}::health_flags::healthy" in await proxy.get("/clusters")
+            await proxy.requests(1)
+            assert f"a::127.0.0.1:{up}::health_flags::/failed_outlier_check" in await proxy.get("/clusters")
+
+
+@asynccontextmanager
+async def failing_upstream() -> AsyncIterator[int]:
+    """Answers 500; its port."""
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(fail, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
 async def test_what_a_dead_worker_had_counted_still_counts(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as proxy:
         await proxy.requests(_MANY)
