@@ -128,14 +128,66 @@ def test_subset_settings_win_over_the_rules_where_they_say_something() -> None:
     assert other_port.lb_policy == other_port.ROUND_ROBIN
 
 
-def test_http2_is_asked_for_only_where_the_data_plane_speaks_it() -> None:
-    name = f"outbound|9090||{EVERYTHING_HOST}"
+def protocol_options(cluster: Any) -> Any:
     options = m.http_protocol_options_pb2.HttpProtocolOptions()
-    for upstream_http2 in (False, True):
-        cluster = clusters(EVERYTHING, mesh=MeshConfig(upstream_http2=upstream_http2))[name]
-        [packed] = cluster.typed_extension_protocol_options.values()
-        packed.Unpack(options)
-        assert options.explicit_http_config.HasField("http2_protocol_options") is upstream_http2
+    [packed] = cluster.typed_extension_protocol_options.values()
+    packed.Unpack(options)
+    return options
+
+
+def test_grpc_ports_are_spoken_to_in_http2() -> None:
+    options = protocol_options(clusters(EVERYTHING)[f"outbound|9090||{EVERYTHING_HOST}"])
+    assert options.explicit_http_config.HasField("http2_protocol_options")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{h2UpgradePolicy: UPGRADE}", "http2"),
+        ("{h2UpgradePolicy: DO_NOT_UPGRADE, http1MaxPendingRequests: 1}", ""),
+        ("{useClientProtocol: true}", "as downstream"),
+        ("{useClientProtocol: true, h2UpgradePolicy: UPGRADE}", "http2"),
+        ("{h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 7}", "http2"),
+    ],
+)
+def test_what_a_destination_rule_says_of_http2(written: str, expected: str) -> None:
+    manifest = f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: web}}
+spec:
+  host: web
+  trafficPolicy: {{connectionPool: {{http: {written}}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{ports: [{{port: 80, name: http}}], selector: {{app: web}}}}
+"""
+    cluster = clusters(manifest)["outbound|80||web.default.svc.cluster.local"]
+    if not expected:
+        assert not cluster.typed_extension_protocol_options
+        return
+    options = protocol_options(cluster)
+    if expected == "as downstream":
+        assert options.use_downstream_protocol_config.HasField("http2_protocol_options")
+        return
+    http2 = options.explicit_http_config.http2_protocol_options
+    assert options.explicit_http_config.HasField("http2_protocol_options")
+    assert http2.max_concurrent_streams.value == (7 if "maxConcurrentStreams" in written else 0)
+
+
+def test_a_port_of_unknown_protocol_is_spoken_to_as_its_clients_speak_but_not_by_gateways() -> None:
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: guess}
+spec: {ports: [{port: 5000, name: what}], selector: {app: guess}}
+"""
+    name = "outbound|5000||guess.default.svc.cluster.local"
+    options = protocol_options(clusters(service, proxy=sidecar_proxy({"app": "x"}))[name])
+    assert options.HasField("use_downstream_protocol_config")
+    assert not clusters(service, proxy=gateway_proxy())[name].typed_extension_protocol_options
 
 
 def test_an_inbound_cluster_leads_to_the_address_only_the_sidecar_uses() -> None:

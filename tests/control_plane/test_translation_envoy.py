@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Proxy, MeshConfig]] = {
         MeshConfig(access_log_file="/dev/stdout", access_log_encoding=AccessLogEncoding.JSON),
     ),
     "sidecar": (sidecar_proxy({"app": "httpbin"}), MeshConfig(access_log_file="/dev/stdout")),
-    "sidecar with http2": (sidecar_proxy({"app": "everything"}), MeshConfig(upstream_http2=True)),
+    "sidecar with http2": (sidecar_proxy({"app": "everything"}), MeshConfig()),
 }
 
 

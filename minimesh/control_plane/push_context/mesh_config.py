@@ -63,5 +63,3 @@ class MeshConfig:
     append_x_forwarded_host: bool = False
     inbound_source_address: str = "127.0.0.6" if sys.platform.startswith("linux") else ""
     """Address a sidecar calls its own application from; empty where loopback has a single address."""
-    upstream_http2: bool = False
-    """Whether clusters of http2 and grpc ports ask for HTTP/2; off while our proxy speaks HTTP/1.1 only."""

@@ -50,10 +50,11 @@ def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
         rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
         for port in service.ports:
             if port.protocol is not Protocol.UDP:
-                yield from _service_port_clusters(push, service, port, rule)
+                yield from _service_port_clusters(proxy, push, service, port, rule)
 
 
 def _service_port_clusters(
+    proxy: Proxy,
     push: PushContext,
     service: Service,
     port: ServicePort,
@@ -61,13 +62,14 @@ def _service_port_clusters(
 ) -> Iterator[Any]:
     """The cluster of a service port, then one for each subset of its DestinationRule."""
     policy = policy_for_port(rule.traffic_policy, port.port) if rule is not None else TrafficPolicy()
-    yield _outbound_cluster(push, service, port, rule, policy, None)
+    yield _outbound_cluster(proxy, push, service, port, rule, policy, None)
     for subset in rule.subsets if rule is not None else ():
         own = policy_for_subset(policy, subset.traffic_policy, port.port)
-        yield _outbound_cluster(push, service, port, rule, own, subset)
+        yield _outbound_cluster(proxy, push, service, port, rule, own, subset)
 
 
 def _outbound_cluster(
+    proxy: Proxy,
     push: PushContext,
     service: Service,
     port: ServicePort,
@@ -84,7 +86,7 @@ def _outbound_cluster(
         cluster.load_assignment.CopyFrom(build_load_assignment(name, push, service, port, labels))
         cluster.dns_lookup_family = cluster.V4_ONLY
         cluster.respect_dns_ttl = True
-    apply_policy(cluster, policy, http2=push.mesh.upstream_http2 and port.protocol.is_http2)
+    apply_policy(cluster, policy, port.protocol, sniffs=proxy.type == "sidecar")
     if cluster.type == cluster.EDS:
         cluster.eds_cluster_config.service_name = name
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())
@@ -148,7 +150,8 @@ def _inbound_cluster(proxy: Proxy, push: PushContext, port: int, targets: Sequen
     apply_connection_pool(
         cluster,
         policy.connection_pool if policy is not None else None,
-        http2=push.mesh.upstream_http2 and targets[0].port.protocol.is_http2,
+        targets[0].port.protocol,
+        sniffs=True,
     )
     services = {t.service.hostname: t.service for t in targets}
     cluster.metadata.filter_metadata["istio"].update({"services": _service_metadata([*services.values()])})

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.control_plane.service_registry import Protocol
 from minimesh.control_plane.translation.protobuf_values import any_of, duration, uint32
+from minimesh.control_plane.translation.upstream_protocol import (
+    UpstreamProtocol,
+    upstream_protocol,
+    write_protocol,
+)
 from minimesh.xds import messages as m
 
 UNLIMITED = 4294967295
@@ -45,14 +51,16 @@ def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int)
     )
 
 
-def apply_policy(cluster: Any, policy: TrafficPolicy, *, http2: bool = False) -> None:
-    """Write an outbound policy into a Cluster whose type is already set."""
-    apply_connection_pool(cluster, policy.connection_pool, http2=http2)
+def apply_policy(cluster: Any, policy: TrafficPolicy, port: Protocol, *, sniffs: bool) -> None:
+    """Write an outbound policy into a Cluster whose type is set (`sniffs`: see `upstream_protocol`)."""
+    apply_connection_pool(cluster, policy.connection_pool, port, sniffs=sniffs)
     _apply_outlier_detection(cluster, policy.outlier_detection)
     _apply_load_balancer(cluster, policy.load_balancer)
 
 
-def apply_connection_pool(cluster: Any, pool: Any | None, *, http2: bool = False) -> None:
+def apply_connection_pool(
+    cluster: Any, pool: Any | None, port: Protocol = Protocol.TCP, *, sniffs: bool = False
+) -> None:
     """Circuit breakers, timeouts and HTTP options; without settings, Istio's defaults."""
     http = pool.http if pool is not None else None
     tcp = pool.tcp if pool is not None else None
@@ -62,7 +70,7 @@ def apply_connection_pool(cluster: Any, pool: Any | None, *, http2: bool = False
             cluster.connect_timeout.CopyFrom(duration(tcp.connect_timeout))
         if tcp.tcp_keepalive is not None:
             _apply_keepalive(cluster, tcp.tcp_keepalive)
-    options = _http_options(http, tcp, http2)
+    options = _http_options(http, tcp, upstream_protocol(port, http, sniffs=sniffs))
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_PROTOCOL_OPTIONS].CopyFrom(any_of(options))
 
@@ -97,7 +105,7 @@ def _apply_keepalive(cluster: Any, keepalive: Any) -> None:
         message.keepalive_interval.CopyFrom(uint32(int(keepalive.interval.total_seconds())))
 
 
-def _http_options(http: Any | None, tcp: Any | None, http2: bool) -> Any | None:
+def _http_options(http: Any | None, tcp: Any | None, protocol: UpstreamProtocol) -> Any | None:
     """HttpProtocolOptions; None when there is nothing to say beyond Envoy's defaults."""
     message = m.http_protocol_options_pb2.HttpProtocolOptions()
     common = message.common_http_protocol_options
@@ -110,12 +118,9 @@ def _http_options(http: Any | None, tcp: Any | None, http2: bool) -> Any | None:
         common.max_requests_per_connection.CopyFrom(uint32(http.max_requests_per_connection))
     if tcp is not None and tcp.max_connection_duration is not None:
         common.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
-    if http2:
-        message.explicit_http_config.http2_protocol_options.SetInParent()
-    elif message.HasField("common_http_protocol_options"):
-        message.explicit_http_config.http_protocol_options.SetInParent()
-    else:
+    if protocol is UpstreamProtocol.HTTP1 and not message.HasField("common_http_protocol_options"):
         return None
+    write_protocol(message, protocol, http)
     return message
 
 
