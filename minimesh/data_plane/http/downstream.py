@@ -54,11 +54,11 @@ class Http1ServerConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
+        "_ahead", "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
         "_keep_alive", "_lingering", "_max_duration", "_paused_for", "_prepared", "_prepared_for",
         "_reader", "_reading", "_request_deadline", "_scope", "_server", "_start_time", "_started_at",
-        "_stream", "_transport", "_tunnel", "_version", "closed", "idle_since", "info", "loop", "manager",
-        "requests", "timers",
+        "_stream", "_transport", "_tunnel", "_version", "_write_paused", "closed", "idle_since", "info",
+        "loop", "manager", "requests", "timers",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -87,6 +87,9 @@ class Http1ServerConnection(asyncio.Protocol):
         self._lingering = False
         self._reading = False
         self._paused_for = 0
+        self._write_paused = False
+        #: Requests that wait until the client has taken its answers; None: nothing waits for that.
+        self._ahead: bytes | None = None
         # --- for one request ---
         self._stream: Stream | None = None
         self._body: BodyReader | None = None
@@ -153,12 +156,16 @@ class Http1ServerConnection(asyncio.Protocol):
         self._scope.connection_closed(self)
 
     def pause_writing(self) -> None:
+        self._write_paused = True
         if self._stream is not None:
             self._stream.on_downstream_writable(False)
 
     def resume_writing(self) -> None:
+        self._write_paused = False
         if self._stream is not None:
             self._stream.on_downstream_writable(True)
+        elif self._ahead is not None:
+            self._go_on_reading(self._ahead)
 
     # --- asked by the listener ---
 
@@ -286,9 +293,24 @@ class Http1ServerConnection(asyncio.Protocol):
         if self._paused_for:
             self._paused_for = 0
             self._transport.resume_reading()
-        if self._buffer and not self._reading:
+        if self._write_paused:
+            self._wait_for_reader()
+        elif self._buffer and not self._reading:
             self._begin_request_clock()
             self._read_requests()
+
+    def _wait_for_reader(self) -> None:
+        """The client does not take its answers: until it does, it gets no more, and asks for no more."""
+        self._ahead, self._buffer = self._buffer, b""
+        self._transport.pause_reading()
+
+    def _go_on_reading(self, ahead: bytes) -> None:
+        self._ahead, self._buffer = None, ahead
+        if not self.closed:
+            self._transport.resume_reading()
+            if ahead:
+                self._begin_request_clock()
+                self._read_requests()
 
     def _close(self) -> None:
         self._closing = True
