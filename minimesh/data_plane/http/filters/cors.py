@@ -135,8 +135,7 @@ def _answer_preflight(stream: Stream, head: RequestHead, policy: CorsPolicy, ori
     sent = tuple((name, value) for name, value in fields if value is not None)
     stream.replied_locally = True
     stream.info.response_code_details = "cors_response"
-    if not stream.request_has_body:
-        stream.info.last_downstream_rx_at = stream.connection.loop.time()
+    stream.info.last_downstream_rx_at = stream.info.started_at  # it has no body
     # No local reply: the route's changes of responses do not apply here.
     stream.send_response(ResponseHead(200, ResponseFields(sent), -1, local=True), b"", True)
 

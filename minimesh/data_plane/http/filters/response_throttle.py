@@ -37,7 +37,8 @@ class ResponseThrottle:
                 return data
         self._kept += data
         self._ended = end_stream
-        if not self._paused and len(self._kept) > self._limit_bytes:
+        if len(self._kept) > self._limit_bytes:
+            # Each time: a client that has read something lets the upstream go on.
             self._paused = True
             self._stream.pause_response(True)
         if not self._waits:
