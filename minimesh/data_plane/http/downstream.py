@@ -468,9 +468,15 @@ class Http1ServerConnection(asyncio.Protocol):
                 deadline.cancel()
 
     def _max_duration_reached(self) -> None:
-        """The next response is the last; without one the connection closes when the drain timeout is over."""
+        """The next response is the last; without one the connection closes when the drain timeout is over.
+
+        One that was never used closes at once.
+        """
         self.manager.stats.count("downstream_cx_max_duration_reached")
         self._draining = True
+        if not self.requests and self._stream is None:
+            self._close()
+            return
         self._max_duration = self.timers.call_after(self.manager.config.drain_timeout_s, self.close_if_idle)
 
     def _begin_request_clock(self) -> None:

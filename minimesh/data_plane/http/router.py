@@ -49,6 +49,8 @@ _RESET_OF_FAILURE = {
     PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
 }
 
+_OF_A_BODY = frozenset({"content-length", "content-type"})
+
 
 class Router:
     """See the module."""
@@ -476,9 +478,9 @@ class Router:
             return
         info = self.stream.info
         info.response_code_details = "websocket_handshake_unsuccessful"
-        server = tuple(field for field in response.shared.fields if field[0] == "server")
+        fields = tuple(field for field in response.mutable_fields() if field[0] not in _OF_A_BODY)
         self.stream.replied_locally = True
-        self.stream.send_response(ResponseHead(response.status, ResponseFields(server), -1), b"", True)
+        self.stream.send_response(ResponseHead(response.status, ResponseFields(fields), -1), b"", True)
 
     def on_response_data(self, data: bytes, end_stream: bool) -> None:
         if end_stream:

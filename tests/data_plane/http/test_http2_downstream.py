@@ -244,6 +244,7 @@ async def test_websockets_by_extended_connect() -> None:
         assert head.startswith("GET /ws HTTP/1.1\r\n")
         assert '"GET /ws HTTP/2" 101 UC ' in await running.log.next()
         assert await websocket(running, "/", protocol="other") == ("403", b"", 0)
+        assert await websocket(running, "/hop") == ("200", b"", 0)  # no tunnel: no body either
 
 
 async def test_trailers_end_here_where_the_upstream_speaks_http1() -> None:

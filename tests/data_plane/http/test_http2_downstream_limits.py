@@ -371,9 +371,14 @@ async def test_drain_lets_streams_finish() -> None:
 
 
 async def test_http1_connections_have_a_longest_duration_too() -> None:
-    async with lab(ROUTES, max_connection_duration_s=0.03, drain_timeout_s=0.03) as running:
-        client = await running.client()
-        assert await client.rest() == ""
-        client.close()
+    async with lab(ROUTES, max_connection_duration_s=0.03, drain_timeout_s=0.05) as running:
+        unused, used = await running.client(), await running.client()
+        used.send("GET /direct HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert "connection: close" not in await used.response()
+        assert await unused.rest() == ""
         counter = running.stats.counter("http.ingress.downstream_cx_max_duration_reached")
-        await until(lambda: counter.value == 1)
+        await until(lambda: counter.value == 2)
+        used.send("GET /direct HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert "connection: close" in await used.response()
+        unused.close()
+        used.close()
