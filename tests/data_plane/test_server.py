@@ -296,8 +296,11 @@ static_resources:
             (_DIRECT, "{match: {prefix: /}, route: {cluster: nowhere}}"),
             "typed_config.route_config.virtual_hosts[0].routes[0]: unknown cluster 'nowhere'",
         ),
-        (("clusters: []", "clusters: [{name: a, type: EDS, lb_policy: MAGLEV}]"), "MAGLEV"),
-        (("clusters: []", "clusters: [{name: a, outlier_detection: {}}]"), "outlier_detection"),
+        (
+            ("clusters: []", "clusters: [{name: a, lb_policy: LOAD_BALANCING_POLICY_CONFIG}]"),
+            "LOAD_BALANCING_POLICY_CONFIG",
+        ),
+        (("clusters: []", "clusters: [{name: a, preconnect_policy: {}}]"), "preconnect_policy"),
     ],
 )
 async def test_a_mistake_names_its_place(change: tuple[str, str], complaint: str) -> None:
@@ -329,11 +332,8 @@ async def test_a_setting_that_nothing_heeds_is_refused_by_name(setting: str) -> 
 @pytest.mark.parametrize(
     ("retries", "named"),
     [
-        ("per_try_idle_timeout: 1s", "per_try_idle_timeout"),
-        (
-            "retry_host_predicate: [{name: envoy.retry_host_predicates.omit_canary_hosts}]",
-            "omit_canary_hosts",
-        ),
+        ("retry_options_predicates: [{name: x}]", "retry_options_predicates"),
+        ("retry_host_predicate: [{name: of_my_own}]", "of_my_own"),
     ],
 )
 async def test_a_retry_setting_that_nothing_heeds_is_refused_by_name(retries: str, named: str) -> None:

@@ -88,8 +88,9 @@ class OutlierMonitor:
     """What requests tell of one host. Called by whoever sends them, for each that ends."""
 
     __slots__ = (
-        "backoff", "consecutive_5xx", "consecutive_gateway_failure", "consecutive_local_origin_failure",
-        "detector", "ejected_at", "external", "host", "jitter_s", "local", "unejected_at",
+        "_acted_at", "backoff", "consecutive_5xx", "consecutive_gateway_failure",
+        "consecutive_local_origin_failure", "detector", "ejected_at", "external", "host", "jitter_s", "local",
+        "number_of_ejections", "seconds_since_last_action",
     )  # fmt: skip
 
     def __init__(self, host: Host, detector: OutlierDetector) -> None:
@@ -100,9 +101,18 @@ class OutlierMonitor:
         #: How often in close succession it was ejected: multiplies the time it stays away.
         self.backoff = 0
         self.ejected_at: float | None = None
-        self.unejected_at: float | None = None
         self.jitter_s = 0.0
+        self.number_of_ejections = 0
+        self._acted_at: float | None = None
+        #: Since it was last ejected or brought back before the latest event; None: never was.
+        self.seconds_since_last_action: float | None = None
         self.reset_counts()
+
+    def on_event(self, now: float, *, acts: bool = True) -> None:
+        """The host is ejected or brought back now; or, unless this `acts`, would be."""
+        self.seconds_since_last_action = None if self._acted_at is None else now - self._acted_at
+        if acts:
+            self._acted_at = now
 
     def reset_counts(self) -> None:
         """What came in a row so far no longer counts."""
@@ -262,6 +272,8 @@ class OutlierDetector:
         enforced = self._random.randrange(100) < self._enforcing_percent(reason)
         if enforced:
             self._eject(monitor, reason)
+        else:
+            monitor.on_event(self._clock(), acts=False)
         self._log.on_eject(monitor, reason, enforced=enforced)
 
     def _eject(self, monitor: OutlierMonitor, reason: Ejection) -> None:
@@ -271,6 +283,8 @@ class OutlierDetector:
         self._ejections_active.inc()
         settings = self.settings
         monitor.ejected_at = self._clock()
+        monitor.number_of_ejections += 1
+        monitor.on_event(monitor.ejected_at)
         monitor.jitter_s = self._random.random() * settings.max_ejection_time_jitter_s
         longest_s = max(settings.max_ejection_time_s, settings.base_ejection_time_s)
         if monitor.backoff * settings.base_ejection_time_s < longest_s:
@@ -292,7 +306,7 @@ class OutlierDetector:
 
     def _uneject(self, monitor: OutlierMonitor) -> None:
         self._ejections_active.dec()
-        monitor.unejected_at = self._clock()
+        monitor.on_event(self._clock())
         monitor.reset_counts()
         monitor.host.clear_flag(HealthFlag.FAILED_OUTLIER_CHECK)
         self._on_change(monitor.host)

@@ -113,6 +113,8 @@ def parse_message(text: str, file: str, message: Any) -> Any:
 
 #: Parts of a bootstrap that are acted on.
 _SUPPORTED = {"node", "static_resources", "dynamic_resources", "admin"}
+#: ... and of `cluster_manager`; whatever else it says has no effect.
+_CLUSTER_MANAGER = {"outlier_detection"}
 #: Parts that tune what a single small process does not have; they are taken and reported as without effect.
 _WITHOUT_EFFECT = {
     "cluster_manager",
@@ -169,6 +171,8 @@ class _Reader:
     def check_top_level(self, data: dict[str, Any]) -> None:
         """Refuse what is not supported, note what has no effect."""
         for field in data:
+            if field == "cluster_manager" and set(data[field] or ()) <= _CLUSTER_MANAGER:
+                continue
             if field in _WITHOUT_EFFECT:
                 line, column = self.places[field]
                 self.notices.append(

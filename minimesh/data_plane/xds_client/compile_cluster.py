@@ -9,7 +9,9 @@ from typing import Any
 
 from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery, TcpKeepalive
+from minimesh.data_plane.upstream.ejection_log import EjectionFile
 from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
+from minimesh.data_plane.upstream.outlier_detection import EjectionLog
 from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
 from minimesh.data_plane.xds_client.compile_circuit_breakers import compile_circuit_breakers
 from minimesh.data_plane.xds_client.compile_context import CompileContext
@@ -150,6 +152,7 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.DEFAULT),
         high_circuit_breakers=compile_circuit_breakers(message, m.base_pb2.RoutingPriority.HIGH),
         outlier_detection=compile_outlier_detection(message, path),
+        ejection_log=_ejection_log(message, context),
         health_check=compile_health_check(message, path, context),
         ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         ignore_health_on_host_removal=message.ignore_health_on_host_removal,
@@ -177,6 +180,13 @@ def _source_address(message: Any, path: str) -> str:
     bind, where = message.upstream_bind_config, join(path, "upstream_bind_config")
     refuse_unsupported(bind, where, frozenset({"source_address", "freebind"}))
     return str(bind.source_address.address)
+
+
+def _ejection_log(message: Any, context: CompileContext) -> EjectionLog | None:
+    path = context.outlier_event_log_path
+    if not path or not message.HasField("outlier_detection"):
+        return None
+    return EjectionFile(message.name, context.log_files.open(path).write)
 
 
 def _tcp_keepalive(message: Any, path: str) -> TcpKeepalive | None:

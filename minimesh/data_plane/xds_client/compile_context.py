@@ -34,6 +34,8 @@ class CompileContext:
     """TLS sockets in use, by what their messages say."""
     access_log_override: str = ""
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
+    outlier_event_log_path: str = ""
+    """Where ejections are written down (`cluster_manager.outlier_detection`); empty: nowhere."""
     node_cluster: str = ""
     """The `cluster` of the proxy's node."""
     fails_health_checks: Callable[[], bool] = lambda: False
@@ -46,7 +48,7 @@ class CompileContext:
     def not_simulated(self, path: str, what: str) -> None:
         """Refuse `what` by name if `strict`; else take note, once.
 
-        A control plane writes for every proxy of the mesh at once: refusing a cluster's outlier detection
+        A control plane writes for every proxy of the mesh at once: refusing a cluster's preconnect policy
         would keep all clusters from being updated.
         """
         if self.strict:

@@ -125,6 +125,7 @@ class LiveConfiguration:
         warming_timeout_s: float = INITIAL_FETCH_TIMEOUT_S,
         sockets: SocketSource = OWN_SOCKETS,
         node_cluster: str = "",
+        outlier_event_log_path: str = "",
         fails_health_checks: Callable[[], bool] = lambda: False,
     ) -> None:
         """`sockets`: where listeners get theirs from, when several processes serve the same ports."""
@@ -151,6 +152,7 @@ class LiveConfiguration:
             find_cluster=self._find_cluster,
             route_config=lambda name: self._routes(name).holder,
             access_log_override=access_log_override,
+            outlier_event_log_path=outlier_event_log_path,
             node_cluster=node_cluster,
             fails_health_checks=fails_health_checks,
         )

@@ -35,6 +35,7 @@ def process_configuration(
         log_files=log_files,
         access_log_override=access_log,
         node_cluster=bootstrap.node.cluster,
+        outlier_event_log_path=bootstrap.cluster_manager.outlier_detection.event_log_path,
         fails_health_checks=fails_health_checks,
         sockets=sockets,
     )

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -370,3 +371,24 @@ async def test_a_route_may_ask_for_retries_by_headers() -> None:
             await ask(server, "/status/503")
             assert len(ups[0].requests) == 4
             assert "x-envoy-retry-on" not in ups[0].requests[0]
+
+
+async def test_ejections_are_written_down(tmp_path: Path) -> None:
+    log = tmp_path / "events"
+    manager = f"cluster_manager: {{outlier_detection: {{event_log_path: '{log}'}}}}"
+    detection = {"consecutive_5xx": 1, "max_ejection_percent": 100}
+    async with upstreams(1) as ups:
+        clusters = cluster([ups[0].port], outlier_detection=detection)
+        async with running(envoy_file(route(), clusters=clusters, rest=manager)) as server:
+            await ask(server, "/status/500")
+    event = json.loads(log.read_text())
+    assert event.pop("timestamp").endswith("Z")
+    assert event == {
+        "type": "CONSECUTIVE_5XX",
+        "cluster_name": "c",
+        "upstream_url": f"127.0.0.1:{ups[0].port}",
+        "action": "EJECT",
+        "num_ejections": 1,
+        "enforced": True,
+        "eject_consecutive_event": {},
+    }
