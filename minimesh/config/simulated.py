@@ -58,6 +58,21 @@ ACTED_ON: dict[str, str] = {
         spec.servers[].hosts
         spec.servers[].bind
         spec.servers[].tls.httpsRedirect
+        spec.servers[].tls.mode
+        spec.servers[].tls.serverCertificate
+        spec.servers[].tls.privateKey
+        spec.servers[].tls.caCertificates
+        spec.servers[].tls.credentialName
+        spec.servers[].tls.credentialNames
+        spec.servers[].tls.caCertCredentialName
+        spec.servers[].tls.tlsCertificates[].serverCertificate
+        spec.servers[].tls.tlsCertificates[].privateKey
+        spec.servers[].tls.subjectAltNames
+        spec.servers[].tls.verifyCertificateSpki
+        spec.servers[].tls.verifyCertificateHash
+        spec.servers[].tls.minProtocolVersion
+        spec.servers[].tls.maxProtocolVersion
+        spec.servers[].tls.cipherSuites
         spec.servers[].port.number
         spec.servers[].port.protocol
         spec.servers[].port.name

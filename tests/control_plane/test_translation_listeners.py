@@ -168,12 +168,28 @@ def test_an_unprivileged_gateway_leaves_low_ports_alone() -> None:
     assert listeners(lowered, proxy=unprivileged) == {}
 
 
-def test_servers_that_end_tls_wait_for_tls() -> None:
+def test_a_server_that_ends_tls_has_a_chain_for_its_hosts() -> None:
     https = GS_LAB.replace(
         "port: {number: 80, name: http, protocol: HTTP}",
         "tls: {mode: SIMPLE, credentialName: gs}\n    port: {number: 443, name: https, protocol: HTTPS}",
     )
-    assert listeners(https) == {}
+    [found] = listeners(https).values()
+    [chain] = found.filter_chains
+    assert found.name == "0.0.0.0_8443"
+    assert [each.name for each in found.listener_filters] == ["envoy.filters.listener.tls_inspector"]
+    assert connection_manager(chain).rds.route_config_name.startswith("https.8443.https.")
+    context = m.tls_pb2.DownstreamTlsContext()
+    assert chain.transport_socket.typed_config.Unpack(context)
+    assert as_json(context) == {
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_certificate_sds_secret_configs": [
+                {"name": "kubernetes://gs", "sds_config": {"ads": {}, "resource_api_version": "V3"}}
+            ],
+        },
+        "require_client_certificate": False,
+    }
 
 
 def file_log(message: Any) -> Any:

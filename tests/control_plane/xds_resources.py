@@ -16,6 +16,7 @@ class Resources:
     endpoints: dict[str, Any] = field(default_factory=dict)
     listeners: dict[str, Any] = field(default_factory=dict)
     routes: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
 
 
 def ads_source() -> Any:

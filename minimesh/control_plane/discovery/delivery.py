@@ -11,7 +11,7 @@ delivery at any point, and a proxy that never answers holds up nobody.
       │  ····  until every cluster that listeners and routes will use is ACKed
       ├─ LDS
       ├─ RDS   also after any LDS: a listener that is made anew waits for its routes
-      │  ····  until both are ACKed
+      │  ····  until both are ACKed (SDS, which nothing else depends on, goes with them)
       └─ CDS   only the clusters wanted (and EDS once more)
 
 Content that a proxy rejected is not sent again until it changes. A rejected CDS holds back LDS and RDS only
@@ -33,12 +33,14 @@ from minimesh.xds.resource_names import (
     ENDPOINT_TYPE_URL,
     LISTENER_TYPE_URL,
     ROUTE_TYPE_URL,
+    SECRET_TYPE_URL,
     SHORT_TYPE_NAMES,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_KNOWN_TYPES = frozenset({*SHORT_TYPE_NAMES, SECRET_TYPE_URL})
 NO_VERSION = "none"
 """Version of the empty answer to a type that this control plane has nothing of."""
 
@@ -104,6 +106,7 @@ class Delivery:
             or self._next_endpoints(self.wanted)
             or self._next_listeners(self.wanted)
             or self._next_routes(self.wanted)
+            or self._next_secrets(self.wanted)
             or self._next_unknown()
         )
 
@@ -161,9 +164,19 @@ class Delivery:
                 chosen.append(packed(m.route_pb2.RouteConfiguration(name=name)))
         return self._respond(ROUTE_TYPE_URL, wanted.routes.version, chosen)
 
+    def _next_secrets(self, wanted: Snapshot) -> Any | None:
+        """A secret that is not there is passed over: its chain waits for it."""
+        known = self.stream.type(SECRET_TYPE_URL)
+        secrets = wanted.secrets.resources
+        chosen = [secrets[name] for name in sorted(known.names & secrets.keys())]
+        nothing_yet = not chosen and known.state is not ServerState.OWED
+        if nothing_yet or not self._is_due(known, SECRET_TYPE_URL, wanted.secrets):
+            return None
+        return self._respond(SECRET_TYPE_URL, wanted.secrets.version, chosen)
+
     def _next_unknown(self) -> Any | None:
         for type_url in self.stream.type_urls:
-            if type_url not in SHORT_TYPE_NAMES and self.stream.type(type_url).state is ServerState.OWED:
+            if type_url not in _KNOWN_TYPES and self.stream.type(type_url).state is ServerState.OWED:
                 return self.stream.respond(type_url, NO_VERSION, ())
         return None
 

@@ -34,6 +34,8 @@ class ResourceSet(Protocol):
     def listeners(self) -> Mapping[str, Any]: ...
     @property
     def routes(self) -> Mapping[str, Any]: ...
+    @property
+    def secrets(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Snapshot:
     endpoints: Contents
     listeners: Contents
     routes: Contents
+    secrets: Contents
     cluster_references: frozenset[str]
     """Clusters that listeners and routes send traffic to."""
     route_references: frozenset[str]
@@ -92,6 +95,7 @@ class Snapshot:
             endpoints=Contents.pack({**resources.endpoints, **missing}),
             listeners=Contents.pack(resources.listeners),
             routes=Contents.pack(resources.routes),
+            secrets=Contents.pack(resources.secrets),
             cluster_references=cluster_references,
             route_references=route_references,
             inconsistencies=(

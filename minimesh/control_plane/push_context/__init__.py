@@ -8,7 +8,7 @@ and labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
@@ -50,6 +50,7 @@ class PushContext:
         self._sidecars = sorted(by_kind.get("Sidecar", ()), key=creation_order)
         self._mesh_rules = tuple(v for v in self.virtual_services if MESH_GATEWAY in v.gateways)
         self._default_scopes: dict[str, SidecarScope] = {}
+        self._secrets = {(each.namespace, each.name): each.spec for each in by_kind.get("Secret", ())}
 
     @classmethod
     def build(
@@ -61,9 +62,13 @@ class PushContext:
         """Index a snapshot of the store, with the proxies that registered themselves as workloads."""
         settings = mesh or MeshConfig()
         registry = ServiceRegistry.from_snapshot(snapshot, registered, settings.domain_suffix)
-        kinds = ("DestinationRule", "Telemetry", "VirtualService", "Gateway", "Sidecar")
+        kinds = ("DestinationRule", "Telemetry", "VirtualService", "Gateway", "Sidecar", "Secret")
         resources = [resource for kind in kinds for resource in snapshot.by_kind(kind)]
         return cls(registry, resources, settings)
+
+    def secret(self, namespace: str, name: str) -> Any | None:
+        """The data of a Secret; None when there is none of that name."""
+        return self._secrets.get((namespace, name))
 
     def gateway_rules(self, namespace: str, gateway: str) -> list[VirtualServiceConfig]:
         """VirtualServices bound to `namespace/name` and visible from a proxy's namespace.

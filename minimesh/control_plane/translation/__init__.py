@@ -7,13 +7,14 @@ in order, nothing depends on time or on what was pushed before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
 from minimesh.control_plane.translation.endpoints import build_endpoints
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
 from minimesh.control_plane.translation.routes import build_routes
+from minimesh.control_plane.translation.secrets import build_secrets
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
@@ -30,6 +31,7 @@ class Resources:
     endpoints: Mapping[str, Any]
     listeners: Mapping[str, Any]
     routes: Mapping[str, Any]
+    secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_resources(proxy: Proxy, push: PushContext) -> Resources:
@@ -41,6 +43,7 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
         endpoints={e.cluster_name: e for e in build_endpoints(proxy, push, eds_cluster_names(clusters))},
         listeners=_by_name(listeners),
         routes=_by_name(build_routes(proxy, push, route_names(listeners))),
+        secrets=_by_name(build_secrets(proxy, push, listeners)),
     )
 
 

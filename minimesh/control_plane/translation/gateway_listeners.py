@@ -1,20 +1,22 @@
 """Listeners of a gateway: one for each of its own ports that some Gateway opens.
 
-A port that no Gateway names has no listener, so that connections to it are refused. Servers that end TLS or
-pass it through are left out until the data plane speaks TLS.
+A port that no Gateway names has no listener, so that connections to it are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.hostnames import intersection
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
+from minimesh.control_plane.translation.gateway_tls import build_tls_chains
 from minimesh.control_plane.translation.network_filters import FilterBuilder
 from minimesh.control_plane.translation.protobuf_values import address, origin_metadata
 from minimesh.control_plane.translation.proxy import container_ports
+from minimesh.control_plane.translation.sidecar_inbound_listeners import add_listener_filter
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -27,14 +29,30 @@ _FIRST_UNPRIVILEGED_PORT = 1024
 
 
 def build_gateway_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
-    """A listener for each port with plain HTTP or TCP servers."""
+    """A listener for each port with servers, plain or TLS."""
     merged = push.merged_gateway(proxy.namespace, proxy.labels, container_ports(proxy, push))
     for port, servers in merged.plain_servers.items():
         if proxy.unprivileged and port.port < _FIRST_UNPRIVILEGED_PORT:
             continue
         chain = _filter_chain(proxy, push, port, servers)
         if chain is not None:
-            yield _listener(proxy, push, port, chain)
+            yield _listener(proxy, push, port, [chain])
+    for port, servers in merged.tls_servers.items():
+        if proxy.unprivileged and port.port < _FIRST_UNPRIVILEGED_PORT:
+            continue
+        filters = FilterBuilder(proxy, push)
+        chains = build_tls_chains(filters, port, servers, partial(_tcp_filter, filters))
+        if chains:
+            listener = _listener(proxy, push, port, chains)
+            add_listener_filter(
+                listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector()
+            )
+            yield listener
+
+
+def _tcp_filter(filters: FilterBuilder, server: GatewayServer) -> Any | None:
+    chain = _tcp_chain(filters, server)
+    return None if chain is None else chain.filters[0]
 
 
 def _filter_chain(
@@ -72,11 +90,11 @@ def _matches(match: Any | None, server: GatewayServer) -> bool:
     return not match.gateways or server.gateway in match.gateways
 
 
-def _listener(proxy: Proxy, push: PushContext, port: ServerPort, chain: Any) -> Any:
+def _listener(proxy: Proxy, push: PushContext, port: ServerPort, chains: Sequence[Any]) -> Any:
     return m.listener_pb2.Listener(
         name=resource_names.listener_name(port.bind, port.port),
         address=address(port.bind, port.port),
         traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
-        filter_chains=[chain],
+        filter_chains=chains,
         access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
     )
