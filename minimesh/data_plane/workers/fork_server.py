@@ -24,6 +24,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -36,13 +37,22 @@ _READ_BYTES = 4096
 WorkerMain = Callable[[int, socket.socket, socket.socket], int]
 
 
-def start_fork_server(run: WorkerMain) -> socket.socket:
-    """Fork it; returns the parent's end. Call it before any thread or event loop is started."""
+@dataclass(frozen=True, slots=True)
+class ForkServerHandle:
+    """What the parent keeps: the process id, and its end of the socket."""
+
+    pid: int
+    parent: socket.socket
+
+
+def start_fork_server(run: WorkerMain) -> ForkServerHandle:
+    """Fork it. Call it before any thread or event loop is started."""
     ours, theirs = socket.socketpair()
     _flush()
-    if os.fork():
+    pid = os.fork()
+    if pid:
         theirs.close()
-        return ours
+        return ForkServerHandle(pid, ours)
     code = 1
     try:
         ours.close()

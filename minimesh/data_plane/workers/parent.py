@@ -12,13 +12,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 from minimesh.data_plane.workers.channel import Channel, ChannelLostError
-from minimesh.data_plane.workers.fork_server import ask_for_worker
+from minimesh.data_plane.workers.fork_server import ForkServerHandle, ask_for_worker
 from minimesh.data_plane.workers.journal import Journal
 from minimesh.data_plane.workers.numbers import Numbers, lasting
 from minimesh.data_plane.workers.sockets import ParentSockets
@@ -52,12 +52,12 @@ class WorkerHandle:
 class Workers:
     """All workers of one proxy."""
 
-    def __init__(self, fork_server: socket.socket, number: int) -> None:
-        """`fork_server`: the parent's end, from `start_fork_server`."""
+    def __init__(self, fork_server: ForkServerHandle, number: int) -> None:
         self.number = number
         self.sockets = ParentSockets(number)
         self.gone: list[Numbers] = []
-        self._fork_server = fork_server
+        self._fork_server = fork_server.parent
+        self._fork_server_pid = fork_server.pid
         self._unread = b""
         self._serving: dict[int, WorkerHandle] = {}
         self._pids: dict[int, int] = {}
@@ -146,6 +146,9 @@ class Workers:
             handle.channel.close()
         asyncio.get_running_loop().remove_reader(self._fork_server)
         self._fork_server.close()
+        with contextlib.suppress(TimeoutError, ChildProcessError):
+            async with asyncio.timeout(_STOP_LIMIT_S):
+                await asyncio.to_thread(os.waitpid, self._fork_server_pid, 0)
 
     # --- one worker ---
 

@@ -43,9 +43,13 @@ class ProxyProcess:
         return {body_of(await exchange(self.port, path=path)) for _ in range(number)}
 
     def workers(self) -> list[int]:
-        """Process ids of the workers: the children of the fork server, which is the parent's only child."""
+        """Process ids of the workers, which are the children of the fork server."""
+        return _children(self.fork_server())
+
+    def fork_server(self) -> int:
+        """Its process id: it is the parent's only child."""
         (fork_server,) = _children(self.process.pid)
-        return _children(fork_server)
+        return fork_server
 
     async def end(self, number: int = signal.SIGTERM) -> int:
         """Signal the parent; its exit status. `errors` has what it said."""

@@ -346,13 +346,13 @@ async def test_sigterm_lets_requests_of_all_workers_finish(tmp_path: Path) -> No
         requests = [asyncio.create_task(exchange(proxy.port)) for _ in range(12)]
         for _ in requests:
             await asyncio.wait_for(arrived.acquire(), 10)
-        workers = proxy.workers()
+        family = [*proxy.workers(), proxy.fork_server()]
         proxy.process.send_signal(signal.SIGTERM)
         await until(lambda: _refused(proxy.port))
         release.set()
         assert {body_of(answer) for answer in await asyncio.gather(*requests)} == {b"done"}
         assert await proxy.ended() == 0
-        assert not any(is_running(pid) for pid in workers)
+        assert not any(is_running(pid) for pid in family)
     backend.close()
 
 
