@@ -76,7 +76,7 @@ _CONFIG = H2Configuration(
 
 async def connect_http2(host: Host, settings: ClusterSettings) -> Http2ClientConnection:
     """Open a connection with prior knowledge, whatever ALPN says (a `Connect`). Raises OSError."""
-    return await dial(lambda _: Http2ClientConnection(settings.http2_options), host, settings)
+    return await dial(lambda _: Http2ClientConnection(settings.http2_options), host, settings, ("h2",))
 
 
 async def connect_by_alpn(host: Host, settings: ClusterSettings) -> Any:
@@ -85,7 +85,7 @@ async def connect_by_alpn(host: Host, settings: ClusterSettings) -> Any:
     def make(alpn: str) -> asyncio.Protocol:
         return Http2ClientConnection(settings.http2_options) if alpn == "h2" else Http1ClientConnection()
 
-    return await dial(make, host, settings)
+    return await dial(make, host, settings, ("h2", "http/1.1"))
 
 
 class Http2ClientConnection(asyncio.Protocol):

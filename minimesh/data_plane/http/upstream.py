@@ -50,7 +50,7 @@ def next_connection_id() -> int:
 
 async def connect_http1(host: Host, settings: ClusterSettings) -> Http1ClientConnection:
     """Open a connection (a `Connect` for `ClusterSettings`). Raises OSError."""
-    return await dial(lambda _: Http1ClientConnection(), host, settings)
+    return await dial(lambda _: Http1ClientConnection(), host, settings, ("http/1.1",))
 
 
 class Http1ClientConnection(asyncio.Protocol):
@@ -260,7 +260,7 @@ class Http1ClientConnection(asyncio.Protocol):
         if status == 101:
             self._begin_tunnel(receiver, block, values, data)
         else:
-            shared = self._fields_of(block)
+            shared = self._shared if block is self._shared_for else self._fields_of(block)
             self._keep_alive = self._block_keeps_alive if http11 else block.connection_says("keep-alive")
             response = ResponseHead(status, shared, block.content_length, values=values)
             self._begin_response(receiver, response, block, data)
@@ -342,12 +342,9 @@ class Http1ClientConnection(asyncio.Protocol):
         receiver.on_response_head(ResponseHead(101, ResponseFields(kept), -1, values=values), data, False)
 
     def _fields_of(self, block: HeaderBlock) -> ResponseFields:
-        if block is not self._shared_for:
-            self._shared_for = block
-            self._block_keeps_alive = not block.connection_says("close")
-            self._shared = ResponseFields(
-                tuple(field for field in block.fields if field[0] not in _ENDS_HERE)
-            )
+        self._shared_for = block
+        self._block_keeps_alive = not block.connection_says("close")
+        self._shared = ResponseFields(tuple(field for field in block.fields if field[0] not in _ENDS_HERE))
         return self._shared
 
     def _complete(self, rest: bytes) -> None:

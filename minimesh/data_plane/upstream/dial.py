@@ -29,15 +29,18 @@ async def dial(
     make_protocol: Callable[[str], UpstreamProtocol],
     host: Host,
     settings: ClusterSettings,
+    offers: tuple[str, ...] = (),
 ) -> UpstreamProtocol:
     """Connect to a host; `make_protocol` is given the protocol that ALPN agreed on, empty for none.
+
+    `offers` are the protocols for ALPN, where the cluster's TLS settings name none.
 
     Raises OSError; for a failed handshake it is a TlsFailureError, whose `words` are Envoy's.
     """
     sockets = settings.transport_sockets
     tls = None if sockets is None else sockets.choose(host.metadata)
     if tls is not None:
-        return await _dial_tls(make_protocol, host, settings, tls)
+        return await _dial_tls(make_protocol, host, settings, tls, offers)
     transport, protocol = await asyncio.get_running_loop().create_connection(
         lambda: make_protocol(""),
         host.address,
@@ -54,8 +57,9 @@ async def _dial_tls(
     host: Host,
     settings: ClusterSettings,
     tls: ClientTls,
+    offers: tuple[str, ...],
 ) -> UpstreamProtocol:
-    context = tls.context
+    context = tls.context_offering(offers)
     if context is None:
         raise TlsFailureError(SECRET_MISSING)
     server_name = tls.server_name(host.spec.hostname, requested_server_name.get())

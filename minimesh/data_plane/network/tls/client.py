@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from minimesh.data_plane.network.tls.certificate import Certificate, read_certificate
 from minimesh.data_plane.network.tls.contexts import client_context
@@ -18,18 +18,31 @@ from minimesh.data_plane.network.tls.verification import FailedCheck, Refused, i
 class ClientTls:
     """One transport socket of a cluster. Until `prepare` was called it has no secrets."""
 
-    __slots__ = ("__weakref__", "_context", "_validation", "settings", "stats")
+    __slots__ = ("__weakref__", "_context", "_key_pairs", "_offering", "_validation", "settings", "stats")
 
     def __init__(self, settings: ClientSettings, stats: HandshakeStats) -> None:
         self.settings = settings
         self.stats = stats
         self._context: MeshContext | None = None
+        self._key_pairs: Sequence[KeyPair] = ()
+        #: By the protocols that are offered where configuration names none.
+        self._offering: dict[tuple[str, ...], MeshContext] = {}
         self._validation: Validation | None = None
 
     @property
     def context(self) -> ssl.SSLContext | None:
         """For the next handshake; None while secrets are missing."""
         return self._context
+
+    def context_offering(self, protocols: tuple[str, ...]) -> ssl.SSLContext | None:
+        """The same, with what ALPN offers unless configuration says what to offer."""
+        if self._context is None or self.settings.alpn_protocols or not protocols:
+            return self._context
+        made = self._offering.get(protocols)
+        if made is None:
+            settings = replace(self.settings, alpn_protocols=protocols)
+            made = self._offering[protocols] = client_context(settings, self._key_pairs, self._validation)
+        return made
 
     @property
     def ready(self) -> bool:
@@ -43,7 +56,8 @@ class ClientTls:
                 "SAN-based verification of peer certificates without trusted CA is insecure and not allowed"
             )
         self._context = client_context(self.settings, key_pairs, validation)
-        self._validation = validation
+        self._key_pairs, self._validation = key_pairs, validation
+        self._offering = {}
 
     def server_name(self, hostname: str, requested: str = "") -> str:
         """The name to send to a host that configuration calls `hostname`; empty: none.
