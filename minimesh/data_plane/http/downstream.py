@@ -371,7 +371,9 @@ class Http1ServerConnection(asyncio.Protocol):
         prepared = self._prepared
         self._keep_alive = self._wants_keep_alive(line, block, prepared)
         self._tunnel = tunnel = prepared.upgrades or line.method == "CONNECT"
-        body = None if tunnel else request_body(block)
+        body = None
+        if (block.chunked or block.content_length > 0) and not tunnel:
+            body = request_body(block)
         stream = self._stream = Stream(self, self._stream_info(line.version), block)
         self._body = body
         if body is None:

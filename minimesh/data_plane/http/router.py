@@ -190,7 +190,7 @@ class Router:
             self._tell_timeout(head)
         if host.settings.include_request_attempt_count:
             head.set_header("x-envoy-attempt-count", "1")
-        if choice.request_headers:
+        if choice.request_headers.steps:
             choice.request_headers.apply(head, stream.info)
         if action.path_rewrite is not None:
             original = head.path
@@ -458,7 +458,7 @@ class Router:
 
     def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         choice, host = self.stream.choice, self.stream.virtual_host
-        if choice is not None and choice.response_headers:
+        if choice is not None and choice.response_headers.steps:
             info = self.stream.info
             # What is added may tell of the response.
             info.response_code, info.response_headers = response.status, response
