@@ -33,7 +33,11 @@ from minimesh.config.simulated import acted_on_paths, not_simulated
         ("DestinationRule", ["spec.subsets[0].trafficPolicy.loadBalancer.simple"], []),
         ("Deployment", ["spec.template.spec.containers[0].args[2]", "metadata.labels[a/b]"], []),
         ("Pod", ["spec.containers[0].tty"], ["spec.containers[0].tty"]),
-        ("Gateway", ["spec.servers[0].tls", "spec.servers[0].tls.ecdhCurves"], ["spec.servers[0].tls.ecdhCurves"]),
+        (
+            "Gateway",
+            ["spec.servers[0].tls", "spec.servers[0].tls.ecdhCurves"],
+            ["spec.servers[0].tls.ecdhCurves"],
+        ),
     ],
 )
 def test_what_is_reported(kind: str, paths: list[str], reported: list[str]) -> None:
