@@ -61,7 +61,9 @@ def _print_table(chapters: Sequence[Chapter], results: dict[str, Comparison]) ->
         same = sum(results[case.name].equal for case in chapter.cases)
         total, equal = total + len(chapter.cases), equal + same
         print(f"{chapter.name:<20} {len(chapter.cases):>6} {same:>6} {len(chapter.cases) - same:>10}")
-    print(f"{'all':<20} {total:>6} {equal:>6} {total - equal:>10}   {100 * equal / max(total, 1):.1f} % equal")
+    print(
+        f"{'all':<20} {total:>6} {equal:>6} {total - equal:>10}   {100 * equal / max(total, 1):.1f} % equal"
+    )
     for name, result in results.items():
         if not result.equal:
             print(f"  {name}: {KNOWN_DIFFERENCES.get(name, 'NOT EXPLAINED')}")

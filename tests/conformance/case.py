@@ -39,8 +39,6 @@ class Case:
     request: bytes
     upstream: Answer = OK
     listener: str = "gateway"
-    #: The row of the notes on Envoy that this is: its chapter's letter and its name.
-    row: str = ""
     #: What the upstreams do with the second request and those after it; the last one stays.
     later: tuple[Answer, ...] = ()
     #: The client sends the second when what it has received ends with the first, in this order.
@@ -51,6 +49,9 @@ class Case:
     leaves: bool = False
     #: The client closes its sending side as soon as the upstream has the request.
     half_closes: bool = False
+    #: Speak TLS, with this server name; empty: with none.
+    sni: str | None = None
+    alpn: tuple[str, ...] = ()
     #: How many bytes the client sends at a time, a moment between them; 0: all at once.
     cut: int = 0
     #: One connection for each byte of the request, which is sent in two pieces, cut there.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -40,7 +42,10 @@ async def converse(
     except ConnectionResetError:
         sock.close()
         return Exchange(own_port, "", "closed")
-    reader, writer = await asyncio.open_connection(sock=sock)
+    try:
+        reader, writer = await _open(case, sock)
+    except (OSError, ssl.SSLError):
+        return Exchange(own_port, "", "closed")
     conversation = _Conversation(case, reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE_S):
@@ -53,6 +58,9 @@ async def converse(
                 return Exchange(own_port, "", "left")
             await asyncio.sleep(case.reads_after_s)
             received, ending = await conversation.run()
+            if case.sni is not None:
+                # The frames of HTTP/2 are another suite's.
+                received = f"<{_negotiated(writer)}>{'' if 'h2' in case.alpn else received}"
             return Exchange(own_port, received, ending)
     except TimeoutError:
         return Exchange(own_port, conversation.received, "nothing more came")
@@ -62,6 +70,25 @@ async def converse(
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
         writer.close()
+
+
+async def _open(case: Case, sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The streams of a connected socket, behind a handshake where the case speaks TLS."""
+    if case.sni is None:
+        return await asyncio.open_connection(sock=sock)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # which certificate comes is compared, not trusted
+    if case.alpn:
+        context.set_alpn_protocols(list(case.alpn))
+    return await asyncio.open_connection(sock=sock, ssl=context, server_hostname=case.sni)
+
+
+def _negotiated(writer: asyncio.StreamWriter) -> str:
+    """Version, protocol and certificate of a TLS connection."""
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    digest = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()[:16]
+    return f"{tls.version()} {tls.selected_alpn_protocol() or '-'} {digest}"
 
 
 async def _send(writer: asyncio.StreamWriter, case: Case, cut_at: int) -> None:
@@ -111,7 +138,7 @@ class _Conversation:
         received = self.received
         if ending:
             return received, ending
-        if self._case.listener.startswith("tcp") or self._case.half_closes:
+        if self._case.listener.startswith("tcp") or self._case.half_closes or "h2" in self._case.alpn:
             return received, "open"
         self._data, self._heads_only = b"", False
         self._writer.write(PROBE)
@@ -119,6 +146,8 @@ class _Conversation:
         return received, "closed" if closed else "kept"
 
     def _answers_missing(self) -> bool:
+        if "h2" in self._case.alpn:
+            return not self._data
         complete = complete_answers(self._data, heads_only=self._heads_only)
         return self._case.answers == 0 or complete < self._case.answers
 

@@ -3,7 +3,7 @@
 * times: `date` (but the year 2001, which is an upstream's), the log's time and durations, service times;
 * ports: those of the file get their names, all others are `<eph>`;
 * request ids that the proxy made (any UUID);
-* the last address of x-forwarded-for when it is the proxy's own: for a client on loopback Envoy appends its
+* the addresses of x-forwarded-for that are the proxy's own: for a client on loopback Envoy appends its
   machine's interface address, ours 127.0.0.1;
 * what is left of a timeout, in x-envoy-expected-rq-timeout-ms (whatever is no multiple of 50);
 * whether a connection was closed or reset, which depends on the bytes still under way (in `client`);
@@ -76,10 +76,11 @@ class Masks:
 
     def facts(self, line: str) -> list[str]:
         """What a line of the JSON log says, one text a fact: only what is known is shown."""
-        facts = {key: value for key, value in json.loads(line).items() if value is not None and key != "client"}
+        known = {key: value for key, value in json.loads(line).items() if value is not None}
+        del known["client"]
         names = {str(port): f"<{name}>" for name, port in self.ports.items()}
         shown = []
-        for key, value in sorted(facts.items()):
+        for key, value in sorted(known.items()):
             if key.endswith(("_ms", "_port")):
                 shown.append(f"{key}: <number>")
                 continue
@@ -99,8 +100,7 @@ class Masks:
         return f'[t] {found["before"]} <ms> {service} "{forwarded}" {after}'
 
     def _forwarded(self, value: str) -> str:
-        before, comma, last = value.rpartition(",")
-        return before + comma + ("<host>" if last == self.own_address else last)
+        return ",".join("<host>" if each == self.own_address else each for each in value.split(","))
 
 
 def _shortened(text: str) -> str:

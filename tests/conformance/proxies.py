@@ -89,7 +89,8 @@ class World:
         """Waits until all these gauges are 0. There is no event to wait for: it is another program."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_REST_S):
-                while any(statistics.parse(await self._stats(f"filter={quote(gauges)}")).values()):
+                query = f"filter={quote(gauges)}"
+                while any(statistics.parse(await self._stats(query)).values()):  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
 
     async def _stats(self, query: str) -> str:
@@ -113,7 +114,7 @@ class World:
 
 async def _lines(file: str, last: str) -> list[str]:
     async with asyncio.timeout(_LOG_S):
-        while last not in (text := Path(file).read_text("latin-1")):  # noqa: ASYNC110
+        while last not in (text := Path(file).read_text("latin-1")):  # noqa: ASYNC110, ASYNC240
             await asyncio.sleep(0.02)  # there is no event to wait for: it is another program's file
     return text.splitlines()
 
@@ -129,7 +130,9 @@ async def world(setting: Setting, name: str, command: list[str], folder: Path) -
                 made.ports[tag] = upstream.port
             file = folder / f"{name}.yaml"
             file.write_text(setting.text(made.ports, made.logs))
-            async with _process([*command, "-c", str(file)], [made.ports[setting.listeners[0]], made.ports[ADMIN]]):
+            async with _process(
+                [*command, "-c", str(file)], [made.ports[setting.listeners[0]], made.ports[ADMIN]]
+            ):
                 await made.come_to_rest()
                 yield made
     finally:

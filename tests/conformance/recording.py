@@ -6,6 +6,7 @@ since is not taken for an answer to it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import defaultdict
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.bootstraps.shapes import Logs
+from tests.conformance.bootstraps.shapes import Logs, Setting
 from tests.conformance.case import Case, Chapter
 from tests.conformance.comparison import Observations
 from tests.conformance.observation import Observation
@@ -54,8 +55,16 @@ def read_recorded(chapters: Sequence[Chapter]) -> Observations:
 
 def digest(chapter: Chapter, case: Case) -> str:
     """Changes when the case changes, or the bootstrap file."""
-    file = chapter.setting.text(defaultdict(int), Logs("text", "json"))
-    return hashlib.sha256(f"{file}{case!r}".encode()).hexdigest()[:16]
+    return _digest(f"{_file_digest(chapter.setting)}{case!r}")
+
+
+@functools.cache
+def _file_digest(setting: Setting) -> str:
+    return _digest(setting.text(defaultdict(int), Logs("text", "json")))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _file(chapter: Chapter) -> Path:

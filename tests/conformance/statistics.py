@@ -16,10 +16,11 @@ _BYTES = re.compile(r"_bytes_(total|buffered)$")
 
 #: Statistics of Envoy's that minimesh does not have, by pattern, and why.
 NOT_COUNTED: Mapping[str, str] = {
-    r"^listener\..*\.worker_\d+\.": "minimesh has no worker threads: the listener's own counters say the same",
-    r"^http\..*downstream_cx_[rt]x_bytes_total$": "counting bytes would cost every read and write; TCP has them",
+    r"^listener\..*\.worker_\d+\.": "minimesh has no worker threads; the listener counts the same",
+    r"^http\..*downstream_cx_[rt]x_bytes_total$": "counting would cost every read and write; TCP does",
     r"^cluster\..*upstream_cx_[rt]x_bytes_total$": "as above",
     r"^cluster\..*\.grpc-web\.": "their names come from the client's path, and nothing bounds them",
+    r"\.ssl\.(curves|sigalgs)\.": "Python's TLS does not tell which curve was chosen",
     r"flow_control_": "how often a socket is full depends on the machine; minimesh does not count it",
 }
 _NOT_COUNTED = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_COUNTED) or r"(?!)")

@@ -67,7 +67,9 @@ class Upstream:
         if answer.after_s:
             await asyncio.sleep(answer.after_s)
         answered_head, end, answered_body = answer.raw.partition(b"\r\n\r\n")
-        await _send(writer, answered_head + end + (b"" if head.startswith("HEAD ") else answered_body), answer.cut)
+        await _send(
+            writer, answered_head + end + (b"" if head.startswith("HEAD ") else answered_body), answer.cut
+        )
         return await _then(answer, reader, writer)
 
 

@@ -1,1 +1,1 @@
-"""The bootstrap files of the suite, one a module. Each is a `Setting`: both proxies start from the same file."""
+"""The bootstrap files of the suite, one a module, each a `Setting`: both proxies start from the same."""

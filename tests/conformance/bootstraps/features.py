@@ -1,7 +1,6 @@
-"""What routes can ask for: faults, CORS, mirrors, retries of every kind, weights, header mutations, limits of time.
+"""What routes can ask for: faults, CORS, mirrors, retries, weights, header mutations, limits of time.
 
-`gateway` is at the edge, `sidecar` is not; both serve the same routes. `limits` bounds how long a client may
-take.
+`gateway` is at the edge, `sidecar` is not; both serve the same routes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,11 @@ _FILTERS = [
     http_filter("cors", "cors.v3.Cors"),
     ROUTER,
 ]
-_EDGE = {"use_remote_address": True, "http_filters": _FILTERS, "upgrade_configs": [{"upgrade_type": "websocket"}]}
+_EDGE = {
+    "use_remote_address": True,
+    "http_filters": _FILTERS,
+    "upgrade_configs": [{"upgrade_type": "websocket"}],
+}
 _MANAGERS: dict[str, dict[str, Any]] = {
     "gateway": _EDGE,
     "sidecar": {"http_filters": _FILTERS},
@@ -78,7 +81,10 @@ _ROUTES = r"""
 - name: cors
   match: {prefix: /cors}
   cors:
-    allow_origin_string_match: [{exact: 'https://a.com'}, {suffix: '.b.com'}, {safe_regex: {regex: 'https://c[0-9]+'}}]
+    allow_origin_string_match:
+    - {exact: 'https://a.com'}
+    - {suffix: '.b.com'}
+    - {safe_regex: {regex: 'https://c[0-9]+'}}
     allow_methods: GET,POST
     allow_headers: x-a
     expose_headers: x-b
@@ -102,7 +108,9 @@ _ROUTES = r"""
   match: {prefix: /mnowhere}
   route: {cluster: up, request_mirror_policies: [{cluster: refused}]}
 
-- {name: r-connect, match: {prefix: /r/connect}, route: {cluster: refused, retry_policy: {retry_on: connect-failure}}}
+- name: r-connect
+  match: {prefix: /r/connect}
+  route: {cluster: refused, retry_policy: {retry_on: connect-failure}}
 - {name: r-4xx, match: {prefix: /r/4xx}, route: {cluster: up, retry_policy: {retry_on: retriable-4xx}}}
 - {name: r-5xx, match: {prefix: /r/5xx}, route: {cluster: up, retry_policy: {retry_on: 5xx, num_retries: 2}}}
 - {name: r-gw, match: {prefix: /r/gw}, route: {cluster: up, retry_policy: {retry_on: gateway-error}}}
@@ -110,9 +118,13 @@ _ROUTES = r"""
 - name: r-before
   match: {prefix: /r/before}
   route: {cluster: up, retry_policy: {retry_on: reset-before-request}}
-- {name: r-refused-stream, match: {prefix: /r/refused}, route: {cluster: up, retry_policy: {retry_on: refused-stream}}}
+- name: r-refused-stream
+  match: {prefix: /r/refused}
+  route: {cluster: up, retry_policy: {retry_on: refused-stream}}
 - {name: r-none, match: {prefix: /r/none}, route: {cluster: up, retry_policy: {num_retries: 3}}}
-- {name: r-zero, match: {prefix: /r/zero}, route: {cluster: up, retry_policy: {retry_on: 5xx, num_retries: 0}}}
+- name: r-zero
+  match: {prefix: /r/zero}
+  route: {cluster: up, retry_policy: {retry_on: 5xx, num_retries: 0}}
 - name: r-headers
   match: {prefix: /r/headers}
   route:
@@ -125,7 +137,9 @@ _ROUTES = r"""
     retry_policy: {retry_on: 5xx, retriable_request_headers: [{name: x-may, string_match: {exact: 'yes'}}]}
 - name: r-grpc
   match: {prefix: /r/grpc}
-  route: {cluster: up, retry_policy: {retry_on: 'cancelled,deadline-exceeded,internal,resource-exhausted,unavailable'}}
+  route:
+    cluster: up
+    retry_policy: {retry_on: 'cancelled,deadline-exceeded,internal,resource-exhausted,unavailable'}
 - name: r-after
   match: {prefix: /r/after}
   route:
@@ -184,7 +198,9 @@ _ROUTES = r"""
   route: {cluster: up, host_rewrite_literal: new.host, append_x_forwarded_host: true}
 - name: on-direct
   match: {path: /h/direct}
-  response_headers_to_add: [{header: {key: x-direct, value: 'yes'}}, {header: {key: content-type, value: text/html}}]
+  response_headers_to_add:
+  - {header: {key: x-direct, value: 'yes'}}
+  - {header: {key: content-type, value: text/html}}
   direct_response: {status: 200, body: {inline_string: <p>}}
 - name: on-redirect
   match: {path: /h/redirect}
@@ -215,7 +231,9 @@ _ROUTES = r"""
 
 - {name: redirect-302, match: {path: /to/302}, redirect: {path_redirect: /x, response_code: FOUND}}
 - {name: redirect-303, match: {path: /to/303}, redirect: {path_redirect: /x, response_code: SEE_OTHER}}
-- {name: redirect-307, match: {path: /to/307}, redirect: {path_redirect: /x, response_code: TEMPORARY_REDIRECT}}
+- name: redirect-307
+  match: {path: /to/307}
+  redirect: {path_redirect: /x, response_code: TEMPORARY_REDIRECT}
 - {name: redirect-strip, match: {path: /to/strip}, redirect: {host_redirect: h.com, strip_query: true}}
 - {name: redirect-query, match: {path: /to/query}, redirect: {path_redirect: '/x?fixed=1'}}
 - name: redirect-regex

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.bootstraps.shapes import (
-    TYPE,
     Document,
     Logs,
     Ports,
@@ -17,14 +16,6 @@ from tests.conformance.bootstraps.shapes import (
 )
 
 _EDGE = {"use_remote_address": True}
-_CASE_KEPT = {
-    "header_key_format": {
-        "stateful_formatter": {
-            "name": "preserve_case",
-            "typed_config": {"@type": TYPE + "http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"},
-        }
-    }
-}
 _MANAGERS: dict[str, dict[str, Any]] = {
     "gateway": _EDGE,
     # --- whom to believe ---
@@ -54,7 +45,6 @@ _MANAGERS: dict[str, dict[str, Any]] = {
     "default-host": {
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "gs.xebia.com"}
     },
-    "case-kept": {"http_protocol_options": _CASE_KEPT},
     "stream-error": {"stream_error_on_invalid_http_message": True},
     "few-headers": {"common_http_protocol_options": {"max_headers_count": 5}},
     "small-heads": {"max_request_headers_kb": 1},
@@ -63,7 +53,7 @@ _MANAGERS: dict[str, dict[str, Any]] = {
     "idle": {"stream_idle_timeout": "0.15s"},
     "request-time": {"request_timeout": "0.15s"},
     "head-time": {"request_headers_timeout": "0.15s"},
-    "connection-idle": {"common_http_protocol_options": {"idle_timeout": "0.15s"}},
+    "connection-idle": {"common_http_protocol_options": {"idle_timeout": "0.15s"}, "drain_timeout": "0.1s"},
 }
 
 
@@ -75,7 +65,6 @@ def _route_config() -> Document:
             "direct_response": {"status": 503, "body": {"inline_string": "direct body"}},
         },
         {"name": "one", "match": {"prefix": "/one"}, "route": {"cluster": "up", "prefix_rewrite": "/ip"}},
-        {"name": "case", "match": {"prefix": "/case"}, "route": {"cluster": "case-kept", "timeout": "0s"}},
         {"name": "default", "match": {"prefix": "/"}, "route": {"cluster": "up", "timeout": "0s"}},
     ]
     hosts = [{"name": "gs", "domains": ["gs.xebia.com"], "routes": routes}]
@@ -87,20 +76,7 @@ def _document(ports: Ports, logs: Logs) -> Document:
         http_listener(name, ports[name], logs, route_config=_route_config(), **manager)
         for name, manager in _MANAGERS.items()
     ]
-    options = {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": TYPE + "upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": _CASE_KEPT},
-        }
-    }
-    return document(
-        ports,
-        listeners,
-        [
-            cluster("up", [ports["a"]]),
-            cluster("case-kept", [ports["a"]], typed_extension_protocol_options=options),
-        ],
-    )
+    return document(ports, listeners, [cluster("up", [ports["a"]])])
 
 
 MANAGERS = Setting("managers", tuple(_MANAGERS), _document)

@@ -30,7 +30,6 @@ _JSON_FORMAT = {
     "cut_agent": "%REQ(X-NONE?USER-AGENT):3%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "duration_ms": "%DURATION%",
-
     "filter_chain": "%FILTER_CHAIN_NAME%",
     "flags": "%RESPONSE_FLAGS%",
     "flags_long": "%RESPONSE_FLAGS_LONG%",
@@ -78,7 +77,7 @@ class Logs:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A bootstrap file but for its ports. `listeners` come by name; the first answers PROBE and is HTTP/1.1."""
+    """A bootstrap file but for its ports. `listeners` by name; the first answers PROBE, on HTTP/1.1."""
 
     name: str
     listeners: tuple[str, ...]

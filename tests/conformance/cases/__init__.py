@@ -6,8 +6,9 @@ from tests.conformance.bootstraps.features import FEATURES
 from tests.conformance.bootstraps.filters import FILTER_CHAINS
 from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
+from tests.conformance.bootstraps.tls import TLS
 from tests.conformance.case import Chapter
-from tests.conformance.cases import features, filters, istio, managers, streaming
+from tests.conformance.cases import features, filters, istio, managers, streaming, tls
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("outcomes", ISTIO, istio.OUTCOMES),
@@ -24,6 +25,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("mutations", FEATURES, features.MUTATIONS),
     Chapter("times", FEATURES, features.TIMES),
     Chapter("HTTP filters", FILTER_CHAINS, filters.CASES),
+    Chapter("TLS", TLS, tls.CASES),
     Chapter("trust", MANAGERS, managers.TRUST),
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),

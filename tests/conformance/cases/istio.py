@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.conformance.case import OK, Answer, Case
 from tests.conformance.cases.requests import CLOSE, RESET, answer, empty, get, raw, slow, status
 
-
 CHUNKED = answer(
     "200 OK",
     "X-MiXed-Case: Yes",

@@ -18,7 +18,11 @@ _EARLY = Answer(b"", before_body=OK.raw)
 PIECES = (
     Case("pieces: a GET cut at every byte", get("/p"), cut_everywhere=True),
     Case("pieces: a POST cut at every byte", post("/p"), cut_everywhere=True),
-    Case("pieces: chunks cut at every byte", get("/p", *_CHUNKED, method="POST", body=_CHUNKS), cut_everywhere=True),
+    Case(
+        "pieces: chunks cut at every byte",
+        get("/p", *_CHUNKED, method="POST", body=_CHUNKS),
+        cut_everywhere=True,
+    ),
     Case("pieces: a bad head cut at every byte", raw("GET /p HTTP/1.1", "Bad Name: 1"), cut_everywhere=True),
     Case("pieces: two requests cut at every byte", get("/p") + get("/q"), cut_everywhere=True, answers=2),
     Case("pieces: a POST byte by byte", post("/p"), cut=1),
@@ -31,7 +35,11 @@ PIECES = (
         get("/p"),
         replace(answer("200 OK", body="until close", then="close"), cut=1),
     ),
-    Case("pieces: interim responses byte by byte", get("/p"), Answer(b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK.raw, cut=1)),
+    Case(
+        "pieces: interim responses byte by byte",
+        get("/p"),
+        Answer(b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK.raw, cut=1),
+    ),
     Case(
         "pieces: a malformed response byte by byte",
         get("/p"),
@@ -46,8 +54,13 @@ PIECES = (
 
 BODIES = (
     Case("large: 3 MB up", post("/l", body=_LARGE)),
-    Case("large: 3 MB up in chunks", get("/l", *_CHUNKED, method="POST", body=f"{_MEGABYTES:x}\r\n{_LARGE}\r\n0\r\n\r\n")),
-    Case("large: 3 MB up, the upstream takes its time", post("/l", body=_LARGE), replace(OK, reads_after_s=0.2)),
+    Case(
+        "large: 3 MB up in chunks",
+        get("/l", *_CHUNKED, method="POST", body=f"{_MEGABYTES:x}\r\n{_LARGE}\r\n0\r\n\r\n"),
+    ),
+    Case(
+        "large: 3 MB up, the upstream takes its time", post("/l", body=_LARGE), replace(OK, reads_after_s=0.2)
+    ),
     Case("large: 3 MB down", get("/l"), answer("200 OK", f"Content-Length: {_MEGABYTES}", body=_LARGE)),
     Case(
         "large: 3 MB down, the client takes its time",
@@ -61,8 +74,13 @@ BODIES = (
         answer("200 OK", *_CHUNKED, body=f"{_MEGABYTES:x}\r\n{_LARGE}\r\n0\r\n\r\n"),
     ),
     Case("large: 3 MB until close", get("/l"), answer("200 OK", body=_LARGE, then="close")),
-    Case("large: retried with 1 MB", post("/retry/5xx", body=_LARGE[: 1000 * 1000]), status(503), later=(OK,)),
-    Case("large: 3 MB to no route", raw("POST / HTTP/1.1", "Host: no.com", f"Content-Length: {_MEGABYTES}", body=_LARGE)),
+    Case(
+        "large: retried with 1 MB", post("/retry/5xx", body=_LARGE[: 1000 * 1000]), status(503), later=(OK,)
+    ),
+    Case(
+        "large: 3 MB to no route",
+        raw("POST / HTTP/1.1", "Host: no.com", f"Content-Length: {_MEGABYTES}", body=_LARGE),
+    ),
 )
 
 EARLY = (
@@ -75,7 +93,11 @@ EARLY = (
     Case(
         "early: answered and closed before the body is sent",
         get("/e", "Content-Length: 3", method="POST"),
-        Answer(b"", before_body=answer("413 Too Large", "Connection: close", "Content-Length: 0").raw, then="close"),
+        Answer(
+            b"",
+            before_body=answer("413 Too Large", "Connection: close", "Content-Length: 0").raw,
+            then="close",
+        ),
     ),
     Case("early: half-closed after the answer", get("/e"), replace(OK, then="half-close")),
     Case("early: half-closed instead of an answer", get("/e"), Answer(b"", then="half-close")),
@@ -84,24 +106,52 @@ EARLY = (
         get("/e"),
         answer("200 OK", "Content-Length: 9", body="half", then="half-close"),
     ),
-    Case("early: half-closed ends a body without length", get("/e"), answer("200 OK", body="all", then="half-close")),
-    Case("early: two interim responses", get("/e"), Answer(b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 H\r\nLink: a\r\n\r\n" + OK.raw)),
+    Case(
+        "early: half-closed ends a body without length",
+        get("/e"),
+        answer("200 OK", body="all", then="half-close"),
+    ),
+    Case(
+        "early: two interim responses",
+        get("/e"),
+        Answer(b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 H\r\nLink: a\r\n\r\n" + OK.raw),
+    ),
     Case("early: a second response nobody asked for", get("/e"), Answer(OK.raw + OK.raw)),
-    Case("early: a reset in the midst of chunks", get("/e"), answer("200 OK", *_CHUNKED, body="5\r\nhello\r\n", then="reset")),
+    Case(
+        "early: a reset in the midst of chunks",
+        get("/e"),
+        answer("200 OK", *_CHUNKED, body="5\r\nhello\r\n", then="reset"),
+    ),
     Case("early: a reset behind the head", get("/e"), answer("200 OK", "Content-Length: 9", then="reset")),
     Case("early: a close within the head", get("/e"), Answer(b"HTTP/1.1 200 OK\r\nX-A", then="close")),
     Case("early: a close behind a 103", get("/e"), Answer(b"HTTP/1.1 103 Hints\r\n\r\n", then="close")),
-    Case("early: the client leaves in the midst of its body", get("/e", "Content-Length: 9", method="POST", body="abc"), leaves=True),
-    Case("early: the client half-closes in the midst of its body", get("/e", "Content-Length: 9", method="POST", body="abc"), half_closes=True),
+    Case(
+        "early: the client leaves in the midst of its body",
+        get("/e", "Content-Length: 9", method="POST", body="abc"),
+        leaves=True,
+    ),
+    Case(
+        "early: the client half-closes in the midst of its body",
+        get("/e", "Content-Length: 9", method="POST", body="abc"),
+        half_closes=True,
+    ),
 )
 
 PIPELINED = (
     Case("pipelined: ten", get("/p") * 10, answers=10),
     Case("pipelined: bodies between", post("/p") + post("/p", body="defg") + get("/q"), answers=3),
-    Case("pipelined: chunks, then a GET", get("/p", *_CHUNKED, method="POST", body=_CHUNKS) + get("/q"), answers=2),
+    Case(
+        "pipelined: chunks, then a GET",
+        get("/p", *_CHUNKED, method="POST", body=_CHUNKS) + get("/q"),
+        answers=2,
+    ),
     Case("pipelined: a bad one at the end", get("/p") + b"BAD\r\n\r\n", answers=2),
     Case("pipelined: behind a close", get("/p", "Connection: close") + get("/q"), answers=0),
     Case("pipelined: HEAD, then GET", get("/p") + get("/q"), answers=2),
     Case("pipelined: blank lines between", get("/p") + b"\r\n\r\n" + get("/q"), answers=2),
-    Case("pipelined: behind an upgrade that is refused", get("/p", "Connection: Upgrade", "Upgrade: foo") + get("/q"), answers=0),
+    Case(
+        "pipelined: behind an upgrade that is refused",
+        get("/p", "Connection: Upgrade", "Upgrade: foo") + get("/q"),
+        answers=0,
+    ),
 )
