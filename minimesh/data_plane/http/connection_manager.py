@@ -14,14 +14,14 @@ from minimesh.data_plane.http.http2_limits import Http2ServerStats
 from minimesh.data_plane.http.request_headers import RequestIds, prepare
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.http.header_block import HeaderBlock
-    from minimesh.data_plane.http.messages import PreparedHeaders
     import asyncio
     from collections.abc import Mapping
 
     from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
+    from minimesh.data_plane.http.header_block import HeaderBlock
     from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
     from minimesh.data_plane.http.interfaces import Filter
+    from minimesh.data_plane.http.messages import PreparedHeaders
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
     from minimesh.data_plane.telemetry.stats import Counter, StatsStore
@@ -124,6 +124,8 @@ class ConnectionManager:
         """The protocol of one accepted connection; where nothing says which, HTTP/1 sees its first bytes."""
         from minimesh.data_plane.http.downstream import Http1ServerConnection
 
+        if info.tls is not None:
+            self.stats.count("downstream_cx_ssl_total")
         codec = self.config.codec
         if codec is Codec.HTTP2 or (codec is Codec.AUTO and info.application_protocol == "h2"):
             return self.http2_connection(info, scope)

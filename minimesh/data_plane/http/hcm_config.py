@@ -93,7 +93,6 @@ class HttpConnectionManagerConfig:
     default_host_for_http_10: str = ""
     proxy_100_continue: bool = False
     stream_error_on_invalid_http_message: bool = False
-    preserve_header_case: bool = False
     http1_trailers: bool = False
     """`enable_trailers`: trailers are passed on; else they end here."""
     max_request_headers_bytes: int = 60 * 1024

@@ -111,8 +111,9 @@ class MirroredRequest:
     def send(self, timers: TimerWheel, timeout_s: float) -> None:
         """Off it goes, if there is a host for it; given up after `timeout_s` (0: never)."""
         host = self._cluster.choose_host()
+        stats = self._cluster.stats
+        stats.store.counter("http.async-client.rq_total").inc()
         if host is None:
-            stats = self._cluster.stats
             stats.count("upstream_cx_none_healthy")
             stats.count_response(503, internal=True)
             return
@@ -137,6 +138,7 @@ class MirroredRequest:
     def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
         self._waiting_on = None
         host.requests_error += 1
+        self._cluster.stats.count_response(503, internal=True)
         self._end()
 
     def on_continue(self) -> None: ...

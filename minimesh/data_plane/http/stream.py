@@ -129,7 +129,8 @@ class Stream(FilteredStream):
                 return
             info.path = path or None
         assert path is not None
-        head = self.head = RequestHead(line.method, path, authority, prepared.scheme or line.scheme, block, prepared, values)
+        scheme = prepared.scheme or line.scheme
+        head = self.head = RequestHead(line.method, path, authority, scheme, block, prepared, values)
         if prepared.request_id_at >= 0:
             head.request_id = self.manager.request_ids.next()
         info.request = head

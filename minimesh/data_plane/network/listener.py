@@ -373,7 +373,11 @@ class Listener:
 
     def refuse(self, info: ConnectionInfo, transport_failure: str = "") -> None:
         """No chain takes the connection, which is closed already: count and log it."""
-        self.stats.no_filter_chain_match.inc()
+        stats = self.stats
+        stats.no_filter_chain_match.inc()
+        # As in Envoy, a connection counts once a chain has taken it.
+        stats.cx_total.value -= 1
+        stats.cx_destroy.value -= 1
         self.fail(info, transport_failure, "NR", "filter_chain_not_found")
 
     def fail(self, info: ConnectionInfo, transport_failure: str, flag: str = "", details: str = "") -> None:

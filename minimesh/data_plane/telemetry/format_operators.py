@@ -109,7 +109,7 @@ def _host_of(attribute: str) -> Expression:
 
 def host_of(address: str | None) -> str | None:
     """The address without its port: "127.0.0.1:80" gives "127.0.0.1"."""
-    return address.rpartition(":")[0] or address if address else None
+    return (address.rpartition(":")[0] or address).strip("[]") if address else None
 
 
 def _port_of(attribute: str) -> Expression:
@@ -521,6 +521,13 @@ def _grpc_status(command: Command) -> Expression:
     )
 
 
+def log_type(info: StreamInfo) -> str:
+    """Which of Envoy's kinds of log a line belongs to."""
+    if info.protocol:
+        return "DownstreamEnd"
+    return "NotSet" if info.response_code_details == "filter_chain_not_found" else "TcpConnectionEnd"
+
+
 # --- the operators by name ------------------------------------------------------------------------
 
 _PLAIN: dict[str, Expression] = {
@@ -609,7 +616,7 @@ _PLAIN: dict[str, Expression] = {
     "STREAM_ID": _text("stream_id"),
     "UNIQUE_ID": Expression("str(new_id())", nullable=False, bindings={"new_id": uuid.uuid4}),
     "HOSTNAME": Expression("hostname", bindings={"hostname": platform.node() or None}),
-    "ACCESS_LOG_TYPE": Expression("('DownstreamEnd' if i.protocol else 'TcpConnectionEnd')", nullable=False),
+    "ACCESS_LOG_TYPE": Expression("log_type(i)", nullable=False, bindings={"log_type": log_type}),
     "GRPC_STATUS_NUMBER": Expression("grpc_status(i)", kind="number", bindings={"grpc_status": grpc_status}),
     "LOCAL_REPLY_BODY": _nothing(),
     "TRACE_ID": _nothing(),

@@ -89,7 +89,6 @@ class ClusterSettings:
     """0: idle connections are kept for ever."""
     max_connection_duration_s: float = 0.0
     per_connection_buffer_limit_bytes: int = 1024 * 1024
-    preserve_header_case: bool = False
     http1_trailers: bool = False
     """`enable_trailers`: trailers are passed on; else they end here."""
     protocol: UpstreamProtocol = UpstreamProtocol.HTTP1

@@ -154,6 +154,7 @@ def _refuse_what_is_not_acted_on(message: Any, path: str) -> None:
         "common_http_protocol_options.headers_with_underscores_action": (
             common.headers_with_underscores_action != common.ALLOW
         ),
+        "http_protocol_options.header_key_format": http1.HasField("header_key_format"),
         "add_user_agent": message.add_user_agent.value,
         "strip_matching_host_port": message.strip_matching_host_port,
         "strip_any_host_port": message.strip_any_host_port,
@@ -208,7 +209,6 @@ def _config(
         proxy_100_continue=message.proxy_100_continue,
         stream_error_on_invalid_http_message=message.stream_error_on_invalid_http_message.value,
         http1_trailers=http1.enable_trailers,
-        preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
         max_request_headers_bytes=(message.max_request_headers_kb.value or 60) * 1024,
         max_headers_count=common.max_headers_count.value or 100,
         max_requests_per_connection=common.max_requests_per_connection.value,

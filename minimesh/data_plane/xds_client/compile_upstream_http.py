@@ -65,6 +65,8 @@ def _with_protocol(
 ) -> ClusterSettings:
     """`options` has the fields of both protocols."""
     http1 = options.http_protocol_options
+    if http1.HasField("header_key_format"):
+        raise CompileError(join(path, "http_protocol_options.header_key_format"), "not supported")
     if protocol is UpstreamProtocol.BY_ALPN:
         settings = replace(settings, connect=_connect_by_alpn)
     return replace(
@@ -75,7 +77,6 @@ def _with_protocol(
         ),
         connect_http2=_connect_by_alpn if protocol is UpstreamProtocol.BY_ALPN else _connect_http2,
         http1_trailers=http1.enable_trailers,
-        preserve_header_case=http1.header_key_format.HasField("stateful_formatter"),
     )
 
 
