@@ -18,7 +18,7 @@ down: $(VENV)/installed ## stop a mesh started with `minimesh up --detach`
 	@$(BIN)/minimesh down
 
 test: lint types layers ## lint, types, layers and every test (under thirty minutes)
-	$(BIN)/pytest
+	FUZZ_FACTOR=3 $(BIN)/pytest
 
 check: lint types layers ## the fast part: everything but the tests marked slow or docker (under two minutes)
 	$(BIN)/pytest -m "not slow and not docker"

@@ -80,8 +80,8 @@ def big(length_bytes: int) -> Handler:
         while True:
             await head(reader)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length_bytes)
-            for _ in range(length_bytes // len(piece)):
-                writer.write(piece)
+            for at in range(0, length_bytes, len(piece)):
+                writer.write(piece[: length_bytes - at])
                 await writer.drain()
 
     return handler
@@ -91,6 +91,11 @@ async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Reads and never answers."""
     while await reader.read(65536):
         pass
+
+
+async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Does not even read, for as long as it is there."""
+    await asyncio.Event().wait()
 
 
 async def vanishes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.robustness.load import Load
-from tests.robustness.origins import big, good, hangs, origin, stalls
+from tests.robustness.origins import big, deaf, good, hangs, origin, stalls
 from tests.robustness.process import ProxyProcess, proxy
 
 pytestmark = pytest.mark.slow
 
 MB = 1024 * 1024
 BUFFER_LIMIT_BYTES = 64 * 1024
+MAX_BYTES_PER_SLOW_PEER = MB
+"""Both sides' buffers, and what one read may bring in on top of them."""
 
 
 async def _slow_client(port: int, path: str) -> socket.socket:
@@ -51,21 +54,84 @@ async def test_slow_readers(tmp_path: Path) -> None:
             grown = (running.memory_bytes - before) / readers
         print(f"{grown / 1024:.0f} KiB for each slow reader; {load.outcomes} beside them")
         assert not load.failed
-        assert grown < 8 * BUFFER_LIMIT_BYTES
-        received = await _drained(clients[0])
+        assert grown < MAX_BYTES_PER_SLOW_PEER
+        received = await _drained(clients[0], length)
         assert received > length, "who reads after all gets all of it"
         for client in clients:
             client.close()
         await running.until_idle()
 
 
-async def _drained(client: socket.socket) -> int:
+async def test_clients_that_ask_and_ask_and_do_not_read(tmp_path: Path) -> None:
+    """Twenty clients that send a thousand requests ahead: answers that nobody takes do not pile up."""
+    clients, ahead, length = 20, 1000, 48 * 1024
+    request = b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with (
+        good() as fast,
+        origin(big(length)) as much,
+        proxy(tmp_path, {"good": fast, "big": much}, buffer_limit_bytes=BUFFER_LIMIT_BYTES) as running,
+        contextlib.AsyncExitStack() as kept,
+    ):
+        async with Load(running.port, "/good", 2) as load:
+            await load.until(200)
+            before = running.memory_bytes
+            asking = [await _slow_client(running.port, "/big") for _ in range(clients)]
+            for client in asking:
+                kept.callback(client.close)
+                await asyncio.get_running_loop().sock_sendall(client, request * (ahead - 1))
+            await load.until(3000)
+            grown = (running.memory_bytes - before) / clients
+            stats = await running.stats()
+        sent_on = stats["cluster.big.upstream_rq_total"]
+        print(f"{grown / 1024:.0f} KiB for each, {sent_on} of {clients * ahead} requests sent on")
+        assert not load.failed
+        assert grown < MAX_BYTES_PER_SLOW_PEER
+        received = await _drained(asking[0], ahead * length)
+        assert received > ahead * length, "who reads after all gets every answer"
+
+
+async def test_upstreams_that_do_not_read(tmp_path: Path) -> None:
+    """Twenty clients that send 16 MB each to an upstream that takes none of it."""
+    clients, length = 20, 16 * MB
+    async with (
+        good() as fast,
+        origin(deaf) as nobody,
+        proxy(tmp_path, {"good": fast, "deaf": nobody}, buffer_limit_bytes=BUFFER_LIMIT_BYTES) as running,
+        contextlib.AsyncExitStack() as kept,
+    ):
+        async with Load(running.port, "/good", 2) as load:
+            await load.until(200)
+            before = running.memory_bytes
+            for _ in range(clients):
+                kept.callback(await _upload(running.port, length))
+            await load.until(3000)
+            grown = (running.memory_bytes - before) / clients
+        print(f"{grown / 1024:.0f} KiB for each upload that is stuck; {load.outcomes} beside them")
+        assert not load.failed
+        assert grown < MAX_BYTES_PER_SLOW_PEER
+
+
+async def _upload(port: int, length: int) -> Callable[[], None]:
+    """A client that sends as much as is taken; how to end it."""
+    client = socket.socket()
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    head = b"POST /deaf HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % length
+    sending = asyncio.create_task(loop.sock_sendall(client, head + b"x" * length))
+
+    def end() -> None:
+        sending.cancel()
+        client.close()
+
+    return end
+
+
+async def _drained(client: socket.socket, length: int) -> int:
+    """Bytes that a client gets that reads after all, until there are more than so many."""
     loop, received = asyncio.get_running_loop(), 0
     async with asyncio.timeout(30):
-        while received <= 32 * MB:
-            data = await loop.sock_recv(client, MB)
-            if not data:
-                break
+        while received <= length and (data := await loop.sock_recv(client, MB)):
             received += len(data)
     return received
 
