@@ -12,10 +12,11 @@ import grpclib.server
 
 from minimesh.xds import messages as m
 from minimesh.xds.ads_protocol import Reaction, Received, ServerStream
-from minimesh.xds.resource_names import SHORT_TYPE_NAMES
+from minimesh.xds.resource_names import SECRET_TYPE_URL, SHORT_TYPE_NAMES
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
-_BY_SHORT_NAME = {short: url for url, short in SHORT_TYPE_NAMES.items()}
+_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS"}
+_BY_SHORT_NAME = {short: url for url, short in _SHORT_NAMES.items()}
 
 
 class ControlPlane:
@@ -97,7 +98,7 @@ class ControlPlane:
 
     async def _send(self, stream: Any, protocol: ServerStream, type_url: str) -> None:
         packed = []
-        for message in self.resources.get(SHORT_TYPE_NAMES[type_url], []):
+        for message in self.resources.get(_SHORT_NAMES[type_url], []):
             if protocol.type(type_url).wants(getattr(message, "name", "") or message.cluster_name):
                 packed.append(m.any_pb2.Any())
                 packed[-1].Pack(message)

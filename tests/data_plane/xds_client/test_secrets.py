@@ -13,7 +13,9 @@ import pytest
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.config_update import RejectedUpdateError
 from minimesh.xds import messages as m
+from minimesh.xds.ads_protocol import Reaction
 from tests.data_plane.certificates import Authority, Issued
+from tests.data_plane.sockets import free_port
 from tests.data_plane.tls_lab import (
     Lab,
     answers,
@@ -30,6 +32,8 @@ from tests.data_plane.tls_lab import (
     trust,
     upstream,
 )
+from tests.data_plane.xds_client.control_plane import control_plane
+from tests.data_plane.xds_client.test_ads_client import following
 
 AUTHORITY = Authority()
 FIRST = AUTHORITY.issue("first", "a.test")
@@ -120,6 +124,30 @@ class TestFile:
             async with asyncio.timeout(5):
                 assert "SDS update rejected" in await reports.get()
             assert await subject(proxy) == "first"
+
+
+class TestStream:
+    async def test_secrets_come_by_the_stream_of_everything_else(self) -> None:
+        port = free_port()
+        async with control_plane() as plane:
+            wanting = named(ADS)
+            wanting["address"]["socket_address"]["port_value"] = port
+            wanting["filter_chains"][0]["filters"][0]["typed_config"]["access_log"] = []
+            plane.resources = {
+                "LDS": [m.json_format.ParseDict(wanting, m.listener_pb2.Listener())],
+                "SDS": [message(secret("cert", FIRST)), message(secret("not asked for", SECOND))],
+            }
+            async with following(plane.port):
+                assert (await plane.reaction("SDS")).reaction is Reaction.ACKED
+                assert "200 OK" in await ask(port, client_context(AUTHORITY), "a.test")
+
+                bad = message(secret("cert", SECOND))
+                bad.tls_certificate.private_key.inline_string = FIRST.key_pem
+                await plane.push("SDS", [bad])
+                rejected = await plane.reaction("SDS")
+                assert rejected.reaction is Reaction.NACKED
+                assert "key values mismatch" in rejected.error
+                assert "200 OK" in await ask(port, client_context(AUTHORITY), "a.test")
 
 
 class TestAds:
