@@ -1,7 +1,7 @@
-"""What one more small GET on a warm connection costs, in things that can be counted: the guard of the hot path.
+"""What one more small GET on a warm connection costs, in things that can be counted.
 
 A limit that is exceeded means that somebody made every request dearer. Where that is worth it, the limit is
-raised here, in the same change, for all to see.
+raised here, in the same change, for all to see: this guards the hot path.
 """
 
 from __future__ import annotations

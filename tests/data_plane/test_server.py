@@ -317,8 +317,6 @@ async def test_a_mistake_names_its_place(change: tuple[str, str], complaint: str
         "strip_matching_host_port: true",
         "strip_any_host_port: true",
         "strip_trailing_host_dot: true",
-        "common_http_protocol_options: {max_connection_duration: 1s}",
-        "common_http_protocol_options: {max_stream_duration: 1s}",
         "http_protocol_options: {allow_absolute_url: false}",
     ],
 )

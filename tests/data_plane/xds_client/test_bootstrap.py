@@ -100,7 +100,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("any_", "complaint"),
     [
-        ("{}", "has no '@type'"),
+        ("{value: {}}", "has no '@type'"),
         ('{"@type": type.googleapis.com/no.such.Type}', "type.googleapis.com/no.such.Type: not supported"),
         (
             '{"@type": type.googleapis.com/envoy.config.core.v3.Node, i: 1}',
