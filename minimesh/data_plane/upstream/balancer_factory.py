@@ -81,6 +81,9 @@ class BalancerFactory:
         self, hosts: Sequence[Host], factor_percent: int = OVERPROVISIONING_FACTOR_PERCENT
     ) -> LoadBalancer:
         """The balancer over these hosts."""
+        if self._settings.policy is LoadBalancerPolicy.CLUSTER_PROVIDED:
+            # Whoever has no destination of its own has none here.
+            return RandomChoice((), self._random)
         levels = priority_levels(hosts)
         found = spread(
             [level.numbers for level in levels], self._settings.panic_threshold_percent, factor_percent

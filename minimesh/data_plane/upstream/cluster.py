@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.balancer_factory import BalancerFactory
@@ -233,7 +234,10 @@ class Cluster:
         key = (address, self.settings.load_balancing.original_dst_port or port)
         host = self._host_by_address.get(key)
         if host is None:
-            host = self._host_by_address[key] = Host(HostSpec(*key))
+            host = Host(HostSpec(*key))
+            # Envoy names such hosts so.
+            host.update(replace(host.spec, hostname=f"{self.name}{host.name}"))
+            self._host_by_address[key] = host
             self._membership_changed()
             self._clean_up_later()
         return host

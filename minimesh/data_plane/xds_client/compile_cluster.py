@@ -11,6 +11,7 @@ from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery, TcpKeepalive
 from minimesh.data_plane.upstream.ejection_log import EjectionFile
 from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
+from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy
 from minimesh.data_plane.upstream.outlier_detection import EjectionLog
 from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
 from minimesh.data_plane.xds_client.compile_circuit_breakers import compile_circuit_breakers
@@ -171,6 +172,7 @@ def _settings(message: Any, discovery: Discovery, path: str, context: CompileCon
         transport_sockets=compile_transport_sockets(message, path, context),
         connect=connect_http1,
     )
+    _check_original_destination(settings, path)
     return with_http_options(settings, message, path)
 
 
@@ -180,6 +182,16 @@ def _source_address(message: Any, path: str) -> str:
     bind, where = message.upstream_bind_config, join(path, "upstream_bind_config")
     refuse_unsupported(bind, where, frozenset({"source_address", "freebind"}))
     return str(bind.source_address.address)
+
+
+def _check_original_destination(settings: ClusterSettings, path: str) -> None:
+    """Destinations come from requests, and from nowhere else, in clusters of this type alone."""
+    provided = settings.load_balancing.policy is LoadBalancerPolicy.CLUSTER_PROVIDED
+    if provided != (settings.discovery is Discovery.ORIGINAL_DST):
+        policy, kind = settings.load_balancing.policy.value, settings.discovery.value
+        raise CompileError(
+            join(path, "lb_policy"), f"{policy} is not valid for cluster type {kind}: see CLUSTER_PROVIDED"
+        )
 
 
 def _ejection_log(message: Any, context: CompileContext) -> EjectionLog | None:
