@@ -11,6 +11,7 @@ sent in one turn of the event loop goes out in one write.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder, NeverIndexedHeaderTuple
 
 from minimesh.data_plane.http.header_block import Refusal
 from minimesh.data_plane.http.http2 import (
@@ -64,6 +66,9 @@ _UNTOLD_CONCURRENT_STREAMS = 100
 _PROTOCOL_WINDOW_BYTES = 65_535
 #: Ids of streams are used up after 2^30 of them.
 _MAX_STREAMS = 2**30 - 1
+#: Secrets, lest somebody guess them by what compresses well (RFC 7541, 7.1); and what never comes again.
+_NEVER_INDEXED = frozenset({b"authorization", b"proxy-authorization", b"x-request-id"})
+_SHORT_COOKIE_BYTES = 20
 _CONFIG = H2Configuration(
     client_side=True,
     # What we send is valid, and what we get is judged by `http.http2`.
@@ -72,6 +77,13 @@ _CONFIG = H2Configuration(
     validate_inbound_headers=False,
     normalize_inbound_headers=False,
 )
+
+
+class QuickEncoder(Encoder):
+    """Writes strings as they are: in Python, Huffman's code costs more time than the bytes it saves."""
+
+    def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
+        return super().encode(headers, huffman=False)
 
 
 async def connect_http2(host: Host, settings: ClusterSettings) -> Http2ClientConnection:
@@ -125,6 +137,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.options = options
         self.h2 = H2Connection(_CONFIG)
+        self.h2.encoder = QuickEncoder()
         self.closed = False
         #: No new exchange: the peer said so, or a limit is reached.
         self.going_away = False
@@ -181,6 +194,9 @@ class Http2ClientConnection(asyncio.Protocol):
     def begin(self, exchange: Http2Exchange, headers: list[RawHeader], end_stream: bool) -> int:
         """Send a request's head; the id of its stream."""
         stream_id = self.h2.get_next_available_stream_id()
+        for at, (name, value) in enumerate(headers):
+            if name in _NEVER_INDEXED or (name == b"cookie" and len(value) < _SHORT_COOKIE_BYTES):
+                headers[at] = NeverIndexedHeaderTuple(name, value)
         self.h2.send_headers(stream_id, headers, end_stream=end_stream)
         self._exchanges[stream_id] = exchange
         self._frames.stream_opened()
