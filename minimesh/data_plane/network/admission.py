@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text
 from minimesh.data_plane.network.filter_chains import ConnectionFacts
 from minimesh.data_plane.network.inspection import NOTHING_SEEN, Inspection, InspectorStats, Look, Seen
+from minimesh.data_plane.network.original_destination import destination_of_socket
 from minimesh.data_plane.network.tls.certificate import MalformedCertificateError
 from minimesh.data_plane.network.tls.failure import (
     SECRET_MISSING,
@@ -104,6 +105,8 @@ class Admission:
         info = ConnectionInfo(
             self._next_connection_id(), address_text(local), address_text(remote), destination_port
         )
+        if listener.settings.use_original_dst:
+            info.original_destination = destination_of_socket(sock, local)
         facts = ConnectionFacts(destination_port, local[0], remote[0], remote[1])
         inspection = listener.settings.inspection
         if inspection.tls or inspection.http:

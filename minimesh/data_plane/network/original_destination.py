@@ -17,8 +17,11 @@ Address = tuple[str, int]
 
 def original_destination(transport: Any) -> Address | None:
     """The destination that the caller meant, when it is another than the socket's own; else None."""
-    sock = transport.get_extra_info("socket")
-    local = transport.get_extra_info("sockname")
+    return destination_of_socket(transport.get_extra_info("socket"), transport.get_extra_info("sockname"))
+
+
+def destination_of_socket(sock: Any, local: Any) -> Address | None:
+    """The same for a socket without a transport; `local` is its own address."""
     if sock is None or not sys.platform.startswith("linux") or not isinstance(local, tuple):
         return None
     try:
