@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.routing.authority import without_port
+from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
     from minimesh.data_plane.routing.actions import MirrorPolicy, RouteAction
     from minimesh.data_plane.upstream.cluster import Cluster
-    from minimesh.data_plane.upstream.connection_pool import Pool, PoolFailure
+    from minimesh.data_plane.upstream.connection_pool import Pool
     from minimesh.data_plane.upstream.host import Host
 
 
@@ -97,9 +98,12 @@ def _host_of_copy(policy: MirrorPolicy, authority: str) -> str:
 class MirroredRequest:
     """One copy on its way: `Requester` of a pool, `ResponseReceiver` of a connection."""
 
-    __slots__ = ("_body", "_cluster", "_connection", "_deadline", "_head", "_host", "_waiting_on")
+    __slots__ = (
+        "_answered", "_body", "_cluster", "_connection", "_deadline", "_head", "_host", "_waiting_on",
+    )  # fmt: skip
 
     def __init__(self, cluster: Cluster, head: RequestHead, body: bytes) -> None:
+        self._answered = False
         self._cluster = cluster
         self._head = head
         self._body = body
@@ -138,6 +142,8 @@ class MirroredRequest:
     def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
         self._waiting_on = None
         host.requests_error += 1
+        if self._cluster.is_watched and failure is not PoolFailure.OVERFLOW:
+            self._cluster.health.on_failure(host)
         self._cluster.stats.count_response(503, internal=True)
         self._end()
 
@@ -146,12 +152,15 @@ class MirroredRequest:
     def on_upstream_writable(self, writable: bool) -> None: ...
 
     def on_response_head(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
+        self._answered = True
         self._cluster.stats.count_response(response.status, internal=True)
         if self._host is not None:
             if response.status >= 500:
                 self._host.requests_error += 1
             else:
                 self._host.requests_success += 1
+            if self._cluster.is_watched:
+                self._cluster.health.on_response(self._host, response.status, unwelcome=False)
         if end_stream:
             self._end()
 
@@ -165,12 +174,16 @@ class MirroredRequest:
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         if self._host is not None:
             self._host.requests_error += 1
+            if self._cluster.is_watched:
+                self._cluster.health.on_failure(self._host)
         self._cluster.stats.count_response(reason.status, internal=True)
         self._end()
 
     def _give_up(self) -> None:
         """It takes too long."""
         self._cluster.stats.rq_timeout.inc()
+        if self._cluster.is_watched and self._host is not None and not self._answered:
+            self._cluster.health.on_timeout(self._host)
         connection, waiting_on = self._connection, self._waiting_on
         self._waiting_on = None
         self._end()

@@ -291,8 +291,6 @@ class Cluster:
             if host.flags & HealthFlag.PENDING_DYNAMIC_REMOVAL and not self._outlives_removal(host):
                 self._host_by_address.pop((host.address, host.port), None)
                 self._membership_changed()
-        else:
-            host.healthy_since = self._clock()
         self.rebalance()
 
     def _membership_changed(self) -> None:

@@ -188,6 +188,8 @@ class HealthWatch:
         if healthy and self.detector is not None and not host.flags & HealthFlag.FAILED_ACTIVE_HC:
             self.detector.on_healthy(host)
         if changed:
+            if healthy:  # an outlier that comes back has no slow start
+                host.healthy_since = self._clock()
             self._on_change(host)
         if first:
             self._tell_if_checked()
