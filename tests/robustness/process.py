@@ -128,16 +128,21 @@ async def proxy(
 
 
 async def _until_open(running: ProxyProcess) -> None:
+    """Until it listens, for clients and for the admin API."""
     async with asyncio.timeout(_START_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", running.port)
-            except OSError:
+        for port in (running.admin, running.port):
+            while not await _is_open(port):
                 assert running.process.returncode is None, running.complaints
                 await asyncio.sleep(0.05)  # there is no event to wait for: it is another program
-            else:
-                writer.close()
-                return
+
+
+async def _is_open(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
