@@ -1,7 +1,7 @@
 """What a case added to the statistics of a proxy, and which of Envoy's are not compared.
 
-Gauges are at rest when they are read, so that only counters change. Histograms are compared by name, in the
-case called `histograms`.
+Gauges are at rest when they are read, so that only counters change. Histograms are not compared: Envoy shows
+them only every few seconds.
 """
 
 from __future__ import annotations
@@ -30,12 +30,6 @@ def parse(text: str) -> dict[str, int]:
     """Counters and gauges of `/stats`, by name."""
     pairs = (line.rsplit(": ", 1) for line in text.splitlines())
     return {name: int(value) for name, value in pairs if value.isdigit() and _COMPARED.match(name)}
-
-
-def histogram_names(text: str) -> list[str]:
-    """The histograms of `/stats`."""
-    names = (line.split(": ", 1)[0] for line in text.splitlines() if ": P0(" in line)
-    return sorted(name for name in names if _COMPARED.match(name))
 
 
 def added(before: Mapping[str, int], after: Mapping[str, int], ports: Mapping[str, int]) -> list[str]:

@@ -89,7 +89,7 @@ _TAGS = tuple(
     (re.compile(pattern), label)
     for pattern, label in (
         (r"^cluster\.(.+?)\.(?=(?:upstream_|circuit_breakers\.|membership_|lb_|update_|assignment_|external\.|internal\."
-         r"|version$|max_host_weight|retry_|bind_errors|original_dst|warming|outlier|health_check))",
+         r"|version$|max_host_weight|retry[_.]|bind_errors|original_dst|warming|outlier|health_check))",
          "envoy_cluster_name"),
         (r"^http\.(.+?)\.(?:downstream_|rq_|passthrough|tracing|no_route|no_cluster|rds|fault|user_agent)",
          "envoy_http_conn_manager_prefix"),
@@ -97,6 +97,7 @@ _TAGS = tuple(
         (r"^listener\.((?:\[.*?\]|[^_]+)_\d+|[^.]+)\.", "envoy_listener_address"),
     )
 )  # fmt: skip
+_MANAGER_OF_LISTENER = re.compile(r"^listener\.http\.(.+?)\.(?=downstream_)")
 _RESPONSE_CODE = re.compile(r"_rq_(\d)xx$")
 _EXACT_CODE = re.compile(r"_rq_(\d{3})$")
 
@@ -111,6 +112,10 @@ def prometheus_name(name: str) -> tuple[str, str]:
             labels.append((label, found[1]))
             name = name[: found.start(1)].rstrip(".") + name[found.end(1) :]
             break
+    found = _MANAGER_OF_LISTENER.match(name)
+    if found is not None:
+        labels.append(("envoy_http_conn_manager_prefix", found[1]))
+        name = f"listener.http.{name[found.end() :]}"
     for pattern, label in (
         (_RESPONSE_CODE, "envoy_response_code_class"),
         (_EXACT_CODE, "envoy_response_code"),

@@ -14,6 +14,7 @@ from minimesh.data_plane.telemetry.stats_text import (
     render_prometheus,
     render_text,
 )
+from minimesh.data_plane.upstream.cluster_stats import ClusterStats
 
 
 def test_a_metric_is_one_object_for_its_name() -> None:
@@ -96,6 +97,17 @@ def test_text_and_json() -> None:
             "envoy_listener_downstream_cx_total",
             'envoy_listener_address="0.0.0.0_10000"',
         ),
+        (
+            "listener.0.0.0.0_80.http.outbound_80.downstream_rq_2xx",
+            "envoy_listener_http_downstream_rq_xx",
+            'envoy_http_conn_manager_prefix="outbound_80",envoy_listener_address="0.0.0.0_80",'
+            'envoy_response_code_class="2"',
+        ),
+        (
+            "cluster.a.b.retry.upstream_rq_503",
+            "envoy_cluster_retry_upstream_rq",
+            'envoy_cluster_name="a.b",envoy_response_code="503"',
+        ),
         ("server.live", "envoy_server_live", ""),
     ],
 )
@@ -118,3 +130,43 @@ def test_the_exposition_format() -> None:
     assert f'{prefix}le="5"}} 0' in lines
     assert f'{prefix}le="10"}} 1' in lines
     assert f'{prefix}le="+Inf"}} 1' in lines
+
+
+def test_a_sum_is_worked_out_when_it_is_shown() -> None:
+    store = StatsStore()
+    all_of_them, inner = store.counter("all"), store.hidden_counter("inner")
+    outer = store.sum("outer").add(all_of_them).take_off(inner)
+    assert store.sum("outer").add(all_of_them) is outer, "counted once, however often it is added"
+    all_of_them.inc(5)
+    inner.inc(2)
+    assert render_text(store, chosen()) == "all: 5\nouter: 3\n"
+    store.reset_counters()
+    assert render_text(store, chosen(used_only=True)) == ""
+
+
+def test_responses_of_a_cluster_are_counted_by_code_alone_and_shown_by_all() -> None:
+    store = StatsStore()
+    stats = ClusterStats(store, "a")
+    stats.count_response(200)
+    stats.count_response(503)
+    stats.count_response(503, internal=True)
+    stats.count_retried_response(500)
+    shown = dict(line.split(": ") for line in render_text(store, chosen("rq_", used_only=True)).splitlines())
+    assert {name.removeprefix("cluster.a."): int(value) for name, value in shown.items()} == {
+        "upstream_rq_200": 1,
+        "upstream_rq_2xx": 1,
+        "upstream_rq_503": 2,
+        "upstream_rq_5xx": 2,
+        "upstream_rq_completed": 3,
+        "external.upstream_rq_200": 1,
+        "external.upstream_rq_2xx": 1,
+        "external.upstream_rq_503": 1,
+        "external.upstream_rq_5xx": 1,
+        "external.upstream_rq_completed": 2,
+        "internal.upstream_rq_503": 1,
+        "internal.upstream_rq_5xx": 1,
+        "internal.upstream_rq_completed": 1,
+        "retry.upstream_rq_500": 1,
+        "retry.upstream_rq_5xx": 1,
+        "retry.upstream_rq_completed": 1,
+    }
