@@ -213,6 +213,7 @@ class Http2ServerStream:
         self._queue(b"")
 
     def reset_stream(self, stream: Stream) -> None:
+        self.manager.stats.count("downstream_rq_tx_reset")
         # A tunnel whose other end is gone (RFC 8441, 5), else Envoy's word for whatever went wrong upstream.
         tunnel = self.response_code == 101
         self.reset(ErrorCodes.CONNECT_ERROR if tunnel else ErrorCodes.INTERNAL_ERROR)

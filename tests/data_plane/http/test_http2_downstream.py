@@ -243,6 +243,7 @@ async def test_websockets_by_extended_connect() -> None:
         assert "sec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n" in head
         assert head.startswith("GET /ws HTTP/1.1\r\n")
         assert '"GET /ws HTTP/2" 101 UC ' in await running.log.next()
+        assert running.stats.counter("http.ingress.downstream_rq_tx_reset").value == 1
         assert await websocket(running, "/", protocol="other") == ("403", b"", 0)
         assert await websocket(running, "/hop") == ("200", b"", 0)  # no tunnel: no body either
 
