@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,26 @@ class TestTermination:
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
             writer.close()
 
+    @pytest.mark.parametrize("politely", [True, False])
+    async def test_a_client_that_goes_ends_its_connection(self, tmp_path: Path, politely: bool) -> None:
+        async with lab(tmp_path, listener(chain(answers("a"), tls=server_tls(A)))) as proxy:
+            await asyncio.to_thread(_go_away, proxy.port(), politely)
+
+            await proxy.count("listener.web.downstream_cx_destroy")
+            assert proxy.stats.gauges["listener.web.downstream_cx_active"].value == 0
+            assert proxy.configuration.open_connections == 0
+
+    async def test_a_client_that_goes_in_the_middle_of_a_handshake(self, tmp_path: Path) -> None:
+        async with lab(tmp_path, listener(chain(answers("a"), tls=server_tls(A, B)))) as proxy:
+            for first_bytes in (b"", b"\x16\x03\x01", b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"):
+                _, writer = await asyncio.open_connection("127.0.0.1", proxy.port())
+                writer.write(first_bytes)
+                writer.close()
+                await writer.wait_closed()
+
+            assert "200 OK" in await ask(proxy.port(), HTTPS, "a.test")
+            await proxy.count("listener.web.downstream_cx_total")
+
     async def test_a_handshake_that_takes_too_long_is_ended(self, tmp_path: Path) -> None:
         slow = {**chain(answers("a"), tls=server_tls(A)), "transport_socket_connect_timeout": "0.05s"}
         async with lab(tmp_path, listener(slow)) as proxy:
@@ -130,6 +151,20 @@ def _handshake(port: int, context: ssl.SSLContext, session: ssl.SSLSession | Non
         context.wrap_socket(plain, server_hostname="a.test", session=session) as secured,
     ):
         return secured.session
+
+
+def _go_away(port: int, politely: bool) -> None:
+    """With a close_notify; or in the middle of a record, without a word."""
+    plain = socket.create_connection(("127.0.0.1", port))
+    secured = HTTPS.wrap_socket(plain, server_hostname="a.test")
+    secured.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    secured.read(65536)
+    if politely:
+        with suppress(OSError):
+            secured.unwrap()
+    else:
+        socket.socket.sendall(secured, b"\x17\x03\x03\x40\x00half")
+    secured.close()
 
 
 class TestCertificates:

@@ -18,8 +18,9 @@ from typing import Any, cast
 #: The file descriptor of the socket on which a handshake is about to begin. The loop runs the handshake in
 #: the context of whoever began it, so each handshake finds its own.
 handshake_socket: ContextVar[int] = ContextVar("handshake_socket", default=-1)
-#: The limits of the event loop are for connections without any; configuration has its own.
-NO_HANDSHAKE_LIMIT_S = 24 * 3600.0
+#: The event loop's limit where configuration has none: Envoy's idle timeout of connections, which includes
+#: those that never get as far as a request.
+NO_HANDSHAKE_LIMIT_S = 3600.0
 
 
 #: Server names of one context whose sessions are kept.
