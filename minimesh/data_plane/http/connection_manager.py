@@ -98,11 +98,15 @@ class ConnectionManager:
     """Settings, counters and sources of identity of one connection manager."""
 
     __slots__ = (
-        "_date", "_date_second", "_filters_for", "_http2_stats", "_last_prepared", "block_memo", "config",
-        "marks_responses", "random", "request_ids", "standing_filters", "stats",
+        "_date", "_date_second", "_filters_for", "_http1_connection", "_http2_stats", "_last_prepared",
+        "block_memo", "config", "marks_responses", "random", "request_ids", "standing_filters", "stats",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
+        # Connections know their manager's module, not the other way round.
+        from minimesh.data_plane.http.downstream import Http1ServerConnection
+
+        self._http1_connection = Http1ServerConnection
         self.config = config
         #: The filters for routes that configure none.
         self.standing_filters = standing_filters(config.filters)
@@ -122,14 +126,12 @@ class ConnectionManager:
 
     def __call__(self, info: ConnectionInfo, scope: ListenerScope) -> asyncio.Protocol:
         """The protocol of one accepted connection; where nothing says which, HTTP/1 sees its first bytes."""
-        from minimesh.data_plane.http.downstream import Http1ServerConnection
-
         if info.tls is not None:
             self.stats.count("downstream_cx_ssl_total")
         codec = self.config.codec
         if codec is Codec.HTTP2 or (codec is Codec.AUTO and info.application_protocol == "h2"):
             return self.http2_connection(info, scope)
-        return Http1ServerConnection(self, info, scope)
+        return self._http1_connection(self, info, scope)
 
     def prepare(self, block: HeaderBlock, info: ConnectionInfo, scheme: str) -> PreparedHeaders:
         """The headers to route and forward; the last answer again where it depends on the same things."""
