@@ -167,8 +167,19 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def _note_writable(self, *, paused: bool) -> None:
         self.write_paused = paused
+        if not paused:
+            self._serve_waiting()
         for stream in list(self._streams.values()):
-            stream.on_room()
+            stream.tell_writable()
+
+    def _serve_waiting(self) -> None:
+        """Share the room that there is now among the responses that wait for it, a frame each in turn."""
+        waiting = [stream for stream in self._streams.values() if stream.waits]
+        served = waiting
+        while waiting:
+            waiting = [stream for stream in waiting if stream.send_piece()]
+        for stream in served:
+            stream.tell_writable()
 
     # --- asked by the listener ---
 
@@ -398,10 +409,12 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def _on_window(self, stream_id: int) -> None:
         """Room for more of a response; 0: of all responses together."""
-        streams = [self._streams.get(stream_id)] if stream_id else list(self._streams.values())
-        for stream in streams:
+        if stream_id:
+            stream = self._streams.get(stream_id)
             if stream is not None:
                 stream.on_room()
+        elif not self.write_paused:
+            self._serve_waiting()
 
     def _fits_length(self, frame: Frame) -> bool:
         """Whether DATA is what `content-length` announced. If not, that stream ends; `h2` would end all."""

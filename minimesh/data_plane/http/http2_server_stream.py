@@ -170,13 +170,17 @@ class Http2ServerStream:
 
     # --- told by the connection: room ---
 
+    @property
+    def waits(self) -> bool:
+        """Whether a part of the response waits for room."""
+        return not self._over and (bool(self._pending) or (self._response_ended and not self._end_sent))
+
     def on_room(self) -> None:
-        """The window or the socket may take more, or the socket takes no more."""
-        if self._over:
-            return
-        if not self._connection.write_paused:
-            self._pump()
-        self._tell_writable()
+        """The window may take more."""
+        if not self._over:
+            if not self._connection.write_paused:
+                self._pump()
+            self.tell_writable()
 
     # --- asked by the stream ---
 
@@ -267,15 +271,20 @@ class Http2ServerStream:
             self._pending_bytes += len(data)
         if not self._connection.write_paused:
             self._pump()
-        self._tell_writable()
+        self.tell_writable()
 
     def _pump(self) -> None:
         """Send what the windows take."""
-        pending, connection, stream_id = self._pending, self._connection, self.stream_id
-        while pending:
-            room = connection.room(stream_id)
+        while self.send_piece():
+            pass
+
+    def send_piece(self) -> bool:
+        """Send a frame of what waits, if there is room for it; whether more could go."""
+        pending = self._pending
+        if pending:
+            room = self._connection.room(self.stream_id)
             if room <= 0:
-                return
+                return False
             data = pending[0]
             if len(data) > room:
                 pending[0] = data[room:]
@@ -284,19 +293,21 @@ class Http2ServerStream:
                 pending.popleft()
             self._pending_bytes -= len(data)
             last = self._response_ended and not pending and self._trailers_to_send is None
-            connection.send_data(stream_id, data, end=last)
+            self._connection.send_data(self.stream_id, data, end=last)
             if last:
                 self._all_sent()
-                return
-        if not self._response_ended or self._end_sent:
-            return
-        if self._trailers_to_send is not None:
-            trailers, self._trailers_to_send = self._trailers_to_send, None
-            if trailers:
-                connection.send_headers(stream_id, trailers, end=True)
-                self._all_sent()
-                return
-        connection.send_data(stream_id, b"", end=True)
+                return False
+            if pending:
+                return True
+        if self._response_ended and not self._end_sent:
+            self._send_end()
+        return False
+
+    def _send_end(self) -> None:
+        if self._trailers_to_send:
+            self._connection.send_headers(self.stream_id, self._trailers_to_send, end=True)
+        else:
+            self._connection.send_data(self.stream_id, b"", end=True)
         self._all_sent()
 
     def _all_sent(self) -> None:
@@ -304,7 +315,8 @@ class Http2ServerStream:
         if self._finished:
             self._end()
 
-    def _tell_writable(self) -> None:
+    def tell_writable(self) -> None:
+        """Let the upstream go on, or have it wait."""
         limit = _HIGH_WATER_BYTES if self._writable else _LOW_WATER_BYTES
         writable = not self._connection.write_paused and self._pending_bytes <= limit
         if writable != self._writable:

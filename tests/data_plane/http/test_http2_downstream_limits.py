@@ -258,6 +258,23 @@ async def test_a_response_waits_for_windows_and_the_upstream_for_the_response() 
         assert len(answer.body) == size
 
 
+async def test_responses_share_what_room_there_is() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        await reader.read()
+
+    async with before(serve) as running, http2_client(running, {4: 1_000_000}) as client:
+        answers = [client.on(client.headers(request())) for _ in range(4)]
+        await client.until(lambda: sum(len(answer.body) for answer in answers) == 65535)
+        before_more = [len(answer.body) for answer in answers]
+        await until(lambda: running.stats.gauge("cluster.up.upstream_rq_active").value == 0)  # all is there
+        client.give_window(4 * 16384)
+        await client.until(lambda: sum(len(answer.body) for answer in answers) == 65535 + 4 * 16384)
+        more = [len(answer.body) - had for answer, had in zip(answers, before_more, strict=True)]
+        assert more == [16384] * 4
+
+
 async def test_a_request_waits_for_the_upstream() -> None:
     size = 8 * 1024 * 1024
     taken = asyncio.Event()
