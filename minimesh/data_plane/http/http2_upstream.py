@@ -11,7 +11,7 @@ sent in one turn of the event loop goes out in one write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -159,7 +159,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self._flush_asked = False
         self._closing = False
         self._keepalive: Keepalive | None = None
-        self._last_head: list[RawHeader] = []
+        self._last_head: list[RawHeader] | None = None
         self._last_read: tuple[int, ResponseFields, int]
         self._transport: asyncio.Transport
 
@@ -455,7 +455,7 @@ class Http2ClientConnection(asyncio.Protocol):
             if not self.write_paused:
                 self._frames.answers_taken()
         if self._closing:
-            self._close_transport()
+            self._close_transport(self._transport.close)
 
     # --- ends ---
 
@@ -488,20 +488,24 @@ class Http2ClientConnection(asyncio.Protocol):
         terminated = reason is ResetReason.CONNECTION_TERMINATION
         if terminated and self.pool is not None:
             self.pool.ejected(len(self._exchanges))
-        self._close_transport(remote=remote, active=terminated and bool(self._exchanges))
+        active = terminated and bool(self._exchanges)
+        # Not `close`: a peer that reads nothing would keep the socket for ever.
+        self._close_transport(self._transport.abort, remote=remote, active=active)
         for exchange in list(self._exchanges.values()):
             exchange.receive_reset(reason)
             self._touched[exchange] = None
         if not self._in_turn:
             self._tell()
 
-    def _close_transport(self, *, remote: bool = False, active: bool = False) -> None:
+    def _close_transport(
+        self, close: Callable[[], None], *, remote: bool = False, active: bool = False
+    ) -> None:
         if self.closed:
             return
         self.closed = self.going_away = True
         if self._keepalive is not None:
             self._keepalive.stop()
-        self._transport.close()
+        close()
         if self.pool is not None:
             self.pool.forget(self, remote=remote, active=active)
 
