@@ -426,9 +426,9 @@ class Http2ClientConnection(asyncio.Protocol):
             self._messaging_error()
             return
         last_stream_id = int.from_bytes(frame.payload[:4], "big") & 0x7FFF_FFFF
-        if not self.going_away and self.pool is not None:
+        known, self.going_away = self.going_away, True
+        if not known and self.pool is not None:
             self.pool.going_away(self)
-        self.going_away = True
         for stream_id, exchange in self._exchanges.items():
             if stream_id > last_stream_id:
                 exchange.receive_reset(ResetReason.REMOTE_REFUSED_STREAM)

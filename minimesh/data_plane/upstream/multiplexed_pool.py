@@ -62,7 +62,7 @@ class MultiplexedPool(ConnectionPool):
         connection = None if self.waiting else self._with_room()
         if connection is not None:
             if resources.requests >= resources.limits.max_requests:
-                requester.on_pool_failure(PoolFailure.OVERFLOW, "", self.host)
+                self._refuse_active(requester)
                 return None
             return self._lend(connection)
         if resources.pending >= resources.limits.max_pending_requests:
@@ -94,6 +94,8 @@ class MultiplexedPool(ConnectionPool):
         """There may be room for another."""
         if self.waiting:
             self._serve()
+            if connection.going_away and self.waiting:
+                self._dial_if_allowed()
         if connection.active or connection.going_away:
             return
         if self.draining:
@@ -111,6 +113,8 @@ class MultiplexedPool(ConnectionPool):
     def going_away(self, connection: MultiplexedConnection) -> None:
         """The peer wants no more exchanges on this connection."""
         self.resources.stats.count("upstream_cx_close_notify")
+        if self.waiting:
+            self._dial_if_allowed()
 
     def ejected(self, exchanges: int) -> None:
         """A connection ended while these were under way."""

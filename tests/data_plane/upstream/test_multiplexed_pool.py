@@ -253,6 +253,17 @@ async def test_a_connection_that_goes_away_gets_no_new_exchange() -> None:
     assert lab.count("upstream_cx_close_notify") == 1
 
 
+async def test_who_waits_for_a_connection_that_goes_away_gets_another() -> None:
+    lab = Lab()
+    requesters = [lab.ask() for _ in range(2)]
+    connection = await lab.dials.succeed(Connection(capacity=1, told=False))
+    assert requesters[1].exchange is None  # waits for the peer to say how much it takes
+    connection.going_away = True
+    lab.pool.going_away(connection)
+    other = await lab.dials.succeed(Connection())
+    assert requesters[1].exchange.connection is other
+
+
 async def test_max_requests_per_connection() -> None:
     lab = Lab(max_requests_per_connection=2)
     first, second = lab.ask(), lab.ask()
