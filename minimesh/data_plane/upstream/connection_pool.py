@@ -124,7 +124,7 @@ class ConnectionPool:
         limits = resources.limits
         while idle:
             if resources.requests >= limits.max_requests:
-                self._refuse(requester)
+                self._refuse_active(requester)
                 return None
             connection = idle.pop()
             if not connection.closed:
@@ -212,6 +212,19 @@ class ConnectionPool:
     def _refuse(self, requester: Requester) -> None:
         self.resources.stats.rq_pending_overflow.inc()
         requester.on_pool_failure(PoolFailure.OVERFLOW, "", self.host)
+
+    def _refuse_active(self, requester: Requester) -> None:
+        """There is a connection, but as many requests are under way as may be."""
+        self.resources.stats.count("upstream_rq_active_overflow")
+        requester.on_pool_failure(PoolFailure.OVERFLOW, "", self.host)
+
+    def _refuse_waiting_beyond_limit(self) -> None:
+        """For those who waited for a connection that is there now."""
+        resources = self.resources
+        while self.waiting and resources.requests >= resources.limits.max_requests:
+            requester = self.waiting.popleft()
+            self._one_less_waiting()
+            self._refuse_active(requester)
 
     def _wait(self, requester: Requester) -> None:
         resources = self.resources
@@ -308,6 +321,7 @@ class ConnectionPool:
         if connection.closed:  # closed between the handshake and now
             self.forget(connection)
             return
+        self._refuse_waiting_beyond_limit()
         self.release(connection, asyncio.get_running_loop().time())
 
     def _limit_lifetime(self, connection: Any) -> None:
