@@ -370,4 +370,6 @@ def _connects_otherwise(old: ClusterSettings, new: ClusterSettings) -> bool:
         or old.connect_http2 is not new.connect_http2
         or old.protocol is not new.protocol
         or old.http2_options != new.http2_options
+        or old.transport_sockets != new.transport_sockets
+        or old.auto_sni != new.auto_sni
     )

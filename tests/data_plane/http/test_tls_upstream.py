@@ -232,6 +232,25 @@ class TestRefused:
                 pass
 
 
+class TestUpdates:
+    async def test_connections_made_before_a_cluster_wanted_tls_are_used_no_more(
+        self, tmp_path: Path
+    ) -> None:
+        async with (
+            upstream() as (plain, _),
+            upstream(server_context(HOST, tmp_path)) as (secured, _),
+            lab(tmp_path, WEB, clusters=[cluster(plain)]) as proxy,
+            lab(tmp_path, WEB, clusters=[cluster(secured, transport_socket=client_tls())]) as other,
+        ):
+            assert "200 OK" in await ask(proxy.port(), path="/up")
+            live = proxy.configuration.clusters["up"].cluster
+            [host] = live.hosts
+            assert host.pool is not None
+
+            live.update_settings(other.configuration.clusters["up"].compiled.settings)
+            assert host.pool is None
+
+
 class TestByEndpoint:
     @pytest.mark.parametrize(("mode", "tls_expected"), [("istio", True), ("disabled", False)])
     async def test_the_endpoints_metadata_chooses_the_socket(
