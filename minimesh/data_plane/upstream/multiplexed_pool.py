@@ -14,7 +14,6 @@ from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Conne
 from minimesh.data_plane.upstream.connection_pool import (
     ClusterResources,
     ConnectionPool,
-    PoolFailure,
     Requester,
 )
 from minimesh.data_plane.upstream.host import Host
@@ -149,7 +148,7 @@ class MultiplexedPool(ConnectionPool):
             requester = self.waiting.popleft()
             self._one_less_waiting()
             if resources.requests >= resources.limits.max_requests:
-                requester.on_pool_failure(PoolFailure.OVERFLOW, "", self.host)
+                self._refuse_active(requester)
             else:
                 requester.on_pool_ready(self._lend(connection), self.host)
 

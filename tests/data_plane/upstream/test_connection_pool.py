@@ -205,3 +205,25 @@ async def test_a_connection_at_the_end_of_its_life_closes_behind_the_exchange_un
     assert not connection.closed
     pool.release(connection, 0.0)
     assert connection.closed
+
+
+async def test_who_waited_for_a_connection_is_refused_when_too_many_requests_are_under_way() -> None:
+    pool = make_pool(simple, circuit_breakers=CircuitBreakers(max_requests=1))
+    pool.resources.requests = 1
+    late = Requester()
+    assert pool.acquire(late) is None
+    await turns()
+    assert late.failure == (PoolFailure.OVERFLOW, "")
+    assert len(pool.idle) == 1
+    assert pool.resources.stats.store.counter("cluster.c.upstream_rq_active_overflow").value == 1
+
+
+async def test_a_host_may_have_fewer_connections_than_its_cluster() -> None:
+    pool = make_pool(simple, circuit_breakers=CircuitBreakers(max_connections_per_host=1))
+    await connected(pool)
+    waiting = Requester()
+    pool.acquire(waiting)
+    await turns()
+    assert (waiting.connection, waiting.failure) == (None, None)
+    assert len(pool.connections) == 1
+    assert pool.resources.stats.cx_overflow.value == 1
