@@ -11,12 +11,10 @@ sent in one turn of the event loop goes out in one write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
@@ -30,8 +28,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
-from hpack import Encoder, NeverIndexedHeaderTuple
+from h2.settings import SettingCodes
 
 from minimesh.data_plane.http.header_block import Refusal
 from minimesh.data_plane.http.http2 import (
@@ -41,6 +38,7 @@ from minimesh.data_plane.http.http2 import (
     read_response,
     read_trailers,
 )
+from minimesh.data_plane.http.http2_client_codec import new_client_h2
 from minimesh.data_plane.http.http2_exchange import Http2Exchange
 from minimesh.data_plane.http.http2_frames import HEADER_BYTES, Frame, FrameReader, FrameType
 from minimesh.data_plane.http.http2_keepalive import Keepalive
@@ -59,31 +57,10 @@ if TYPE_CHECKING:
 #: Envoy's defaults for responses of upstreams.
 MAX_HEADER_BYTES = 60 * 1024
 MAX_HEADERS = 100
-#: Names and values when decoded, with what HPACK counts on top: a bomb is much larger.
-_MAX_DECODED_BYTES = 2 * MAX_HEADER_BYTES
 #: How many exchanges to begin before the peer has said how many it takes (RFC 9113 advises no less).
 _UNTOLD_CONCURRENT_STREAMS = 100
-_PROTOCOL_WINDOW_BYTES = 65_535
 #: Ids of streams are used up after 2^30 of them.
 _MAX_STREAMS = 2**30 - 1
-#: Secrets, lest somebody guess them by what compresses well (RFC 7541, 7.1); and what never comes again.
-_NEVER_INDEXED = frozenset({b"authorization", b"proxy-authorization", b"x-request-id"})
-_SHORT_COOKIE_BYTES = 20
-_CONFIG = H2Configuration(
-    client_side=True,
-    # What we send is valid, and what we get is judged by `http.http2`.
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-)
-
-
-class QuickEncoder(Encoder):
-    """Writes strings as they are: in Python, Huffman's code costs more time than the bytes it saves."""
-
-    def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
-        return super().encode(headers, huffman=False)
 
 
 async def connect_http2(host: Host, settings: ClusterSettings) -> Http2ClientConnection:
@@ -136,8 +113,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self.pool: MultiplexedPool | None = None
         self.loop = asyncio.get_running_loop()
         self.options = options
-        self.h2 = H2Connection(_CONFIG)
-        self.h2.encoder = QuickEncoder()
+        self.h2 = new_client_h2(options, MAX_HEADER_BYTES)
         self.closed = False
         #: No new exchange: the peer said so, or a limit is reached.
         self.going_away = False
@@ -194,9 +170,6 @@ class Http2ClientConnection(asyncio.Protocol):
     def begin(self, exchange: Http2Exchange, headers: list[RawHeader], end_stream: bool) -> int:
         """Send a request's head; the id of its stream."""
         stream_id = self.h2.get_next_available_stream_id()
-        for at, (name, value) in enumerate(headers):
-            if name in _NEVER_INDEXED or (name == b"cookie" and len(value) < _SHORT_COOKIE_BYTES):
-                headers[at] = NeverIndexedHeaderTuple(name, value)
         self.h2.send_headers(stream_id, headers, end_stream=end_stream)
         self._exchanges[stream_id] = exchange
         self._frames.stream_opened()
@@ -238,6 +211,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self.active -= 1
         if self.closed:
             return
+        self.h2.forget(exchange.stream_id)
         self.idle_since = self.loop.time()
         if self.going_away and not self.active:
             self._closing = True  # what is yet to be told and sent comes first
@@ -256,24 +230,7 @@ class Http2ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.local_address = address_text(transport.get_extra_info("sockname"))
-        options, h2 = self.options, self.h2
-        # Made anew, because a later change counts (and is announced) only once the peer has agreed.
-        h2.local_settings = Settings(
-            client=True,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.HEADER_TABLE_SIZE: options.hpack_table_bytes,
-                SettingCodes.INITIAL_WINDOW_SIZE: options.initial_stream_window_bytes,
-                SettingCodes.MAX_CONCURRENT_STREAMS: options.max_concurrent_streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_DECODED_BYTES,
-            },
-        )
-        h2.decoder.max_header_list_size = _MAX_DECODED_BYTES
-        h2.decoder.max_allowed_table_size = options.hpack_table_bytes
-        h2.initiate_connection()
-        more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
-        if more > 0:
-            h2.increment_flow_control_window(more)
+        options = self.options
         if options.keepalive_timeout_s:
             self._keepalive = Keepalive(self.loop, options, self._send_ping, self._keepalive_failed)
         self._flush()
