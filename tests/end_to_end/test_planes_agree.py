@@ -19,7 +19,7 @@ from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.data_plane.http.filters.cors import CorsPolicy
-from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings
+from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings, Share
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.routing.actions import ClusterHandle, Fraction, RouteAction
 from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
@@ -165,8 +165,8 @@ def test_faults_origins_and_mirrors_arrive_as_written() -> None:
     route = next(route for _, route in host.routes if route.name == "matches.all")
     fault = route.typed_per_filter_config["envoy.filters.http.fault"]
     assert fault == FaultSettings(
-        delay=FaultDelay(1.0, Fraction(100_000, 1_000_000)),
-        abort=FaultAbort(503, Fraction(15_000, 1_000_000)),
+        delay=FaultDelay(1.0, Share(Fraction(100_000, 1_000_000))),
+        abort=FaultAbort(503, Share(Fraction(15_000, 1_000_000))),
     )
     policy = route.typed_per_filter_config["envoy.filters.http.cors"]
     assert isinstance(policy, CorsPolicy)

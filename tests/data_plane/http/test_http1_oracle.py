@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.data_plane.http.lab import Lab, lab
+from tests.data_plane.http.lab import Lab, lab, until
 
 ORACLE = Path(__file__).parents[4] / "shared" / "oracles" / "http1" / "cases.json"
 ROUTES = """
@@ -24,7 +24,7 @@ virtual_hosts:
 """
 LANES = 12
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-QUIET_S = 0.06
+QUIET_S = 0.15
 """No byte for so long after the last: the proxy waits for more, as it should with an unfinished request."""
 
 
@@ -95,6 +95,7 @@ async def replay(running: Lab, recorder: Recorder, case: dict[str, Any]) -> list
     except (TimeoutError, ConnectionError):
         pass
     client.abort()
+    await until(lambda: not running.listener.connections)  # nothing of this case may reach into the next
     expected, complete = case["expect"], recorder.complete
     wrong = []
     if expected["verdict"] == "reject" and complete:
