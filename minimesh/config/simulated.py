@@ -184,6 +184,34 @@ EVERY_KIND = """
 """
 """Acted on for all kinds; what a server wrote (as `kubectl get -o yaml` shows it) needs no report."""
 
+_POLICY = """
+    loadBalancer.simple
+    loadBalancer.consistentHash.**
+    loadBalancer.warmup.**
+    loadBalancer.warmupDurationSecs
+    connectionPool.tcp.maxConnections
+    connectionPool.tcp.connectTimeout
+    connectionPool.tcp.tcpKeepalive.**
+    connectionPool.tcp.idleTimeout
+    connectionPool.tcp.maxConnectionDuration
+    connectionPool.http.http1MaxPendingRequests
+    connectionPool.http.http2MaxRequests
+    connectionPool.http.maxRequestsPerConnection
+    connectionPool.http.maxRetries
+    connectionPool.http.idleTimeout
+    connectionPool.http.h2UpgradePolicy
+    connectionPool.http.useClientProtocol
+    connectionPool.http.maxConcurrentStreams
+    connectionPool.http.http2KeepAlive.**
+    outlierDetection.consecutive5xxErrors
+    outlierDetection.consecutiveGatewayErrors
+    outlierDetection.consecutiveLocalOriginFailures
+    outlierDetection.splitExternalLocalOriginErrors
+    outlierDetection.interval
+    outlierDetection.baseEjectionTime
+    outlierDetection.maxEjectionPercent
+    outlierDetection.minHealthPercent
+"""
 SHARED: dict[str, str] = {
     "pod": """
         spec.containers[].name
@@ -208,25 +236,13 @@ SHARED: dict[str, str] = {
         spec.serviceAccount
         spec.terminationGracePeriodSeconds
     """,
-    "trafficPolicy": """
-        loadBalancer.simple
-        connectionPool.tcp.maxConnections
-        connectionPool.tcp.connectTimeout
-        connectionPool.http.http1MaxPendingRequests
-        connectionPool.http.http2MaxRequests
-        connectionPool.http.maxRequestsPerConnection
-        connectionPool.http.maxRetries
-        connectionPool.http.idleTimeout
-        portLevelSettings[].port.number
-        portLevelSettings[].loadBalancer.simple
-        portLevelSettings[].connectionPool.tcp.maxConnections
-        portLevelSettings[].connectionPool.tcp.connectTimeout
-        portLevelSettings[].connectionPool.http.http1MaxPendingRequests
-        portLevelSettings[].connectionPool.http.http2MaxRequests
-        portLevelSettings[].connectionPool.http.maxRequestsPerConnection
-        portLevelSettings[].connectionPool.http.maxRetries
-        portLevelSettings[].connectionPool.http.idleTimeout
-    """,
+    "trafficPolicy": "\n".join(
+        (
+            *_POLICY.split(),
+            "portLevelSettings[].port.number",
+            *(f"portLevelSettings[].{path}" for path in _POLICY.split()),
+        )
+    ),
 }
 """Blocks that stand in more than one place: `{spec.template.pod}` puts `pod` below `spec.template`."""
 
