@@ -12,11 +12,12 @@ from typing import Any
 from minimesh.config.diagnostics import Diagnostic
 from minimesh.config.document import read_document
 from minimesh.config.resources import Resource
+from minimesh.config.yaml_nodes import Mark
 
 _TAG = "tag:yaml.org,2002:"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Start:
     line: int = 0
     column: int = 0
@@ -30,7 +31,7 @@ class _JsonNode:
     id: str
     tag: str
     value: Any
-    start_mark: _Start = _START
+    start_mark: Mark = _START
 
 
 def read_json(document: Mapping[str, Any], file: str) -> tuple[tuple[Resource, ...], tuple[Diagnostic, ...]]:
