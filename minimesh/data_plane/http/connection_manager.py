@@ -61,7 +61,6 @@ class ConnectionManagerStats:
         store.sum(prefix + "rq_http1_total").add(self.rq_total).take_off(by_http2)
         self.rq_time = store.histogram(prefix + "rq_time")
 
-
     def count_closed(self, *, remote: bool, active: bool) -> None:
         """A connection is closed: by whom, and whether a request was under way."""
         self.cx_destroy.inc()

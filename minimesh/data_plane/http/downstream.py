@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING, cast
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.hcm_config import Codec, ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
-from minimesh.data_plane.http.http1 import (
-    LAST_CHUNK,
-    BodyReader,
-    RequestLine,
-    RequestReader,
-    chunk,
-    last_chunk,
-    request_body,
-    status_line,
-)
+from minimesh.data_plane.http.http1_body import LAST_CHUNK, BodyReader, chunk, last_chunk, request_body
+from minimesh.data_plane.http.http1_head import RequestReader
 from minimesh.data_plane.http.local_reply import refusal_body
 from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
+from minimesh.data_plane.http.request_line import RequestLine
+from minimesh.data_plane.http.status_line import status_line
 from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 

@@ -13,7 +13,6 @@ from minimesh.data_plane.http.filtered_bodies import FilteredBodies, HeldRespons
 from minimesh.data_plane.http.filtered_stream import FilteredStream
 from minimesh.data_plane.http.grpc_timeout import grpc_timeout_text, is_grpc_call, stream_duration_s
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
-from minimesh.data_plane.http.http1 import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
 from minimesh.data_plane.http.local_reply import (
     give_body,
@@ -24,6 +23,7 @@ from minimesh.data_plane.http.local_reply import (
 )
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead, Trailers
 from minimesh.data_plane.http.path import needs_normalizing, normalize
+from minimesh.data_plane.http.request_line import RequestLine
 from minimesh.data_plane.http.router import Router
 from minimesh.data_plane.routing.actions import (
     ClusterChoice,
@@ -435,8 +435,11 @@ class Stream(FilteredStream):
             mutation.apply(response, self.info)
         host = self.virtual_host
         tries = info.upstream_request_attempt_count
-        if tries and host is not None and details not in _NOT_THE_ROUTERS and (
-            host.settings.include_attempt_count_in_response
+        if (
+            tries
+            and host is not None
+            and details not in _NOT_THE_ROUTERS
+            and (host.settings.include_attempt_count_in_response)
         ):
             response.set_header("x-envoy-attempt-count", str(tries))
         if self.head is not None and is_grpc(self.head.sent_values("content-type")):

@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
-from minimesh.data_plane.http.http1 import (
-    BODILESS_METHODS,
-    LAST_CHUNK,
-    BodyReader,
-    ResponseReader,
-    chunk,
-    last_chunk,
-    response_body,
-)
+from minimesh.data_plane.http.http1_body import LAST_CHUNK, BodyReader, chunk, last_chunk, response_body
+from minimesh.data_plane.http.http1_head import ResponseReader
 from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 from minimesh.data_plane.network.connection import address_text
@@ -37,6 +30,8 @@ if TYPE_CHECKING:
     from minimesh.data_plane.upstream.host import Host
 
 _ENDS_HERE = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
+#: A request with one of these methods and no body is sent without `content-length: 0`.
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "CONNECT"})
 _BODILESS = frozenset({204, 304})
 #: So much of a tunnel may wait for the answer that opens it before the client has to.
 _MAX_EARLY_BYTES = 64 * 1024
@@ -115,7 +110,7 @@ class Http1ClientConnection(asyncio.Protocol):
             text += "transfer-encoding: chunked\r\n"
         else:
             self._chunk_request = False
-            if method not in BODILESS_METHODS:
+            if method not in _BODILESS_METHODS:
                 text += "content-length: 0\r\n"
         wire = f"{text}\r\n".encode("latin-1")
         if data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from minimesh.data_plane.http.http1 import ChunkedBody
+from minimesh.data_plane.http.http1_body import ChunkedBody
 from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.telemetry.access_log import AccessLog, compile_text_format
 from minimesh.data_plane.upstream.cluster import ClusterSettings
