@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.conformance.bootstraps.shapes import Setting
+from tests.conformance.frames import Data, Head, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,23 @@ OK = Answer(
     b"HTTP/1.1 200 Whatever\r\nContent-Type: application/json\r\nServer: up/1\r\nContent-Length: 2\r\n\r\n{}"
 )
 
+#: The same from the upstream that speaks HTTP/2.
+OK_IN_FRAMES: tuple[Step, ...] = (
+    Head(((":status", "200"), ("content-type", "application/json"), ("server", "up/2")), end=False),
+    Data(b"{}"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One row: the same bytes go to both proxies, and the same answer comes from behind."""
 
     name: str
-    request: bytes
+    #: What a client of HTTP/1 sends. A client of HTTP/2 takes these steps.
+    request: bytes | tuple[Step, ...]
     upstream: Answer = OK
+    #: What the upstream that speaks HTTP/2 says to each request; the last one stays.
+    frames: tuple[tuple[Step, ...], ...] = (OK_IN_FRAMES,)
     listener: str = "gateway"
     #: What the upstreams do with the second request and those after it; the last one stays.
     later: tuple[Answer, ...] = ()
@@ -64,6 +74,8 @@ class Case:
     in_turn: int = 1
     #: The number of tries may differ from run to run.
     tries_vary: bool = False
+    #: Ask only when this statistic has this value.
+    once: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

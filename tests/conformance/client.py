@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.conformance.case import Case
+from tests.conformance.http2_client import Http2Conversation
 
 _PATIENCE_S = 2.0
 #: Long enough for a piece to arrive by itself.
@@ -46,10 +47,17 @@ async def converse(
         reader, writer = await _open(case, sock)
     except (OSError, ssl.SSLError):
         return Exchange(own_port, "", "closed")
-    conversation = _Conversation(case, reader, writer)
+    if isinstance(case.request, tuple):
+        try:
+            return Exchange(
+                own_port, *await Http2Conversation(reader, writer, upstream_reached).run(case.request)
+            )
+        finally:
+            writer.close()
+    conversation = _Conversation(case, case.request, reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            await _send(writer, case, cut_at)
+            await _send(writer, case.request, case.cut or cut_at, in_two=bool(cut_at))
             if case.half_closes:
                 await upstream_reached()
                 writer.write_eof()
@@ -91,11 +99,11 @@ def _negotiated(writer: asyncio.StreamWriter) -> str:
     return f"{tls.version()} {tls.selected_alpn_protocol() or '-'} {digest}"
 
 
-async def _send(writer: asyncio.StreamWriter, case: Case, cut_at: int) -> None:
+async def _send(writer: asyncio.StreamWriter, request: bytes, size: int, *, in_two: bool) -> None:
     """The request, in pieces where the case says so; a large one is written while answers are read."""
-    size = case.cut or cut_at or len(case.request) or 1
-    pieces = [case.request[at : at + size] for at in range(0, len(case.request), size)]
-    if cut_at:
+    size = size or len(request) or 1
+    pieces = [request[at : at + size] for at in range(0, len(request), size)]
+    if in_two:
         pieces = [pieces[0], b"".join(pieces[1:])]
     for piece in pieces:
         writer.write(piece)
@@ -120,13 +128,15 @@ def _socket_on_new_port(used: set[int]) -> tuple[socket.socket, int]:
 class _Conversation:
     """Reads until the answers are complete or the proxy closes, saying what the case says in between."""
 
-    def __init__(self, case: Case, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, case: Case, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._case = case
         self._reader = reader
         self._writer = writer
         self._data = b""
         self._to_say = list(case.then)
-        self._heads_only = case.request.startswith(b"HEAD ")
+        self._heads_only = request.startswith(b"HEAD ")
 
     @property
     def received(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.bootstraps.shapes import Setting
-from tests.conformance.case import OK, Case, Chapter
+from tests.conformance.case import Case, Chapter
 from tests.conformance.client import Exchange, converse
 from tests.conformance.observation import Masks, Observation
 from tests.conformance.proxies import World, envoy_command, minimesh_command, world
@@ -140,7 +140,9 @@ class _Asked:
 
 
 async def _ask(case: Case, running: World) -> _Asked:
-    running.begin(case.upstream, *case.later)
+    if case.once is not None:
+        await running.wait_for(*case.once)
+    running.begin(case)
     port = running.ports[case.listener]
 
     def one(cut_at: int = 0) -> asyncio.Task[Exchange]:
@@ -157,7 +159,7 @@ async def _ask(case: Case, running: World) -> _Asked:
         exchanges += await asyncio.gather(first, *(one() for _ in range(case.at_once - 1)))
     counted = await running.come_to_rest()
     seen = list(running.seen)
-    running.begin(OK)
+    running.begin(_BASELINE)
     return _Asked(exchanges, seen, counted)
 
 

@@ -7,15 +7,16 @@ import os
 import random
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from tests.conformance import statistics
-from tests.conformance.bootstraps.shapes import ADMIN, UPSTREAMS, Logs, Setting
-from tests.conformance.case import Answer
+from tests.conformance.bootstraps.shapes import ADMIN, HTTP2, UPSTREAMS, Logs, Setting
+from tests.conformance.case import Case
 from tests.conformance.client import PROBE, complete_answers, readable
+from tests.conformance.http2_upstream import Http2Upstream
 from tests.conformance.upstream import Upstream
 
 #: Ports that a proxy of this process has been told to listen on.
@@ -54,10 +55,11 @@ class World:
         #: What the upstreams got since `begin`: "a: head".
         self.seen: list[str] = []
         self.reached = asyncio.Event()
-        self.upstreams = {tag: self._upstream(tag) for tag in UPSTREAMS}
+        self.upstreams = {tag: Upstream(*self._notes(tag)) for tag in UPSTREAMS if tag != HTTP2}
+        self.http2_upstream = Http2Upstream(*self._notes(HTTP2))
         self._counted: dict[str, int] = {}
 
-    def _upstream(self, tag: str) -> Upstream:
+    def _notes(self, tag: str) -> tuple[Callable[[str], int], Callable[[int, str], None]]:
         def note(head: str) -> int:
             self.seen.append(f"{tag}: {head}")
             self.reached.set()
@@ -67,23 +69,31 @@ class World:
             if at < len(self.seen):
                 self.seen[at] += body
 
-        return Upstream(note, complete)
+        return note, complete
 
-    def begin(self, *answers: Answer) -> None:
+    def begin(self, case: Case) -> None:
         """The next case starts."""
         self.seen.clear()
         self.reached.clear()
         for upstream in self.upstreams.values():
-            upstream.answers = list(answers)
+            upstream.answers = [case.upstream, *case.later]
+        self.http2_upstream.answers = list(case.frames)
 
     async def come_to_rest(self) -> list[str]:
         """Ends what a case has left, and tells what it has added to the statistics."""
         await self._wait_for_none(r"^listener\..*downstream_cx_active$|^cluster\..*upstream_rq_active$")
-        for upstream in self.upstreams.values():
+        for upstream in (*self.upstreams.values(), self.http2_upstream):
             await upstream.hang_up()
         await self._wait_for_none(r"^cluster\..*upstream_cx_active$")
         before, self._counted = self._counted, statistics.parse(await self._stats("usedonly"))
         return statistics.added(before, self._counted, self.ports)
+
+    async def wait_for(self, name: str, value: int) -> None:
+        """Waits until a statistic has this value. There is no event to wait for: it is another program."""
+        async with asyncio.timeout(_START_S):
+            query = f"filter={quote(f'^{name}$')}"
+            while statistics.parse(await self._stats(query)).get(name) != value:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def _wait_for_none(self, gauges: str) -> None:
         """Waits until all these gauges are 0. There is no event to wait for: it is another program."""
@@ -125,7 +135,7 @@ async def world(setting: Setting, name: str, command: list[str], folder: Path) -
     made = World(setting, Logs(str(folder / f"{name}.log"), str(folder / f"{name}.json.log")))
     try:
         with _ports(setting, made.ports):
-            for tag, upstream in made.upstreams.items():
+            for tag, upstream in {**made.upstreams, HTTP2: made.http2_upstream}.items():
                 await upstream.start()
                 made.ports[tag] = upstream.port
             file = folder / f"{name}.yaml"
@@ -136,7 +146,7 @@ async def world(setting: Setting, name: str, command: list[str], folder: Path) -
                 await made.come_to_rest()
                 yield made
     finally:
-        for upstream in made.upstreams.values():
+        for upstream in (*made.upstreams.values(), made.http2_upstream):
             await upstream.stop()
 
 

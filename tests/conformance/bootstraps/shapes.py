@@ -14,7 +14,9 @@ Ports = Mapping[str, int]
 
 #: What leads to nothing: a closed port, and a listening socket whose queue is full.
 DEAD_ENDS = ("refused", "full")
-UPSTREAMS = ("a", "b")
+#: `h2` speaks HTTP/2, the others HTTP/1.1.
+HTTP2 = "h2"
+UPSTREAMS = ("a", "b", "c", HTTP2)
 ADMIN = "admin"
 TYPE = "type.googleapis.com/envoy.extensions."
 

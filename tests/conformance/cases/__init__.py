@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tests.conformance.bootstraps.features import FEATURES
 from tests.conformance.bootstraps.filters import FILTER_CHAINS
+from tests.conformance.bootstraps.http2 import HTTP2_BOTH_ENDS
 from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
 from tests.conformance.bootstraps.tls import TLS
 from tests.conformance.case import Chapter
-from tests.conformance.cases import features, filters, istio, managers, streaming, tls
+from tests.conformance.cases import features, filters, http2, istio, managers, streaming, tls
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("outcomes", ISTIO, istio.OUTCOMES),
@@ -26,6 +27,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("times", FEATURES, features.TIMES),
     Chapter("HTTP filters", FILTER_CHAINS, filters.CASES),
     Chapter("TLS", TLS, tls.CASES),
+    Chapter("HTTP2 clients", HTTP2_BOTH_ENDS, http2.CASES),
     Chapter("trust", MANAGERS, managers.TRUST),
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),
