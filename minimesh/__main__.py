@@ -12,7 +12,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - old versions do run this line
 def run() -> None:
     """The command line. A proxy goes past click, which would stay in its memory for nothing."""
     if sys.argv[1:2] == ["proxy"]:
-        from minimesh.data_plane.server import main as run_proxy
+        from minimesh.data_plane.command import main as run_proxy
 
         sys.exit(run_proxy(sys.argv[2:]))
     from minimesh.cli.main import main

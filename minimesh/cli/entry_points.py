@@ -8,7 +8,7 @@ from importlib import import_module
 from minimesh.platform.pod_parent import EntryPoint
 
 _MODULES = {
-    "proxy": "minimesh.data_plane.server",
+    "proxy": "minimesh.data_plane.command",
     "gsservice": "demo_apps.gsservice",
     "helloworld": "demo_apps.helloworld",
     "httpbin": "demo_apps.httpbin",

@@ -17,6 +17,6 @@ import click
 def proxy(arguments: tuple[str, ...]) -> None:
     """Run one proxy (`minimesh proxy --help` lists the options)."""
     # Imported here: the other commands need neither Envoy's messages nor the HTTP engine.
-    from minimesh.data_plane.server import main
+    from minimesh.data_plane.command import main
 
     sys.exit(main(arguments))

@@ -3,35 +3,30 @@
     PRE_INITIALIZING --static resources served, first CDS and LDS applied--> LIVE --SIGTERM--> DRAINING -->
     exit
 
-`main` is what `minimesh proxy` and a forked pod run. Standard error carries what an operator should know;
-standard output belongs to access logs.
+Standard error carries what an operator should know; standard output belongs to access logs.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
-import json
 import logging
-import os
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minimesh.data_plane.admin.server import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
-from minimesh.data_plane.network.address_map import AddressMap, parse_port_map
+from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.network.listener import OWN_SOCKETS
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target, pod_bootstrap
-from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile, read_bootstrap
+from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target
+from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.process_configuration import process_configuration
 
@@ -41,10 +36,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 LOG = logging.getLogger("minimesh.main")
-DEFAULT_ADMIN_PORT = 15000
-#: Ports of a pod that answer probes and scrapes, as Istio's agent does.
-HEALTH_PORT = 15021
-METRICS_PORT = 15090
 _DRAIN_POLL_S = 0.02
 #: As in a pod of a mesh, where one proxy is one among dozens on a laptop; Envoy alone would take all cores.
 DEFAULT_CONCURRENCY = 1
@@ -153,7 +144,7 @@ class ProxyServer:
             address_map=self.address_map,
             access_log=options.access_log,
             workers=options.concurrency,
-            loop_factory=_loop_factory(),
+            loop_factory=loop_factory(),
         )
         return Workers(start_fork_server(partial(run_worker, settings)), options.concurrency)
 
@@ -293,191 +284,12 @@ def _signals(server: ProxyServer) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-# --- the command ----------------------------------------------------------------------------------
+# --- its event loop --------------------------------------------------------------------------------
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a proxy with these arguments (without the program's name); returns the exit status.
-
-    0 after an orderly end; 1 when the configuration or an address is not to be had; 2 for wrong arguments.
-    """
-    parser = _argument_parser()
-    try:
-        arguments = parser.parse_args(list(argv))
-    except SystemExit as error:  # argparse has said why
-        return int(error.code or 0)
-    _set_up_logging(arguments.log_level)
-    try:
-        server = _server(arguments)
-        _run(server)
-    except BootstrapError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except ArgumentProblemError as error:
-        parser.print_usage(sys.stderr)
-        print(f"minimesh proxy: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"minimesh proxy: error: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-class ArgumentProblemError(ValueError):
-    """Arguments that each make sense, but not as they are or together."""
-
-
-def _argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="minimesh proxy", description="Run one proxy, from an Envoy file or a control plane."
-    )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("-c", "--config-path", metavar="FILE", help="an Envoy bootstrap file, YAML or JSON")
-    source.add_argument("--xds", metavar="HOST:PORT", help="the control plane to follow")
-    parser.add_argument("--node-id", default="", help="node id, as sidecar~IP~POD.NAMESPACE~DOMAIN")
-    parser.add_argument("--node-cluster", default="", help="node cluster, as APP.NAMESPACE")
-    parser.add_argument("--node-metadata", default="{}", metavar="JSON", help="node metadata")
-    parser.add_argument("--admin", metavar="HOST:PORT", help="address of the admin API")
-    parser.add_argument("--access-log", default="", metavar="PATH", help="write every access log here")
-    parser.add_argument("--pod-ip", default="", metavar="IP", help="stands for 0.0.0.0")
-    parser.add_argument("--app-address", default="", metavar="IP", help="stands for 127.0.0.1")
-    parser.add_argument(
-        "--also-bind", action="append", default=[], metavar="IP", help="more addresses for 0.0.0.0"
-    )
-    parser.add_argument("--port-map", default="", metavar="PORT=REAL,...", help="ports that are others here")
-    parser.add_argument(
-        "--capture", action="store_true", help="open the pod's own ports, as a redirect would"
-    )
-    parser.add_argument(
-        "--concurrency",
-        type=int,
-        default=DEFAULT_CONCURRENCY,
-        metavar="N",
-        help="worker processes that share the listeners' ports (default 1; 0: one for each core)",
-    )
-    parser.add_argument("--drain-time-s", type=float, default=5.0, help="for requests under way at the end")
-    parser.add_argument(
-        "-l", "--log-level", default="warning", choices=sorted(_LEVELS), help="of standard error"
-    )
-    return parser
-
-
-_LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-    "off": logging.CRITICAL + 10,
-}
-
-
-def _set_up_logging(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, format="%(asctime)s\t%(levelname)s\t%(name)s\t%(message)s", force=True
-    )
-    logging.getLogger("minimesh").setLevel(_LEVELS[level])
-
-
-def _server(arguments: argparse.Namespace) -> ProxyServer:
-    if arguments.concurrency < 0:
-        raise ArgumentProblemError("--concurrency: must not be negative")
-    address_map = _address_map(arguments)
-    if arguments.config_path:
-        bootstrap = read_bootstrap(arguments.config_path)
-        for notice in bootstrap.notices:
-            LOG.warning("%s", notice)
-        admin = (
-            _address(arguments.admin, "--admin") if arguments.admin else _configured_admin(bootstrap.message)
-        )
-        return ProxyServer(bootstrap, address_map, _options(arguments, admin))
-    return _pod_server(arguments, address_map)
-
-
-def _pod_server(arguments: argparse.Namespace, address_map: AddressMap) -> ProxyServer:
-    """A proxy that a control plane configures: its admin, health and metrics ports are the pod's."""
-    pod_ip = arguments.pod_ip
-    admin = _address(arguments.admin, "--admin") if arguments.admin else None
-    if admin is None:
-        admin = (pod_ip or "127.0.0.1", address_map.real_port(DEFAULT_ADMIN_PORT))
-    message = pod_bootstrap(
-        _address(arguments.xds, "--xds"),
-        node_id=arguments.node_id,
-        node_cluster=arguments.node_cluster,
-        node_metadata=_metadata(arguments.node_metadata),
-        admin=admin,
-    )
-    bootstrap = BootstrapFile(message, "<command line>", {})
-    health = (pod_ip, address_map.real_port(HEALTH_PORT)) if pod_ip else None
-    metrics = (pod_ip, address_map.real_port(METRICS_PORT)) if pod_ip else None
-    return ProxyServer(bootstrap, address_map, _options(arguments, admin, health, metrics))
-
-
-def _options(
-    arguments: argparse.Namespace,
-    admin: tuple[str, int] | None,
-    health: tuple[str, int] | None = None,
-    metrics: tuple[str, int] | None = None,
-) -> ProxyOptions:
-    return ProxyOptions(
-        admin=admin,
-        health=health,
-        metrics=metrics,
-        access_log=arguments.access_log,
-        drain_time_s=arguments.drain_time_s,
-        concurrency=arguments.concurrency or _cores(),
-    )
-
-
-def _cores() -> int:
-    """The processors that this process may run on."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _address_map(arguments: argparse.Namespace) -> AddressMap:
-    try:
-        port_map = parse_port_map(arguments.port_map)
-    except ValueError as error:
-        raise ArgumentProblemError(f"--port-map: {error}") from None
-    return AddressMap(
-        pod_ip=arguments.pod_ip,
-        app_address=arguments.app_address,
-        also_bind=tuple(address for each in arguments.also_bind for address in each.split(",") if address),
-        port_map=port_map,
-        capture=arguments.capture,
-    )
-
-
-def _address(text: str, option: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ArgumentProblemError(f"{option}: {text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _configured_admin(message: Any) -> tuple[str, int] | None:
-    if not message.admin.HasField("address"):
-        return None
-    address = message.admin.address.socket_address
-    return address.address, address.port_value
-
-
-def _metadata(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise ArgumentProblemError(f"--node-metadata: not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ArgumentProblemError("--node-metadata: must be a JSON object")
-    return found
-
-
-def _run(server: ProxyServer) -> None:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+def run_proxy(server: ProxyServer) -> None:
+    """Run a proxy in an event loop of its own, to its end. Raises what `ProxyServer.run` raises."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run_settled(server))
 
 
@@ -499,7 +311,7 @@ async def _settle(server: ProxyServer) -> None:
     gc.freeze()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """uvloop where it is installed: some 5 % less CPU a request."""
     try:
         import uvloop

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.data_plane.command import main
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.server import ProxyOptions, ProxyServer, main
+from minimesh.data_plane.server import ProxyOptions, ProxyServer
 from minimesh.data_plane.xds_client import ads_client
 from minimesh.data_plane.xds_client.ads_target import pod_bootstrap
 from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile, parse_bootstrap
@@ -376,7 +377,7 @@ async def test_the_process_drains_on_sigterm_and_exits_with_0(tmp_path: Path) ->
     config = tmp_path / "envoy.json"
     rest = f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}"
     config.write_text(envoy_file(_DIRECT, port=port, rest=rest))
-    command = "import sys; from minimesh.data_plane.server import main; sys.exit(main(sys.argv[1:]))"
+    command = "import sys; from minimesh.data_plane.command import main; sys.exit(main(sys.argv[1:]))"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", command, "-c", str(config), "-l", "info", stderr=asyncio.subprocess.PIPE
     )

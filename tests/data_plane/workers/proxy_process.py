@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.data_plane.sockets import body_of, exchange
 
-_COMMAND = "import sys; from minimesh.data_plane.server import main; sys.exit(main(sys.argv[1:]))"
+_COMMAND = "import sys; from minimesh.data_plane.command import main; sys.exit(main(sys.argv[1:]))"
 _LIMIT_S = 20.0
 
 
