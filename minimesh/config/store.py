@@ -6,6 +6,9 @@ everything happens inside the call, in the caller's thread, watchers included.
 
 Objects also come in files. What a file declares is applied as a whole, and goes when the file no longer
 declares it. Two files may declare the same object if they say the same; otherwise the second is refused.
+
+What is put as durable is told to the recorder before anybody sees it, so that it survives the process. A file
+that declares such an object hides it for as long as it does; then what was put comes back.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol
 
-from minimesh.config.diagnostics import Diagnostic, Severity
+from minimesh.config.diagnostics import Diagnostic, Location, Severity
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
 
 
@@ -40,6 +44,17 @@ class Change:
 
 
 Watcher = Callable[[Sequence[Change]], None]
+
+
+class Recorder(Protocol):
+    """Where durable objects are written down. Both methods return when that is done, or raise OSError; then
+    the store stays as it was."""
+
+    def record(self, stored: Resource) -> None:
+        """Remember the object, in place of what was remembered under its key."""
+
+    def forget(self, key: ResourceKey) -> None:
+        """Remember nothing under this key any more."""
 
 
 class Snapshot:
@@ -84,23 +99,71 @@ class Snapshot:
 class Store:
     """The objects, their versions, the files that declare them, and who watches."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        recorder: Recorder | None = None,
+    ) -> None:
         self._clock = clock
+        self._recorder = recorder
+        self._durable: dict[ResourceKey, Resource] = {}
         self._version = 0
         self._objects: dict[ResourceKey, Resource] = {}
         self._files: dict[str, dict[ResourceKey, Resource]] = {}
         self._watchers: list[Watcher] = []
         self._snapshot: Snapshot | None = None
 
-    def put(self, resource: Resource) -> Resource:
-        """Add or replace one object; returns it as stored. Saying the same again changes nothing."""
+    def put(self, resource: Resource, *, durable: bool = False) -> Resource:
+        """Add or replace one object; returns it as stored. Saying the same again changes nothing.
+
+        An object that was put as `durable` stays so; of its later changes only those of its status alone are
+        not recorded. What a file declares is never durable: it is that file's to remember. OSError when a
+        durable object cannot be recorded; then nothing has changed.
+        """
         changes: list[Change] = []
-        stored = self._put(resource, changes)
+        stored = self._put(resource, changes, durable=durable)
         self._announce(changes)
         return stored
 
+    def restore(self, resources: Iterable[Resource]) -> None:
+        """Take back durable objects as they were recorded, with all their metadata. For a new store."""
+        changes: list[Change] = []
+        for resource in resources:
+            self._objects[resource.key] = self._durable[resource.key] = resource
+            version = resource.metadata.resource_version
+            self._version = max(self._version, int(version) if version.isdigit() else 0)
+            changes.append(Change(ChangeType.ADDED, resource))
+        self._snapshot = None
+        self._announce(changes)
+
+    def is_durable(self, key: ResourceKey) -> bool:
+        """Whether this object, as it is now, is there again after a restart of the mesh."""
+        return key in self._durable and self.declared_at(key) is None
+
+    def declared_at(self, key: ResourceKey) -> Location | None:
+        """Where a file declares this object, which thus is not for others to change lastingly; or None."""
+        declared = next((each[key] for each in self._files.values() if key in each), None)
+        return declared.location("metadata.name") if declared is not None else None
+
+    def hidden_by_files(self) -> tuple[Diagnostic, ...]:
+        """Durable objects about which a file says something else: a warning at that file's place for each."""
+        found = []
+        for declared in self._files.values():
+            for key, resource in declared.items():
+                durable = self._durable.get(key)
+                if durable is not None and not _same_wish(durable, resource):
+                    found.append(_hidden(resource))
+        return tuple(found)
+
     def delete(self, key: ResourceKey) -> Resource | None:
-        """Remove one object; returns it, or None when there was none."""
+        """Remove one object; returns it, or None when there was none.
+
+        OSError when a durable object cannot be forgotten; then it is still there.
+        """
+        if key in self._durable:
+            if self._recorder is not None:
+                self._recorder.forget(key)
+            del self._durable[key]
         changes: list[Change] = []
         removed = self._delete(key, changes)
         self._announce(changes)
@@ -163,7 +226,11 @@ class Store:
             self._files[file] = declared
         for key in before:
             if key not in declared and self._declared_elsewhere(file, key) is None:
-                self._delete(key, changes)
+                hidden = self._durable.get(key)
+                if hidden is not None:
+                    self._put(hidden, changes)
+                else:
+                    self._delete(key, changes)
         for key, resource in declared.items():
             current = self._objects.get(key)
             previous = before.get(key)
@@ -192,19 +259,31 @@ class Store:
                 return declared[key]
         return None
 
-    def _put(self, resource: Resource, changes: list[Change]) -> Resource:
+    def _put(self, resource: Resource, changes: list[Change], *, durable: bool = False) -> Resource:
         old = self._objects.get(resource.key)
         if old is not None and _same_object(old, resource):
             stored = dataclasses.replace(resource, metadata=old.metadata)
+            self._record(stored, durable=durable)
             self._objects[resource.key] = stored
             self._snapshot = None
             return stored
-        self._version += 1
+        version = self._version + 1
+        stored = dataclasses.replace(resource, metadata=self._server_metadata(resource, old, version))
+        self._record(stored, durable=durable)
+        self._version = version
         self._snapshot = None
-        stored = dataclasses.replace(resource, metadata=self._server_metadata(resource, old))
         self._objects[resource.key] = stored
         changes.append(Change(ChangeType.MODIFIED if old else ChangeType.ADDED, stored, old))
         return stored
+
+    def _record(self, stored: Resource, *, durable: bool) -> None:
+        """Write a durable object down when more than its status is news."""
+        recorded = self._durable.get(stored.key)
+        if (recorded is None and not durable) or self.declared_at(stored.key) is not None:
+            return
+        if self._recorder is not None and (recorded is None or not _same_declaration(recorded, stored)):
+            self._recorder.record(stored)
+        self._durable[stored.key] = stored
 
     def _delete(self, key: ResourceKey, changes: list[Change]) -> Resource | None:
         removed = self._objects.pop(key, None)
@@ -214,7 +293,7 @@ class Store:
             changes.append(Change(ChangeType.DELETED, removed, removed))
         return removed
 
-    def _server_metadata(self, resource: Resource, old: Resource | None) -> ObjectMeta:
+    def _server_metadata(self, resource: Resource, old: Resource | None, version: int) -> ObjectMeta:
         given = resource.metadata
         if old is None:
             return dataclasses.replace(
@@ -222,7 +301,7 @@ class Store:
                 uid=given.uid or str(uuid.uuid4()),
                 creation_timestamp=given.creation_timestamp or f"{self._clock():%Y-%m-%dT%H:%M:%SZ}",
                 generation=1,
-                resource_version=str(self._version),
+                resource_version=str(version),
             )
         spec_changed = old.spec != resource.spec
         return dataclasses.replace(
@@ -230,7 +309,7 @@ class Store:
             uid=old.metadata.uid,
             creation_timestamp=old.metadata.creation_timestamp,
             generation=(old.metadata.generation or 1) + spec_changed,
-            resource_version=str(self._version),
+            resource_version=str(version),
         )
 
     def _announce(self, changes: list[Change]) -> None:
@@ -263,6 +342,34 @@ def _said_by_user(metadata: ObjectMeta) -> ObjectMeta:
     """The metadata without what a server adds."""
     return dataclasses.replace(
         metadata, uid="", creation_timestamp="", generation=None, resource_version="", managed_fields=()
+    )
+
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _same_wish(durable: Resource, declared: Resource) -> bool:
+    """Whether both ask for the same; what `kubectl apply` notes for itself does not count."""
+    annotations = {k: v for k, v in durable.metadata.annotations.items() if k != _LAST_APPLIED}
+    return (
+        durable.spec == declared.spec
+        and durable.metadata.labels == declared.metadata.labels
+        and annotations == declared.metadata.annotations
+    )
+
+
+def _hidden(resource: Resource) -> Diagnostic:
+    here = resource.location("metadata.name")
+    return Diagnostic(
+        severity=Severity.WARNING,
+        code="also-stored",
+        message=f"{resource.key} was also stored through the API, with different content; this file counts "
+        "for as long as it declares the object. Delete one of the two",
+        file=here.file,
+        line=here.line,
+        column=here.column,
+        field="metadata.name",
+        resource=str(resource.key),
     )
 
 
