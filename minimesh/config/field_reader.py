@@ -14,7 +14,17 @@ from typing import Any
 
 from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.durations import nearest_duration, parse_duration
-from minimesh.config.schema import FieldType, IntOrString, Message, Schema, message, schema_of
+from minimesh.config.schema import (
+    FieldType,
+    IntOrString,
+    Length,
+    Message,
+    Pattern,
+    Rule,
+    Schema,
+    message,
+    schema_of,
+)
 from minimesh.config.source_map import Place, join, parent
 from minimesh.config.suggestions import nearest
 from minimesh.config.yaml_nodes import (
@@ -124,7 +134,22 @@ class FieldReader:
             missing = join(path, field.name)
             if field.name not in entries and missing not in self.refused:
                 self.error(node, "missing-field", missing, "is missing")
+        if schema.cls.schema_rules:
+            self._check_rules(node, schema, values, path)
         return schema.cls(**values)
+
+    def _check_rules(self, node: Node, schema: Schema, values: Mapping[str, Any], path: str) -> None:
+        """The rules between the fields of a message, unless one of these could not be read."""
+        if any(one.startswith(path) for one in self.refused):
+            return
+        given = {
+            field.name: values[field.attribute]
+            for field in schema.fields.values()
+            if field.attribute in values
+        }
+        for rule in schema.cls.schema_rules:
+            if not rule.holds(given):
+                self.error(node, "broken-rule", path, rule.message)
 
     def _unknown_field(self, name: str, child: str, schema: Schema) -> None:
         hint = nearest(name, schema.fields)
@@ -153,6 +178,12 @@ class FieldReader:
             return SKIPPED
         if node.id == "scalar" and scalar_kind(node) == "null" and type_.python is not object:
             return self._null(node, type_, path)
+        found = self._value(node, type_, path)
+        if type_.limits and found is not SKIPPED:
+            self._check_limits(node, found, type_, path)
+        return found
+
+    def _value(self, node: Node, type_: FieldType, path: str) -> Any:
         if type_.shape == "list":
             return self._list(node, type_, path)
         if type_.shape == "map":
@@ -166,6 +197,22 @@ class FieldReader:
             self._wrong_type(node, path, _wanted(type_))
             return SKIPPED
         return self._scalar(node, type_, path)
+
+    def _check_limits(self, node: Node, value: Any, type_: FieldType, path: str) -> None:
+        """The limits of a field in the API server's own words, which people search the web for."""
+        for limit in type_.limits:
+            if isinstance(limit, Rule):
+                if not limit.holds(value):
+                    self.error(node, "broken-rule", path, limit.message)
+                    return
+            elif isinstance(limit, Pattern):
+                if not re.search(limit.expression, value):
+                    message = f"{path} in body should match '{limit.expression}', \"{value}\" does not"
+                    self.error(node, "bad-value", path, message)
+                    return
+            elif (wanted := _out_of_bounds(limit, value, type_.shape)) is not None:
+                self.error(node, "bad-length", path, f"{path} in body should {wanted}")
+                return
 
     def _null(self, node: Node, type_: FieldType, path: str) -> Any:
         # Istio's schemas allow null for wrapped numbers and booleans only.
@@ -317,6 +364,16 @@ class FieldReader:
                 resource=self.resource,
             )
         )
+
+
+def _out_of_bounds(length: Length, value: Any, shape: str) -> str | None:
+    """What a value that is too short or too long should be, else None."""
+    verb, unit = {"list": ("have", "items"), "map": ("have", "properties")}.get(shape, ("be", "chars long"))
+    if len(value) < length.minimum:
+        return f"{verb} at least {length.minimum} {unit}"
+    if length.maximum is not None and len(value) > length.maximum:
+        return f"{verb} at most {length.maximum} {unit}, it has {len(value)}"
+    return None
 
 
 _QUANTITY = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+|[numkMGTPE]|[KMGTPE]i)?").fullmatch

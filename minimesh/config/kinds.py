@@ -9,6 +9,7 @@ from importlib import import_module
 from minimesh.config.schema import Message
 
 NETWORKING = ("networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3")
+SECURITY = ("security.istio.io/v1", "security.istio.io/v1beta1")
 TELEMETRY = ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1")
 
 
@@ -70,7 +71,15 @@ _DECODED = (
     Kind("Sidecar", NETWORKING, "istio.sidecar:Sidecar"),
     Kind("ServiceEntry", NETWORKING, "istio.service_entry:ServiceEntry"),
     Kind("WorkloadEntry", NETWORKING, "istio.service_entry:WorkloadEntry"),
+    Kind("WorkloadGroup", NETWORKING, "istio.workload_group:WorkloadGroup"),
+    Kind("EnvoyFilter", ("networking.istio.io/v1alpha3",), "istio.envoy_filter:EnvoyFilter"),
+    Kind("ProxyConfig", ("networking.istio.io/v1beta1",), "istio.proxy_config:ProxyConfig"),
     Kind("Telemetry", TELEMETRY, "istio.telemetry:Telemetry"),
+    Kind("AuthorizationPolicy", SECURITY, "istio.security:AuthorizationPolicy"),
+    Kind("PeerAuthentication", SECURITY, "istio.security:PeerAuthentication"),
+    Kind("RequestAuthentication", SECURITY, "istio.security:RequestAuthentication"),
+    Kind("WasmPlugin", ("extensions.istio.io/v1alpha1",), "istio.extensions:WasmPlugin"),
+    Kind("TrafficExtension", ("extensions.istio.io/v1alpha1",), "istio.extensions:TrafficExtension"),
 )
 
 DECODED: dict[tuple[str, str], Kind] = {
@@ -99,9 +108,6 @@ _NAMED_ONLY = {
     "certificates.k8s.io/": "CertificateSigningRequest",
     "gateway.networking.k8s.io/": "GatewayClass Gateway HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute "
     "ReferenceGrant BackendTLSPolicy ListenerSet XListenerSet XBackendTrafficPolicy",
-    "networking.istio.io/": "EnvoyFilter WorkloadGroup ProxyConfig",
-    "security.istio.io/": "AuthorizationPolicy PeerAuthentication RequestAuthentication",
-    "extensions.istio.io/": "WasmPlugin TrafficExtension",
     "install.istio.io/": "IstioOperator",
     "cert-manager.io/": "Certificate Issuer ClusterIssuer",
     "certmanager.k8s.io/": "Certificate Issuer ClusterIssuer",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -51,6 +51,33 @@ class OneOf:
     values: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How many characters a string may have, or how many entries a list or a map."""
+
+    minimum: int = 0
+    maximum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The expression that a string must contain."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the published schema says in CEL: its message, and whether a value is as it asks.
+
+    On a field, `holds` is called with the field's value; in the `schema_rules` of a message, with the values
+    of the fields that are written, by the names that YAML has for them.
+    """
+
+    message: str
+    holds: Callable[[Any], bool]
+
+
 class Required:
     """Marks a field that must be given."""
 
@@ -76,6 +103,8 @@ class Message:
     """The ground of every message class: equal when the fields are; the text shows what is set."""
 
     __slots__ = ()
+    schema_rules: ClassVar[tuple[Rule, ...]] = ()
+    """What must hold between the fields."""
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     __hash__ = None  # type: ignore[assignment]  # maps inside are not hashable
@@ -132,7 +161,7 @@ IRREGULAR_NAMES: Mapping[str, str] = {
 }
 """API spelling of the attributes whose name does not follow from snake_case by rule."""
 
-ALSO_SPELLED: Mapping[str, str] = {"mirror_percent": "mirrorPercent"}
+ALSO_SPELLED: Mapping[str, str] = {"jwks_uri": "jwksUri", "mirror_percent": "mirrorPercent"}
 """Second spellings that the published schemas list beside the first."""
 
 
@@ -160,6 +189,7 @@ class FieldType:
     one_of: tuple[str, ...] = ()
     quantity: bool = False
     nullable: bool = False
+    limits: tuple[Length | Pattern | Rule, ...] = ()
 
     @property
     def is_message(self) -> bool:
@@ -276,11 +306,14 @@ def _field_type(annotation: Any, marks: tuple[Any, ...] = ()) -> FieldType:
         # `IntOrString | None` is one flat union of three.
         inner = FieldType("scalar", IntOrString) if parts == [int, str] else _field_type(parts[0], marks)
         return dataclasses.replace(inner, nullable=True)
+    limits = tuple(mark for mark in marks if isinstance(mark, Length | Pattern | Rule))
     if origin is tuple:
-        return FieldType("list", tuple, _field_type(get_args(annotation)[0]))
+        return FieldType("list", tuple, _field_type(get_args(annotation)[0]), limits=limits)
     if origin is not None:
-        return FieldType("map", dict, _field_type(get_args(annotation)[1]))
-    return _scalar_type(object if annotation is Any else annotation, marks)
+        return FieldType("map", dict, _field_type(get_args(annotation)[1]), limits=limits)
+    return dataclasses.replace(
+        _scalar_type(object if annotation is Any else annotation, marks), limits=limits
+    )
 
 
 def _scalar_type(python: Any, marks: tuple[Any, ...]) -> FieldType:

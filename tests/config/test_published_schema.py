@@ -17,7 +17,15 @@ KINDS = (
     "Sidecar",
     "ServiceEntry",
     "WorkloadEntry",
+    "WorkloadGroup",
+    "EnvoyFilter",
+    "ProxyConfig",
     "Telemetry",
+    "AuthorizationPolicy",
+    "PeerAuthentication",
+    "RequestAuthentication",
+    "WasmPlugin",
+    "TrafficExtension",
 )
 
 pytestmark = pytest.mark.skipif(

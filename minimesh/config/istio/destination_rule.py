@@ -7,7 +7,8 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from minimesh.config.istio.traffic import PortSelector, WorkloadLabelSelector
+from minimesh.config.istio.selection import WorkloadLabelSelector
+from minimesh.config.istio.traffic import PortSelector
 from minimesh.config.schema import (
     Duration,
     Int32,

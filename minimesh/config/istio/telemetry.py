@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
+from typing import Annotated, Any
 
-from minimesh.config.istio.traffic import WorkloadLabelSelector
-from minimesh.config.schema import Duration, Message, Percentage, Req, message
+from minimesh.config.istio.selection import (
+    ONE_TARGET,
+    PolicyTargetReference,
+    TargetRefs,
+    WorkloadLabelSelector,
+)
+from minimesh.config.schema import Duration, Length, Message, Percentage, Req, Rule, message
+
+NonEmpty = Annotated[str, Length(1)]
 
 
 class WorkloadMode(StrEnum):
@@ -19,20 +27,10 @@ class WorkloadMode(StrEnum):
 
 
 @message
-class PolicyTargetReference(Message):
-    """The object that a policy applies to."""
-
-    group: str = ""
-    kind: Req[str] = ""
-    name: Req[str] = ""
-    namespace: str = ""
-
-
-@message
 class ProviderRef(Message):
     """A provider by its name in the mesh configuration; `envoy` logs to the proxy's own output."""
 
-    name: Req[str] = ""
+    name: Req[NonEmpty] = ""
 
 
 @message
@@ -80,7 +78,7 @@ class MetricSelector(Message):
     """One metric, standard or custom, on one side or both."""
 
     metric: IstioMetric | None = None
-    custom_metric: str | None = None
+    custom_metric: NonEmpty | None = None
     mode: WorkloadMode | None = None
 
 
@@ -91,9 +89,22 @@ class TagOverrideOperation(StrEnum):
     REMOVE = "REMOVE"
 
 
+def _upsert_has_value(given: Mapping[str, Any]) -> bool:
+    return given.get("operation") is not TagOverrideOperation.UPSERT or bool(given.get("value"))
+
+
+def _remove_has_none(given: Mapping[str, Any]) -> bool:
+    return given.get("operation") is not TagOverrideOperation.REMOVE or "value" not in given
+
+
 @message
 class TagOverride(Message):
     """A change to one tag of a metric."""
+
+    schema_rules = (
+        Rule("value must be set when operation is UPSERT", _upsert_has_value),
+        Rule("value must not be set when operation is REMOVE", _remove_has_none),
+    )
 
     operation: TagOverrideOperation | None = None
     value: str = ""
@@ -128,14 +139,14 @@ class TracingSelector(Message):
 class Literal(Message):
     """A tag with a fixed value."""
 
-    value: Req[str] = ""
+    value: Req[NonEmpty] = ""
 
 
 @message
 class Environment(Message):
     """A tag from an environment variable."""
 
-    name: Req[str] = ""
+    name: Req[NonEmpty] = ""
     default_value: str = ""
 
 
@@ -143,7 +154,7 @@ class Environment(Message):
 class RequestHeader(Message):
     """A tag from a request header."""
 
-    name: Req[str] = ""
+    name: Req[NonEmpty] = ""
     default_value: str = ""
 
 
@@ -151,7 +162,7 @@ class RequestHeader(Message):
 class Formatter(Message):
     """A tag written as an access-log format."""
 
-    value: Req[str] = ""
+    value: Req[NonEmpty] = ""
 
 
 @message
@@ -182,9 +193,11 @@ class Tracing(Message):
 class Telemetry(Message):
     """Telemetry of the selected workloads, of a namespace, or (in the root namespace) of the mesh."""
 
+    schema_rules = (ONE_TARGET,)
+
     selector: WorkloadLabelSelector | None = None
     target_ref: PolicyTargetReference | None = None
-    target_refs: tuple[PolicyTargetReference, ...] = ()
+    target_refs: TargetRefs = ()
     tracing: tuple[Tracing, ...] = ()
     metrics: tuple[Metrics, ...] = ()
     access_logging: tuple[AccessLogging, ...] = ()

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
+from typing import Annotated
 
-from minimesh.config.schema import Message, Req, UInt32, message
+from minimesh.config.schema import Length, Message, Range, Req, Rule, UInt32, message
+
+PortNumber = Annotated[
+    int, Range(0, 2**32 - 1), Rule("port must be between 1-65535", lambda number: 0 < number <= 65535)
+]
+SelectorLabel = Annotated[
+    str, Length(0, 63), Rule("wildcard is not supported in selector", lambda text: "*" not in text)
+]
+SelectorLabels = Annotated[Mapping[str, SelectorLabel], Length(0, 256)]
 
 
 @message
@@ -29,14 +38,7 @@ class Destination(Message):
 class WorkloadSelector(Message):
     """Workloads by labels, in the spelling of the networking group."""
 
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@message
-class WorkloadLabelSelector(Message):
-    """Workloads by labels, in the spelling of `istio.type` (`matchLabels`)."""
-
-    match_labels: Mapping[str, str] = field(default_factory=dict)
+    labels: SelectorLabels = field(default_factory=dict)
 
 
 class ServerTLSMode(StrEnum):
