@@ -1,0 +1,25 @@
+"""`istioctl`: the group of all its commands."""
+
+from __future__ import annotations
+
+import click
+
+from minimesh.cli.istioctl.command_group import AliasGroup, remember_namespace
+from minimesh.cli.istioctl.proxy_config import proxy_config
+
+_ALIASES = {"pc": "proxy-config"}
+
+
+@click.command(cls=AliasGroup, aliases=_ALIASES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-n", "--namespace", help="Kubernetes namespace.")
+@click.option(
+    "-i", "--istioNamespace", "istio_namespace", default="istio-system", help="Istio system namespace."
+)
+@click.pass_context
+def istioctl(ctx: click.Context, namespace: str | None, istio_namespace: str) -> None:
+    """Istio configuration command line utility, over a mesh that runs here."""
+    remember_namespace(ctx, namespace)
+    ctx.obj["istio_namespace"] = istio_namespace
+
+
+istioctl.add_command(proxy_config, "proxy-config")
