@@ -1,14 +1,23 @@
-"""Whether to try again, and how long to wait first: the decisions of a retry policy. No I/O."""
+"""Whether to try again, and how long to wait first: by the policy, and by what the cluster has room for.
+
+No I/O.
+"""
 
 from __future__ import annotations
 
 import random
 import time
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseHead
 from minimesh.data_plane.routing.actions import RetryPolicy
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.http.stream import Stream
+    from minimesh.data_plane.telemetry.stream_info import StreamInfo
+    from minimesh.data_plane.upstream.circuit_breakers import ClusterResources
 
 _CONNECT_FAILURES = frozenset({ResetReason.REMOTE_CONNECTION_FAILURE, ResetReason.CONNECTION_TIMEOUT})
 _GRPC_STATUS = {
@@ -125,3 +134,27 @@ class RetryState:
             return Retry.EXHAUSTED
         self.remaining -= 1
         return Retry.YES
+
+
+def retries_of(policy: RetryPolicy, stream: Stream) -> RetryState | None:
+    """The retries of a stream's request, if the policy is for requests like it."""
+    head, conditions = stream.head, policy.retriable_request_headers
+    assert head is not None
+    if conditions and not any(each.matches(head) for each in conditions):
+        return None
+    return RetryState(policy, stream.manager.random)
+
+
+def is_admitted(decision: Retry, resources: ClusterResources, info: StreamInfo) -> bool:
+    """Whether there is another try. If only the policy would have it: flags and counts what is against it."""
+    if decision is Retry.NO:
+        return False
+    if decision is Retry.EXHAUSTED:
+        info.add_flag("URX")
+        resources.stats.rq_retry_limit_exceeded.inc()
+        return False
+    if resources.retries >= resources.max_retries:
+        info.add_flag("UO")
+        resources.stats.rq_retry_overflow.inc()
+        return False
+    return True

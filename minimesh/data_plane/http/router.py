@@ -11,30 +11,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.control_headers import take_retry_policy, take_timeouts
-from minimesh.data_plane.http.grpc_status import http_status
-from minimesh.data_plane.http.grpc_timeout import grpc_route_timeout_s, grpc_timeout_text, is_grpc_call
 from minimesh.data_plane.http.host_choice import HostChoice
 from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
-from minimesh.data_plane.http.local_reply import (
-    NO_HEALTHY_UPSTREAM,
-    OVERLOADED,
-    REQUEST_TIMEOUT,
-    reset_body,
-    reset_details,
-)
-from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
 from minimesh.data_plane.http.mirror import Mirroring, mirroring_of
-from minimesh.data_plane.http.retry import Retry, RetryState
-from minimesh.data_plane.http.try_idleness import TryIdleness
-from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RetryPolicy, RouteAction
-from minimesh.data_plane.routing.authority import without_port
+from minimesh.data_plane.http.pool_choice import choose_pool
+from minimesh.data_plane.http.retry import Retry, RetryState, is_admitted, retries_of
+from minimesh.data_plane.http.retrying import Retrying
+from minimesh.data_plane.http.router_headers import (
+    finish_request,
+    finish_response,
+    renew_request,
+    take_grpc_timeout_s,
+    without_body,
+)
+from minimesh.data_plane.http.router_replies import (
+    reply_no_cluster,
+    reply_no_host,
+    reply_reset,
+    reply_timeout,
+)
+from minimesh.data_plane.http.try_limits import TRY_IDLE, TryLimits
+from minimesh.data_plane.http.try_outcome import tell_of_failure, tell_of_response, tell_of_timeout
+from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minimesh.data_plane.http.header_block import Field
-    from minimesh.data_plane.http.messages import RequestHead
+    from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.routing.route_table import Route
@@ -49,8 +54,6 @@ _RESET_OF_FAILURE = {
     PoolFailure.CONNECT_TIMEOUT: ResetReason.CONNECTION_TIMEOUT,
 }
 
-_OF_A_BODY = frozenset({"content-length", "content-type"})
-
 
 class Router:
     """See the module."""
@@ -58,8 +61,8 @@ class Router:
     __slots__ = (
         "_active", "_cluster", "_deadline", "_done", "_end_stream", "_held", "_held_bytes", "_host_choice",
         "_mirroring", "_paused_downstream", "_replay_limit_bytes", "_resources", "_response_started",
-        "_retries", "_retry_counted", "_timeout_s", "_tried", "_try_deadline", "_try_idleness",
-        "_try_timeout_s", "action", "attempt", "connection", "host", "loop", "route", "stream", "waiting_on",
+        "_retries", "_retrying", "_timeout_s", "_try_limits", "_try_timeout_s", "action", "attempt",
+        "connection", "host", "loop", "route", "stream", "waiting_on",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, route: Route, action: RouteAction) -> None:
@@ -75,7 +78,7 @@ class Router:
         policy = action.retry_policy
         self._retries = None if policy is None else RetryState(policy, stream.manager.random)
         if policy is not None and policy.retriable_request_headers:
-            self._retries = self._retries_if_wanted(policy)
+            self._retries = retries_of(policy, stream)
         self._try_timeout_s = 0.0 if policy is None else policy.per_try_timeout_s or 0.0
         limit = route.retry_buffer_limit_bytes
         self._replay_limit_bytes = stream.manager.config.buffer_limit_bytes if limit is None else limit
@@ -85,7 +88,6 @@ class Router:
         self._resources: ClusterResources
         #: Where the request has a say in the choice of its host; else None.
         self._host_choice: HostChoice | None = None
-        self._try_idleness: TryIdleness | None = None
         #: The body so far: kept until a connection is there, and longer while a retry may need it.
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -93,12 +95,13 @@ class Router:
         self._response_started = False
         self._done = False
         self._active = False
-        self._retry_counted = False
         self._paused_downstream = False
-        self._tried: list[Host] = []
+        #: None until a try has failed.
+        self._retrying: Retrying | None = None
         self._mirroring: Mirroring | None = None
         self._deadline: Deadline | None = None
-        self._try_deadline: Deadline | None = None
+        #: Where the policy limits a try, while one is with its host.
+        self._try_limits: TryLimits | None = None
 
     # --- the request ---
 
@@ -107,15 +110,12 @@ class Router:
         stream = self.stream
         choice = stream.choice
         assert choice is not None
-        cluster = choice.handle.cluster
+        cluster, action = choice.handle.cluster, self.action
         if cluster is None:
-            stream.manager.stats.count("no_cluster")
-            stream.info.add_flag("NC")
-            stream.send_local_reply(self.action.cluster_not_found_status, b"", "cluster_not_found")
+            reply_no_cluster(stream, action.cluster_not_found_status)
             return
         self._cluster = cluster
-        high = self.action.priority_high
-        self._resources = cluster.high_priority_resources if high else cluster.resources
+        self._resources = cluster.high_priority_resources if action.priority_high else cluster.resources
         stream.info.upstream_request_attempt_count = 1
         head = stream.head
         assert head is not None
@@ -123,16 +123,31 @@ class Router:
         controlled = stream.filters or choice.request_headers
         if controlled:
             self._heed_timeout_headers(head)
-        self._finish_headers(head)
+        if action.max_grpc_timeout_s is not None:
+            self._timeout_s = take_grpc_timeout_s(head, action, self._timeout_s)
+        finish_request(stream, action, head, self._timeout_s, self._try_timeout_s)
         if controlled:
             self._heed_retry_headers(head)
         if data:
             self._hold(data)
         self._note_end(end_stream)
-        if self.action.mirrors:
+        if action.mirrors:
             self._try_and_mirror(head, data)
         else:
             self._try()
+
+    def _heed_timeout_headers(self, head: RequestHead) -> None:
+        timeout_s, try_timeout_s = take_timeouts(head)
+        if timeout_s is not None:
+            self._timeout_s = timeout_s
+        if try_timeout_s is not None:
+            self._try_timeout_s = try_timeout_s
+
+    def _heed_retry_headers(self, head: RequestHead) -> None:
+        old = self.action.retry_policy
+        policy = take_retry_policy(head, old)
+        if policy is not old:
+            self._retries = None if policy is None else retries_of(policy, self.stream)
 
     def _try_and_mirror(self, head: RequestHead, data: bytes) -> None:
         # Copied first, because a try may still change the host; sent second, so that nothing waits for it.
@@ -158,105 +173,10 @@ class Router:
                 connection.send_trailers(trailers)
             if end_stream:
                 self.stream.info.last_upstream_tx_at = self.loop.time()
-                self._begin_try_timeout()
+                if self._try_limits is not None and not self._response_started:
+                    self._try_limits.request_complete()
         if self._mirroring is not None:
             self._mirroring.on_data(data, end_stream)
-
-    def on_downstream_writable(self, writable: bool) -> None:
-        """The client's socket is full, or has room again."""
-        if self.connection is not None:
-            self.connection.pause_reading(not writable)
-
-    def cancel(self) -> None:
-        """The stream is over: nothing is heard of this request any more."""
-        self._done = True
-        self._held = []
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self._retry_counted:
-            self._count_retry(False)
-        if self._active or self.waiting_on is not None or self._try_deadline is not None:
-            self._give_up_exchange()
-
-    def _finish_headers(self, head: RequestHead) -> None:
-        """What the router adds to a request, in Envoy's order, and the route's own changes."""
-        stream, action = self.stream, self.action
-        config, choice, host = stream.manager.config, stream.choice, stream.virtual_host
-        assert choice is not None
-        assert host is not None
-        if action.max_grpc_timeout_s is not None:
-            self._heed_grpc_timeout(head)
-        if (self._timeout_s or self._try_timeout_s) and not config.suppress_envoy_headers:
-            self._tell_timeout(head)
-        if host.settings.include_request_attempt_count:
-            head.set_header("x-envoy-attempt-count", "1")
-        if choice.request_headers.steps:
-            choice.request_headers.apply(head, stream.info)
-        if action.path_rewrite is not None:
-            original = head.path
-            rewritten = action.path_rewrite(original)
-            if not config.suppress_envoy_headers:
-                head.set_header("x-envoy-original-path", original)
-                stream.info.original_path = original
-            head.path = rewritten
-        if choice.host_rewrite or action.host_rewrite is not None:
-            self._rewrite_host(head)
-        info = stream.info
-        info.path, info.authority = head.path, head.authority
-        if head.fields is not None:
-            self._refresh_logged_headers(head)
-
-    def _heed_grpc_timeout(self, head: RequestHead) -> None:
-        """A gRPC call says itself how long it may take; the upstream is told what has come of that."""
-        if is_grpc_call(head):
-            self._timeout_s = timeout_s = grpc_route_timeout_s(head, self.action)
-            if timeout_s:
-                head.set_header("grpc-timeout", grpc_timeout_text(timeout_s))
-
-    def _heed_timeout_headers(self, head: RequestHead) -> None:
-        timeout_s, try_timeout_s = take_timeouts(head)
-        if timeout_s is not None:
-            self._timeout_s = timeout_s
-        if try_timeout_s is not None:
-            self._try_timeout_s = try_timeout_s
-
-    def _heed_retry_headers(self, head: RequestHead) -> None:
-        old = self.action.retry_policy
-        policy = take_retry_policy(head, old)
-        if policy is not old:
-            self._retries = None if policy is None else self._retries_if_wanted(policy)
-
-    def _retries_if_wanted(self, policy: RetryPolicy) -> RetryState | None:
-        """The retries of this request, if the policy is for requests like it."""
-        head, conditions = self.stream.head, policy.retriable_request_headers
-        assert head is not None
-        if conditions and not any(each.matches(head) for each in conditions):
-            return None
-        return RetryState(policy, self.stream.manager.random)
-
-    def _rewrite_host(self, head: RequestHead) -> None:
-        choice, action = self.stream.choice, self.action
-        assert choice is not None
-        new = choice.host_rewrite or action.rewrite_host(head)
-        if new is None or new == "":
-            return
-        original = head.authority
-        if not choice.host_rewrite and not self.stream.manager.config.suppress_envoy_headers:
-            head.set_header("x-envoy-original-host", original)
-        if action.append_x_forwarded_host and original != new:
-            known = head.header_values("x-forwarded-host")
-            head.set_header("x-forwarded-host", ",".join((*known, original)))
-        head.authority = new
-
-    def _refresh_logged_headers(self, head: RequestHead) -> None:
-        info = self.stream.info
-        for attribute, name in (
-            ("user_agent", "user-agent"),
-            ("x_forwarded_for", "x-forwarded-for"),
-            ("request_id", "x-request-id"),
-        ):
-            values = head.header_values(name)
-            setattr(info, attribute, values[0] if values else None)
 
     def _hold(self, data: bytes) -> None:
         """Keep a piece of the body. Too much to keep: no retry any more, or the client has to wait."""
@@ -287,39 +207,27 @@ class Router:
     def _try(self) -> None:
         cluster, choice = self._cluster, self.stream.choice
         assert choice is not None
-        if self._tried or cluster.by_request:
+        retrying = self._retrying
+        if retrying is not None or cluster.by_request:
             if self._host_choice is None:
                 self._host_choice = HostChoice(cluster, self.stream, self.action)
-            host = self._host_choice.choose(self._tried)
+            host = self._host_choice.choose(() if retrying is None else retrying.hosts)
         else:
             host = cluster.choose_host(choice.metadata_match)
         if host is None:
-            cluster.stats.count("upstream_cx_none_healthy")
-            cluster.stats.count_response(503)
-            self.stream.info.add_flag("UH")
-            self.stream.send_local_reply(503, NO_HEALTHY_UPSTREAM, "no_healthy_upstream")
+            reply_no_host(self.stream, cluster)
             return
         self.host = host
         self.stream.info.upstream_host = host.name
-        if cluster.auto_sni:
-            pool: Pool = self._named_pool(host)
-        elif self.action.priority_high:
-            http2 = self.stream.info.protocol == "HTTP/2"
-            pool = cluster.high_priority_pool_of(host, http2=http2)
-        elif cluster.as_downstream and self.stream.info.protocol == "HTTP/2":
-            pool = cluster.http2_pool_of(host)
+        high = self.action.priority_high
+        if high or cluster.auto_sni or cluster.as_downstream:
+            pool = choose_pool(cluster, host, self.stream, high_priority=high)
         else:
             pool = cluster.pool_of(host)
         self.waiting_on = pool
         connection = pool.acquire(self)
         if connection is not None:
             self.on_pool_ready(connection, host)
-
-    def _named_pool(self, host: Host) -> Pool:
-        head = self.stream.head
-        assert head is not None
-        name = without_port(head.authority).lower()
-        return self._cluster.named_pool_of(host, name, http2=self.stream.info.protocol == "HTTP/2")
 
     def on_pool_ready(self, connection: UpstreamExchange, host: Host) -> None:
         """A connection for this request."""
@@ -352,13 +260,21 @@ class Router:
         if self._paused_downstream:
             self._paused_downstream = False
             stream.connection.pause_request(False)
-        if self._end_stream and self._try_timeout_s:
-            self._begin_try_timeout()
         retries = self._retries
-        if retries is not None and retries.policy.per_try_idle_timeout_s and self.connection is connection:
-            limit_s = retries.policy.per_try_idle_timeout_s
-            timers = stream.connection.timers
-            self._try_idleness = TryIdleness(timers, self.loop.time, limit_s, self._on_try_idle)
+        idle_limit_s = 0.0 if retries is None else retries.policy.per_try_idle_timeout_s or 0.0
+        if (idle_limit_s or self._try_timeout_s) and self.connection is connection:
+            self._limit_try(idle_limit_s)
+
+    def _limit_try(self, idle_limit_s: float) -> None:
+        limits = self._try_limits = TryLimits(
+            self.stream.connection.timers,
+            self.loop.time,
+            self._try_timeout_s,
+            idle_limit_s,
+            self._on_try_over,
+        )
+        if self._end_stream and not self._response_started:
+            limits.request_complete()
 
     def on_pool_failure(self, failure: PoolFailure, transport_reason: str, host: Host) -> None:
         """No connection to this host could be had."""
@@ -379,34 +295,6 @@ class Router:
         resources.stats.rq_total.value += 1
         resources.stats.rq_active.value += 1
 
-    def _end_exchange(self) -> None:
-        """The exchange is over, however: the counts of what is under way go down."""
-        self.connection = None
-        if self._active:
-            self._active = False
-            assert self.host is not None
-            self.host.active_requests -= 1
-            resources = self._resources
-            resources.requests -= 1
-            resources.stats.rq_active.value -= 1
-        if self._try_deadline is not None:
-            self._try_deadline.cancel()
-            self._try_deadline = None
-        if self._try_idleness is not None:
-            self._try_idleness.cancel()
-            self._try_idleness = None
-
-    def _give_up_exchange(self) -> None:
-        connection, waiting_on = self.connection, self.waiting_on
-        if waiting_on is not None:
-            self.waiting_on = None
-            waiting_on.cancel(self)
-        self._end_exchange()
-        if connection is not None:
-            if connection.is_multiplexed:
-                self._cluster.stats.rq_tx_reset.inc()
-            connection.abandon()
-
     # --- the response ---
 
     def on_continue(self) -> None:
@@ -426,7 +314,7 @@ class Router:
         else:
             host.requests_success += 1
         if self._cluster.is_watched:
-            self._tell_of_response(host, response)
+            tell_of_response(self._cluster, host, response)
         retries = self._retries
         if retries is not None and retries.concerns(response) and self._retry_after_response(response):
             return
@@ -445,48 +333,26 @@ class Router:
             elapsed_ms = int((now - complete_at) * 1000)
             info.upstream_service_time_ms = elapsed_ms
             response.set_service_time(str(elapsed_ms))
-        self._pass_on(response, data, end_stream)
-
-    def _tell_of_response(self, host: Host, response: ResponseHead) -> None:
-        """For who watches the host's health: a gRPC status counts in place of the one that is always 200."""
-        status = response.status
-        grpc_status = response.header_values("grpc-status")
-        if grpc_status:
-            status = http_status(grpc_status[0])
-        unwelcome = bool(response.header_values("x-envoy-immediate-health-check-fail"))
-        self._cluster.health.on_response(host, status, unwelcome=unwelcome)
-
-    def _pass_on(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
-        choice, host = self.stream.choice, self.stream.virtual_host
-        if choice is not None and choice.response_headers.steps:
-            info = self.stream.info
-            # What is added may tell of the response.
-            info.response_code, info.response_headers = response.status, response
-            choice.response_headers.apply(response, info)
-        if host is not None and host.settings.include_attempt_count_in_response:
-            response.set_header("x-envoy-attempt-count", str(self.attempt))
-        if self._host_choice is not None:
-            for cookie in self._host_choice.cookies:
-                response.add_header("set-cookie", cookie)
-        self.stream.send_response(response, data, end_stream)
+        finish_response(stream, response, self.attempt, self._host_choice)
+        stream.send_response(response, data, end_stream)
 
     def _answer_upgrade(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """101 opens the tunnel. Anything else in the 200s would confuse a client that expects it."""
+        stream = self.stream
         if not 200 <= response.status < 300:
             self._cluster.stats.count_response(response.status)
-            self._pass_on(response, data, end_stream)
+            finish_response(stream, response, self.attempt, self._host_choice)
+            stream.send_response(response, data, end_stream)
             return
-        info = self.stream.info
-        info.response_code_details = "websocket_handshake_unsuccessful"
-        fields = tuple(field for field in response.mutable_fields() if field[0] not in _OF_A_BODY)
-        self.stream.replied_locally = True
-        self.stream.send_response(ResponseHead(response.status, ResponseFields(fields), -1), b"", True)
+        stream.info.response_code_details = "websocket_handshake_unsuccessful"
+        stream.replied_locally = True
+        stream.send_response(without_body(response), b"", True)
 
     def on_response_data(self, data: bytes, end_stream: bool) -> None:
         if end_stream:
             self._end_exchange()
-        elif self._try_idleness is not None:
-            self._try_idleness.touch()
+        elif self._try_limits is not None:
+            self._try_limits.touch()
         if not self._done:
             self.stream.send_data(data, end_stream)
 
@@ -507,34 +373,53 @@ class Router:
         else:
             self._failed(reason, transport_reason, request_sent=True)
 
+    # --- backpressure, both ways ---
+
+    def on_downstream_writable(self, writable: bool) -> None:
+        """The client's socket is full, or has room again."""
+        if self.connection is not None:
+            self.connection.pause_reading(not writable)
+
     def on_upstream_writable(self, writable: bool) -> None:
         self.stream.connection.pause_request(not writable)
 
-    # --- failure, time, trying again ---
+    # --- failure, and again ---
 
     def _failed(self, reason: ResetReason, transport_reason: str, *, request_sent: bool) -> None:
         """No response will come of this try."""
-        self._count_retry(False)
-        host = self.host
-        if host is not None:
-            host.requests_error += 1
-            # A limit of the cluster's own says nothing of the host.
-            if self._cluster.is_watched and reason is not ResetReason.OVERFLOW:
-                self._cluster.health.on_failure(host)
-        if self._retries is not None:
-            decision = self._retries.after_reset(reason, request_sent)
-            if self._act_on(decision):
+        self._end_retry()
+        if self.host is not None:
+            tell_of_failure(self._cluster, self.host, reason)
+        retries = self._retries
+        if retries is not None and self._act_on(retries.after_reset(reason, request_sent)):
+            return
+        reply_reset(self.stream, self._cluster, reason, transport_reason, retried=self.attempt > 1)
+
+    def _on_try_over(self, details: str) -> None:
+        """A limit of this try is reached; `details` say which."""
+        stats = self._cluster.stats
+        if details == TRY_IDLE:
+            stats.count("upstream_rq_per_try_idle_timeout")
+            if self._response_started:
+                self._break_off(details)
                 return
-        info = self.stream.info
-        info.add_flag(reason.flag)
-        self._cluster.stats.count_response(reason.status)
-        first = (OVERLOADED,) if reason is ResetReason.OVERFLOW else ()
-        body = reset_body(reason, self.attempt > 1, transport_reason)
-        self.stream.send_local_reply(reason.status, body, reset_details(reason, transport_reason), first)
+        elif self._response_started:
+            return
+        else:
+            stats.rq_per_try_timeout.inc()
+        if self.host is not None:
+            tell_of_timeout(self._cluster, self.host)
+        self._give_up_exchange()
+        self._end_retry()
+        retries = self._retries
+        reason = ResetReason.CONNECTION_TERMINATION
+        if retries is not None and self._act_on(retries.after_reset(reason, request_sent=True)):
+            return
+        reply_timeout(self.stream, self._cluster, details)
 
     def _retry_after_response(self, response: ResponseHead) -> bool:
         assert self._retries is not None
-        self._count_retry(False)
+        self._end_retry()
         decision = self._retries.after_response(response)
         if not self._act_on(decision):
             if self.attempt > 1 and decision is Retry.NO:
@@ -545,117 +430,86 @@ class Router:
 
     def _act_on(self, decision: Retry) -> bool:
         """Go on with another try; False when there is to be none."""
-        if decision is Retry.NO:
+        info, retries = self.stream.info, self._retries
+        if not is_admitted(decision, self._resources, info):
             return False
-        info, resources = self.stream.info, self._resources
-        if decision is Retry.EXHAUSTED:
-            info.add_flag("URX")
-            resources.stats.rq_retry_limit_exceeded.inc()
-            return False
-        if resources.retries >= resources.max_retries:
-            info.add_flag("UO")
-            resources.stats.rq_retry_overflow.inc()
-            return False
+        assert retries is not None
         self._give_up_exchange()
-        self._count_retry(True)
-        resources.stats.rq_retry.inc()
-        if self.host is not None:
-            self._tried.append(self.host)
+        if self._retrying is None:
+            self._retrying = Retrying(self._resources)
+        self._retrying.begin(retries, self.host, self.stream.connection.timers, self._try_again)
         self.attempt += 1
         info.upstream_request_attempt_count = self.attempt
-        retries = self._retries
-        assert retries is not None
-        kind = "exponential" if retries.told_wait_s is None else "ratelimited"
-        resources.stats.count(f"upstream_rq_retry_backoff_{kind}")
-        timers = self.stream.connection.timers
-        self._try_deadline = timers.call_after(retries.next_wait_s(), self._try_again)
         return True
 
     def _try_again(self) -> None:
-        self._try_deadline = None
-        head, host = self.stream.head, self.stream.virtual_host
+        head, retrying = self.stream.head, self._retrying
         assert head is not None
-        assert host is not None
-        if not self.stream.manager.config.suppress_envoy_headers:
-            self._tell_timeout(head)
-        if host.settings.include_request_attempt_count:
-            head.set_header("x-envoy-attempt-count", str(self.attempt))
+        assert retrying is not None
+        retrying.wait_no_more()
+        renew_request(self.stream, head, self.attempt, self._timeout_s, self._try_timeout_s)
         self._try()
 
-    def _count_retry(self, active: bool) -> None:
-        if active != self._retry_counted:
-            self._retry_counted = active
-            self._resources.retries += 1 if active else -1
+    def _end_retry(self) -> None:
+        if self._retrying is not None:
+            self._retrying.end()
 
-    def _tell_timeout(self, head: RequestHead) -> None:
-        """x-envoy-expected-rq-timeout-ms: how long this try may take, if anything limits it."""
-        limits_s = [self._try_timeout_s or self._timeout_s]
-        if self._timeout_s:
-            begun_at = self.stream.info.last_downstream_rx_at
-            waited_s = 0.0 if begun_at is None else self.loop.time() - begun_at
-            limits_s.append(max(self._timeout_s - waited_s, 0.0))
-        if limits_s[0]:
-            head.set_header("x-envoy-expected-rq-timeout-ms", str(int(min(limits_s) * 1000)))
-
-    def _begin_try_timeout(self) -> None:
-        limit_s = self._try_timeout_s
-        if limit_s and not self._response_started and self._try_deadline is None:
-            timers = self.stream.connection.timers
-            self._try_deadline = timers.call_after(limit_s, self._on_try_timeout)
-
-    def _on_try_timeout(self) -> None:
-        self._try_deadline = None
-        if self._response_started:
-            return
-        stats = self._cluster.stats
-        stats.rq_per_try_timeout.inc()
-        self._fail_by_timeout("upstream_per_try_timeout")
-
-    def _on_try_idle(self) -> None:
-        self._try_idleness = None
-        self._cluster.stats.count("upstream_rq_per_try_idle_timeout")
-        if self._response_started:
-            self.stream.info.add_flag("UT")
-            self.stream.info.response_code_details = "upstream_per_try_idle_timeout"
-            self.stream.break_off()
-            return
-        self._fail_by_timeout("upstream_per_try_idle_timeout")
-
-    def _fail_by_timeout(self, details: str) -> None:
-        """A try took too long: another, or that was it."""
-        self._count_timeout()
-        self._give_up_exchange()
-        self._count_retry(False)
-        if self._retries is not None:
-            decision = self._retries.after_reset(ResetReason.CONNECTION_TERMINATION, request_sent=True)
-            if self._act_on(decision):
-                return
-        self._reply_timeout(details)
-
-    def _count_timeout(self) -> None:
-        host = self.host
-        if host is not None:
-            host.requests_timeout += 1
-            if self._cluster.is_watched:
-                self._cluster.health.on_timeout(host)
+    # --- the end ---
 
     def _on_timeout(self) -> None:
         """The route's time is over."""
         self._deadline = None
-        stats, info = self._cluster.stats, self.stream.info
-        stats.rq_timeout.inc()
+        self._cluster.stats.rq_timeout.inc()
         if self._response_started:
             if self.host is not None:
                 self.host.requests_timeout += 1
-            info.add_flag("UT")
-            info.response_code_details = "response_timeout"
-            self.stream.break_off()
+            self._break_off("response_timeout")
             return
-        self._count_timeout()
+        if self.host is not None:
+            tell_of_timeout(self._cluster, self.host)
         self._give_up_exchange()
-        self._reply_timeout("response_timeout")
+        reply_timeout(self.stream, self._cluster, "response_timeout")
 
-    def _reply_timeout(self, details: str) -> None:
+    def _break_off(self, details: str) -> None:
+        """Time is over in the middle of the response."""
         self.stream.info.add_flag("UT")
-        self._cluster.stats.count_response(504)
-        self.stream.send_local_reply(504, REQUEST_TIMEOUT, details)
+        self.stream.info.response_code_details = details
+        self.stream.break_off()
+
+    def cancel(self) -> None:
+        """The stream is over: nothing is heard of this request any more."""
+        self._done = True
+        self._held = []
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._retrying is not None:
+            self._retrying.end()
+        if self._active or self.waiting_on is not None or self._retrying is not None:
+            self._give_up_exchange()
+
+    def _end_exchange(self) -> None:
+        """The exchange is over, however: the counts of what is under way go down."""
+        self.connection = None
+        if self._active:
+            self._active = False
+            assert self.host is not None
+            self.host.active_requests -= 1
+            resources = self._resources
+            resources.requests -= 1
+            resources.stats.rq_active.value -= 1
+        if self._try_limits is not None:
+            self._try_limits.cancel()
+            self._try_limits = None
+
+    def _give_up_exchange(self) -> None:
+        connection, waiting_on = self.connection, self.waiting_on
+        if waiting_on is not None:
+            self.waiting_on = None
+            waiting_on.cancel(self)
+        if self._retrying is not None:
+            self._retrying.wait_no_more()
+        self._end_exchange()
+        if connection is not None:
+            if connection.is_multiplexed:
+                self._cluster.stats.rq_tx_reset.inc()
+            connection.abandon()
