@@ -1,8 +1,8 @@
 """HTTP/2 as the suite speaks it, at either end: frame by frame, so that a case can be as wrong as it likes.
 
 Steps are what a case says; a `FramedConnection` says them, heeds the other side's windows, opens its own as
-it reads, and hands every frame on. Only hpack and hyperframe are used: a whole library would mend or refuse what
-the cases are about.
+it reads, and hands every frame on. Only hpack and hyperframe are used: a whole library would mend or refuse
+what the cases are about.
 """
 
 from __future__ import annotations

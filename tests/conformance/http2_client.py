@@ -102,8 +102,8 @@ class Http2Conversation:
 
     async def _read(self) -> None:
         async for frame, fields in self._connection.frames():
-            if isinstance(frame, GoAwayFrame):
-                self._goaway += f"<goaway {frame.error_code} at {frame.last_stream_id}>"
+            if isinstance(frame, GoAwayFrame) and not frame.error_code:
+                self._goaway += f"<goaway at {frame.last_stream_id}>"
             elif frame.stream_id:
                 self._streams[frame.stream_id].add(frame, fields)
             self._changed.set()

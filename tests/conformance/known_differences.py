@@ -39,4 +39,26 @@ KNOWN_DIFFERENCES: dict[str, str] = {
     ),
     "grpc-web: text cut short": "Envoy asks for a connection before it looks at the body; minimesh after",
     "grpc-web: no base64": "as above",
+    "h2: POST with an empty body": (
+        "Envoy routes a request as soon as its head is read, minimesh with all that came along: "
+        "it knows that there is no body"
+    ),
+    "h2: direct response to a POST": (
+        "Envoy answers before it looks at the body; minimesh has read what came along with the head"
+    ),
+    "h2 gRPC: direct response to a call with a message": "as above",
+    "h2: expect 100-continue": "minimesh spares a client the 100 (Continue) that has sent its body already",
+    "h2: OPTIONS *": "minimesh logs no scheme of a request that it refuses for its path",
+    "h2: a query and a fragment": "as above",
+    "h2: blanks around a value": "RFC 9113, 8.2.1 forbids them: minimesh takes them off, Envoy passes them on",
+    "h2: a stream id that goes back": (
+        "Envoy says nothing, and its client waits for ever; minimesh closes, as RFC 9113, 5.1.1 asks"
+    ),
+    "h2: CONTINUATION out of place": "minimesh logs a request that could not be read; Envoy logs nothing",
+    "h2: GOAWAY of the client": (
+        "Envoy does not answer what a client asks after it has said that it asks no more; minimesh does"
+    ),
+    "h2: another protocol": (
+        "Envoy ends a connection on which an upgrade was refused, for the sake of HTTP/1; minimesh keeps it"
+    ),
 }

@@ -8,6 +8,8 @@
 * what is left of a timeout, in x-envoy-expected-rq-timeout-ms (whatever is no multiple of 50);
 * whether a connection was closed or reset, which depends on the bytes still under way (in `client`);
 * the cuts of chunked bodies (in `client.readable` and in the upstream);
+* the GOAWAY that tells a client of HTTP/2 why its connection is closed (RFC 9113, 5.4.1): Envoy mostly says
+  nothing, minimesh says it always;
 * what `statistics` says of the counters.
 
 Texts above a few KB are shown by their ends and their digest.

@@ -173,6 +173,22 @@ class ConnectionManager:
         marked = _VIA.sub(lambda found: f"{found[0]}, {via}", text, count=1)
         return f"{text}via: {via}\r\n" if marked == text else marked
 
+    def marked_fields(
+        self, fields: list[tuple[bytes, bytes]], request_id: str | None
+    ) -> list[tuple[bytes, bytes]]:
+        """`marked`, for a response in HTTP/2."""
+        if self.config.always_set_request_id_in_response and request_id:
+            fields.append((b"x-request-id", request_id.encode("latin-1")))
+        via = self.config.via.encode("latin-1")
+        if not via:
+            return fields
+        for at, (name, value) in enumerate(fields):
+            if name == b"via":
+                fields[at] = (name, value + b", " + via)
+                return fields
+        fields.append((b"via", via))
+        return fields
+
     def date(self) -> str:
         """The `date` header's value, made once a second."""
         now = int(time.time())

@@ -70,7 +70,10 @@ class RequestHeaderReader:
             count += 1
         line = self._read_line(pseudo)
         if isinstance(line, Refusal):
-            return line
+            late = any(name[:1] == b":" for name, _ in headers[count:])
+            return INVALID_HEADER_FIELD if late else line
+        if len(headers) > self._max_headers:
+            return TOO_MANY_HEADERS
         block = self._read_block(headers[count:])
         if isinstance(block, Refusal):
             return block
@@ -95,7 +98,7 @@ class RequestHeaderReader:
         method = pseudo.get(b":method", b"").decode("latin-1")
         raw_authority, raw_path = pseudo.get(b":authority"), pseudo.get(b":path")
         authority = None if raw_authority is None else raw_authority.decode("latin-1")
-        if not method:
+        if b":method" not in pseudo:
             return VIOLATION
         if _METHOD.fullmatch(method) is None or (
             authority is not None and not _AUTHORITY.fullmatch(authority)

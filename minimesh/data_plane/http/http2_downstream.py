@@ -24,6 +24,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
+from hpack import HPACKError
 from hyperframe.frame import GoAwayFrame
 
 from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 #: What a client may leave unread of head and control frames; bodies wait where they come from.
 _MAX_UNREAD_BYTES = 8 * 1024 * 1024
+#: What Envoy logs where its codec gives up.
+_CODEC_ERROR = "codec_error:The_user_callback_function_failed"
 _END_HEADERS, _PADDED, _END_STREAM = 0x4, 0x8, 0x1
 
 
@@ -62,10 +65,11 @@ class Http2ServerConnection(asyncio.Protocol):
     """See the module (`ServerConnection` of a listener)."""
 
     __slots__ = (
-        "_flush_asked", "_frames", "_h2", "_in_turn", "_lifetime", "_preface", "_prepared", "_prepared_for",
-        "_reader", "_requests", "_resets", "_scope", "_settings_acknowledged", "_settings_seen", "_streams",
-        "_touched", "_transport", "closed", "idle_since", "info", "last_stream_id", "loop", "manager",
-        "options", "overwrites_server", "server", "stats", "timers", "write_paused",
+        "_cut_short", "_flush_asked", "_frames", "_h2", "_in_turn", "_lifetime", "_preface", "_prepared",
+        "_prepared_for", "_reader", "_requests", "_resets", "_scope", "_settings_acknowledged",
+        "_settings_seen", "_streams", "_touched", "_transport", "closed", "idle_since", "info",
+        "last_stream_id", "loop", "manager", "options", "overwrites_server", "server", "stats", "timers",
+        "write_paused",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -96,6 +100,8 @@ class Http2ServerConnection(asyncio.Protocol):
         self._preface = b""
         self._settings_seen = False
         self._settings_acknowledged = False
+        #: It failed, with streams under way.
+        self._cut_short = False
         self._requests = 0
         self.last_stream_id = 0
         self._in_turn = False
@@ -154,7 +160,8 @@ class Http2ServerConnection(asyncio.Protocol):
         stats = self.manager.stats
         stats.cx_active.dec()
         self.stats.cx_active.dec()
-        stats.count_closed(remote=not self._lifetime.lingering, active=bool(self._streams))
+        active = self._cut_short or bool(self._streams)
+        stats.count_closed(remote=not self._lifetime.lingering, active=active)
         self._end_streams("DC", "downstream_remote_disconnect")
         self._scope.connection_closed(self)
 
@@ -239,6 +246,8 @@ class Http2ServerConnection(asyncio.Protocol):
         if self._speaks:
             self._h2.reset_stream(stream_id, code)
             self.stats.tx_reset.inc()
+            if stream_id in self._streams:
+                self.manager.stats.rq_rx_reset.inc()  # Envoy counts resets of either side
             self._ask_flush()
 
     def acknowledge(self, stream_id: int, size: int) -> None:
@@ -345,9 +354,10 @@ class Http2ServerConnection(asyncio.Protocol):
         stream = self._new_stream(stream_id, block)
         stream.receive_head(line, self._prepared, end=ended)
         self._touched[stream] = None
-        if 0 < config.max_requests_per_connection <= self._requests and self._lifetime.phase is Phase.OPEN:
+        if 0 < config.max_requests_per_connection <= self._requests:
             self.manager.stats.count("downstream_cx_max_requests_reached")
-            self.drain()
+            if self._lifetime.phase is Phase.OPEN:
+                self.drain()
 
     def _new_stream(self, stream_id: int, block: HeaderBlock | None) -> Http2ServerStream:
         stream = self._streams[stream_id] = Http2ServerStream(self, stream_id, block)
@@ -357,7 +367,7 @@ class Http2ServerConnection(asyncio.Protocol):
         """A client that does not yet know the limit may try again; one that knows it breaks the rules."""
         if self._settings_acknowledged:
             self.manager.stats.cx_protocol_error.inc()
-            self.fail(ErrorCodes.PROTOCOL_ERROR, "DPE", "codec_error:The_user_callback_function_failed")
+            self.fail(ErrorCodes.PROTOCOL_ERROR, "DPE", _CODEC_ERROR)
             return
         self._refuse_stream(stream_id)
 
@@ -402,7 +412,10 @@ class Http2ServerConnection(asyncio.Protocol):
             return
         lived_s = self.loop.time() - stream.started_at
         premature = not stream.response_code and lived_s <= PREMATURE_RESET_LIFETIME_S
-        stream.fail("DR", "http2.remote_reset")
+        if event.error_code:
+            stream.fail("DR", "http2.remote_reset")
+        else:
+            stream.fail("", "")  # Envoy takes a stream that is reset without an error for no failure
         if premature and self._resets.stream_ended(premature=True):
             self.manager.stats.count("downstream_rq_too_many_premature_resets")
             self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "DC", "too_many_premature_resets")
@@ -432,14 +445,12 @@ class Http2ServerConnection(asyncio.Protocol):
         return False
 
     def _refuse_length(self, stream: Http2ServerStream) -> None:
-        self.manager.stats.rq_rx_reset.inc()
         stream.reject(ErrorCodes.PROTOCOL_ERROR, "DPE", "http2.remote_reset")
 
     # --- what goes wrong ---
 
     def _refuse(self, stream: Http2ServerStream, refusal: Refusal) -> None:
         """A malformed message ends the connection, unless configured otherwise; one too large its stream."""
-        self.manager.stats.rq_rx_reset.inc()
         if refusal.status == 431:
             self.stats.count("header_overflow")
             stream.refuse(refusal)
@@ -458,15 +469,21 @@ class Http2ServerConnection(asyncio.Protocol):
         if frame is not None and frame.kind in (FrameType.HEADERS, FrameType.CONTINUATION):
             self.stats.count("rx_messaging_error")
             details = VIOLATION.details
-            if frame.stream_id > self.last_stream_id:
+            if frame.stream_id > self.last_stream_id and frame.stream_id % 2:
                 details = INVALID_HEADER_FIELD.details
+                self.stats.rq_total.inc()
                 self._new_stream(frame.stream_id, None)
-        self.fail(ErrorCodes(error.error_code), "DPE", details)
+        code = ErrorCodes(error.error_code)
+        if isinstance(error.__cause__, HPACKError):
+            code, details = ErrorCodes.COMPRESSION_ERROR, _CODEC_ERROR
+        self.fail(code, "DPE", details)
 
     def _violation(self, violation: Violation) -> None:
         self.manager.stats.cx_protocol_error.inc()
         self.stats.count(violation.value)
-        self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "DPE", f"http2.{violation.value}")
+        unwanted = violation is Violation.UNWANTED_FRAME
+        details = _CODEC_ERROR if unwanted else f"http2.{violation.value}"
+        self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "DPE", details)
 
     def fail(self, code: ErrorCodes, flag: str, details: str) -> None:
         """The connection is of no use any more: say why, end everything."""
@@ -474,11 +491,13 @@ class Http2ServerConnection(asyncio.Protocol):
             return
         self.say_goaway(self.last_stream_id, code)
         self._lifetime.linger()
+        self._cut_short = bool(self._streams)
         self._end_streams(flag, details)
 
     def _end_streams(self, flag: str, details: str) -> None:
         self._touched.clear()
-        for stream in list(self._streams.values()):
+        for stream in reversed(list(self._streams.values())):  # Envoy's log has the youngest first
+            self.manager.stats.rq_rx_reset.inc()
             stream.fail(flag, details)
 
     # --- turns ---

@@ -195,6 +195,8 @@ class Http2ServerStream:
         headers = response_headers(
             response, connection.server, self.manager.date(), overwrite_server=connection.overwrites_server
         )
+        if self.manager.marks_responses:
+            headers = self.manager.marked_fields(headers, stream.info.request_id)
         if self._is_head:
             data = b""
         self._response_ended = end_stream
@@ -220,6 +222,8 @@ class Http2ServerStream:
         self.manager.stats.count("downstream_rq_tx_reset")
         # A tunnel whose other end is gone (RFC 8441, 5), else Envoy's word for whatever went wrong upstream.
         tunnel = self.response_code == 101
+        if tunnel and not self._request_complete:
+            self._connection.note_early_response()
         self.reset(ErrorCodes.CONNECT_ERROR if tunnel else ErrorCodes.INTERNAL_ERROR)
 
     def close_after_response(self, stream: Stream) -> None:
@@ -341,7 +345,6 @@ class Http2ServerStream:
 
     def _request_too_slow(self) -> None:
         self._deadline = None
-        self.manager.stats.count("downstream_rq_timeout")
         self._stream.on_request_timeout()
 
     def _flush_too_slow(self) -> None:
