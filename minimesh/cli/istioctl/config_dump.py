@@ -56,8 +56,23 @@ class ConfigDump:
         found = [each.get("route_config") for key in keys for each in _items(part, key)]
         return _typed(found, "envoy.config.route.v3.RouteConfiguration", "routes")
 
+    def dynamic_listeners(self) -> list[Json]:
+        """Those that came over LDS; empty when there are none."""
+        found = [
+            each["active_state"].get("listener")
+            for each in _items(self._parts.get("ListenersConfigDump", {}), "dynamic_listeners")
+            if "active_state" in each
+        ]
+        return [*_normal(found, "envoy.config.listener.v3.Listener")]
+
+    def dynamic_clusters(self) -> list[Json]:
+        """Those that came over CDS and are warm; empty when there are none."""
+        part = self._parts.get("ClustersConfigDump", {})
+        found = [each.get("cluster") for each in _items(part, "dynamic_active_clusters")]
+        return [*_normal(found, "envoy.config.cluster.v3.Cluster")]
+
     def dynamic_routes(self) -> list[Json]:
-        """Those loaded over RDS alone; empty when there are none."""
+        """Those that came over RDS; empty when there are none."""
         part = self._parts.get("RoutesConfigDump", {})
         found = [each.get("route_config") for each in _items(part, "dynamic_route_configs")]
         return [*_normal(found, "envoy.config.route.v3.RouteConfiguration")]

@@ -6,8 +6,10 @@ import click
 
 from minimesh.cli.istioctl.command_group import AliasGroup, remember_namespace
 from minimesh.cli.istioctl.proxy_config import proxy_config
+from minimesh.cli.istioctl.proxy_status import proxy_status
+from minimesh.cli.istioctl.version import version
 
-_ALIASES = {"pc": "proxy-config"}
+_ALIASES = {"pc": "proxy-config", "ps": "proxy-status"}
 
 
 @click.command(cls=AliasGroup, aliases=_ALIASES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,3 +25,5 @@ def istioctl(ctx: click.Context, namespace: str | None, istio_namespace: str) ->
 
 
 istioctl.add_command(proxy_config, "proxy-config")
+istioctl.add_command(proxy_status, "proxy-status")
+istioctl.add_command(version, "version")
