@@ -55,6 +55,7 @@ _DECODED = (
     Kind("Service", ("v1",), "kubernetes.core:ServiceSpec", "kubernetes.core:ServiceStatus"),
     Kind("Pod", ("v1",), "kubernetes.pod:PodSpec", "kubernetes.pod_status:PodStatus"),
     Kind("Deployment", ("apps/v1",), "kubernetes.apps:DeploymentSpec", "kubernetes.apps:DeploymentStatus"),
+    Kind("ReplicaSet", ("apps/v1",), "kubernetes.apps:ReplicaSetSpec", "kubernetes.apps:ReplicaSetStatus"),
     Kind(
         "Namespace",
         ("v1",),
@@ -90,7 +91,7 @@ DECODED: dict[tuple[str, str], Kind] = {
 _NAMED_ONLY = {
     "v1": "Binding ComponentStatus Endpoints Event LimitRange Node PersistentVolume PersistentVolumeClaim "
     "PodTemplate ReplicationController ResourceQuota",
-    "apps/": "ControllerRevision DaemonSet ReplicaSet StatefulSet",
+    "apps/": "ControllerRevision DaemonSet StatefulSet",
     "batch/": "CronJob Job",
     "autoscaling/": "HorizontalPodAutoscaler",
     "policy/": "PodDisruptionBudget PodSecurityPolicy",

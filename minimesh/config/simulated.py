@@ -32,8 +32,23 @@ ACTED_ON: dict[str, str] = {
     "Pod": """
         {pod}
     """,
+    "ReplicaSet": """
+        spec.replicas
+        spec.minReadySeconds
+        spec.selector.**
+        spec.template.metadata.labels.**
+        spec.template.metadata.annotations.**
+        spec.template.metadata.name
+        spec.template.metadata.namespace
+        {spec.template.pod}
+    """,
     "Deployment": """
         spec.replicas
+        spec.minReadySeconds
+        spec.paused
+        spec.progressDeadlineSeconds
+        spec.revisionHistoryLimit
+        spec.strategy.**
         spec.selector.**
         spec.template.metadata.labels.**
         spec.template.metadata.annotations.**

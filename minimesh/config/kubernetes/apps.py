@@ -1,4 +1,4 @@
-"""The `apps/v1` group: Deployment."""
+"""The `apps/v1` group: Deployment and ReplicaSet."""
 
 from __future__ import annotations
 
@@ -64,3 +64,37 @@ class DeploymentCondition(Message):
     reason: str = ""
     status: str = ""
     type: str = ""
+
+
+@message
+class ReplicaSetSpec(Message):
+    """How many pods of which template."""
+
+    min_ready_seconds: int | None = None
+    replicas: int = 1
+    selector: Req[LabelSelector | None] = None
+    template: PodTemplateSpec | None = None
+
+
+@message
+class ReplicaSetStatus(Message):
+    """How many pods of a ReplicaSet exist and are ready."""
+
+    available_replicas: int | None = None
+    conditions: tuple[ReplicaSetCondition, ...] = ()
+    fully_labeled_replicas: int | None = None
+    observed_generation: int | None = None
+    ready_replicas: int | None = None
+    replicas: Req[int] = 0
+    terminating_replicas: int | None = None
+
+
+@message
+class ReplicaSetCondition(Message):
+    """One condition of a ReplicaSet."""
+
+    last_transition_time: str = ""
+    message: str = ""
+    reason: str = ""
+    status: Req[str] = ""
+    type: Req[str] = ""

@@ -1,0 +1,6 @@
+"""The Kubernetes API: what the real kubectl and istioctl talk to, over the store of `minimesh.config`.
+
+A small, true subset of an API server. `api_server` listens; `access` decides who may ask; `request_info`
+says what a path means; `registry` acts on the store; `discovery`, `openapi`, `tables` and `watch` shape the
+answers. `controllers` do what a controller manager does, over the same store.
+"""

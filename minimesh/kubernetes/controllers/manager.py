@@ -1,0 +1,154 @@
+"""Runs the controllers over a store: each change leads to one more look at the whole.
+
+The loop of a laptop: there are few objects, so every controller sees all of its kind, and what they want is
+put until nobody wants anything more. All that happens in one turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from minimesh.config.resources import Resource, ResourceKey
+from minimesh.config.store import Change, Snapshot, Store
+from minimesh.kubernetes.controllers import deployment, garbage, replica_set
+from minimesh.kubernetes.controllers.event_log import EventLog
+from minimesh.kubernetes.controllers.names import random_suffix
+from minimesh.kubernetes.controllers.outcome import Outcome
+from minimesh.kubernetes.controllers.ownership import controller_of
+
+ROUNDS_LIMIT = 100
+"""Rounds of one look. A rollout takes about ten; more than this is two controllers that disagree."""
+_IGNORED_KINDS = frozenset({"Event"})
+
+Controller = Callable[[Snapshot, datetime], Outcome]
+
+_log = structlog.get_logger(__name__)
+
+
+class Controllers:
+    """The controllers of one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self.events = EventLog(store, clock)
+        self._unwatch: Callable[[], None] | None = None
+        self._soon: asyncio.Handle | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._controllers: tuple[Controller, ...] = (
+            garbage.reconcile,
+            self._deployments,
+            self._replica_sets,
+        )
+
+    def start(self) -> None:
+        """Bring the store to where it should be, at once, and keep it there from here on."""
+        self._look_again(self.settle())
+        self._unwatch = self._store.watch(self._store_changed)
+
+    def stop(self) -> None:
+        """Leave the store as it is. May be called twice."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        for handle in (self._soon, self._later):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._later = None
+
+    def settle(self) -> datetime | None:
+        """Do what the controllers want until they want nothing; returns when that may change by the clock."""
+        for _ in range(ROUNDS_LIMIT):
+            times = [self._run(controller) for controller in self._controllers]
+            if not any(changed for changed, _ in times):
+                return min((at for _, at in times if at is not None), default=None)
+        _log.error("controllers_disagree", rounds=ROUNDS_LIMIT)
+        return None
+
+    def _store_changed(self, changes: Sequence[Change]) -> None:
+        if self._soon is None and any(each.resource.kind not in _IGNORED_KINDS for each in changes):
+            self._soon = asyncio.get_running_loop().call_soon(self._settle_now)
+
+    def _settle_now(self) -> None:
+        try:
+            self._look_again(self.settle())
+        except OSError as error:
+            # The disk has no room for what should be durable; the next change tries again.
+            _log.error("controllers_cannot_store", reason=str(error))
+        finally:
+            # Its own changes need no further look.
+            if self._soon is not None:
+                self._soon.cancel()
+            self._soon = None
+
+    def _look_again(self, at: datetime | None) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if at is not None:
+            delay_s = max(0.0, (at - self._clock()).total_seconds())
+            self._later = asyncio.get_running_loop().call_later(delay_s, self._settle_now)
+
+    def _run(self, controller: Controller) -> tuple[bool, datetime | None]:
+        """Let one controller look and act: whether it changed anything, and when it wants to look again.
+
+        Each sees what the one before it did, so that none overwrites what another has just put.
+        """
+        snapshot = self._store.snapshot()
+        outcome = controller(snapshot, self._clock())
+        put = [each for each in outcome.put if snapshot.get(each.key) != each]
+        for each in put:
+            self._store.put(each, durable=self._goes_with_durable(each, snapshot))
+        for key in outcome.delete:
+            remove(self._store, key, self._clock())
+        for note in outcome.notes:
+            self.events.write(note)
+        return bool(put or outcome.delete), outcome.look_again_at
+
+    def _deployments(self, snapshot: Snapshot, now: datetime) -> Outcome:
+        replica_sets, pods = snapshot.by_kind("ReplicaSet"), snapshot.by_kind("Pod")
+        found = snapshot.by_kind("Deployment")
+        return Outcome.joined(deployment.reconcile(each, replica_sets, pods, now) for each in found)
+
+    def _replica_sets(self, snapshot: Snapshot, now: datetime) -> Outcome:
+        pods, found = snapshot.by_kind("Pod"), snapshot.by_kind("ReplicaSet")
+        return Outcome.joined(replica_set.reconcile(each, pods, self._suffix, now) for each in found)
+
+    def _suffix(self) -> str:
+        return random_suffix(self._random_bytes(5))
+
+    def _goes_with_durable(self, resource: Resource, snapshot: Snapshot) -> bool:
+        """A ReplicaSet is a revision to go back to: it lasts as long as its Deployment. Pods do not last."""
+        if resource.kind != "ReplicaSet" or snapshot.get(resource.key) is not None:
+            return False
+        owner = controller_of(resource)
+        if owner is None:
+            return False
+        return self._store.is_durable(ResourceKey(owner.kind, resource.namespace, owner.name))
+
+
+def remove(
+    store: Store, key: ResourceKey, now: datetime, *, finalizer: str = "", grace_s: int | None = None
+) -> Resource | None:
+    """Remove an object, or mark it when something has to happen first; returns it as it is then.
+
+    None when there is no such object. OSError when a durable object cannot be forgotten.
+    """
+    resource = store.snapshot().get(key)
+    if resource is None:
+        return None
+    waiting = garbage.marked(resource, now, finalizer=finalizer, grace_s=grace_s)
+    if waiting is None:
+        return store.delete(key)
+    return store.put(waiting)
