@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minimesh.config.checks.finding import Finding, Findings, as_name, check_host, check_port, is_label
+from minimesh.config.checks.finding import Finding, Findings, as_name, check_port, is_label
+from minimesh.config.checks.hosts import check_ip, check_scoped_host, check_unix_path
+from minimesh.config.checks.protocols import KNOWN, is_http, is_tls
+from minimesh.config.checks.server_tls import check_server_tls
+from minimesh.config.diagnostics import Severity
 
 if TYPE_CHECKING:
     from minimesh.config.istio.gateway import Gateway, Server
 
 
 GATEWAY_PROTOCOLS = ("HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS")
+"""What Istio's documentation lists; messages name these."""
 PLAIN_TEXT_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 
 
@@ -27,8 +32,9 @@ def check_gateway(spec: Gateway) -> Findings:
                 f"{path}.port.name", "duplicate-name", f'another server\'s port is called "{name}" too'
             )
         if name and not is_label(name.lower()):
-            message = f'"{name}" must be at most 63 letters, digits and dashes'
-            yield Finding(f"{path}.port.name", "bad-name", message, suggestion=as_name(name[:63]))
+            message = f'"{name}" should be at most 63 letters, digits and dashes'
+            suggestion = as_name(name[:63])
+            yield Finding(f"{path}.port.name", "bad-name", message, Severity.WARNING, suggestion)
         port_names.add(name)
 
 
@@ -36,38 +42,58 @@ def _server(path: str, server: Server) -> Findings:
     if not server.hosts:
         yield Finding(f"{path}.hosts", "missing-field", 'is empty; list the hosts to serve, or "*" for all')
     for index, host in enumerate(server.hosts):
-        yield from check_host(f"{path}.hosts[{index}]", host.rpartition("/")[2], short_names=False)
+        yield from check_scoped_host(f"{path}.hosts[{index}]", host, gateway=True)
+    yield from _bind(path, server)
+    yield from check_server_tls(f"{path}.tls", server.tls)
     if server.port is None:
         return
-    protocol = server.port.protocol.upper()
-    yield from check_port(f"{path}.port.number", server.port.number)
-    if protocol not in GATEWAY_PROTOCOLS and server.port.protocol:
+    if server.port.target_port:
         yield Finding(
-            f"{path}.port.protocol",
-            "bad-value",
-            f'must be one of {", ".join(GATEWAY_PROTOCOLS)}, not "{server.port.protocol}"',
+            f"{path}.port.targetPort", "unused-field", "targetPort has no impact on Gateways; remove it"
         )
+    protocol = server.port.protocol
+    if protocol and protocol.upper() not in KNOWN:
+        message = f'invalid protocol "{protocol}": must be one of {", ".join(GATEWAY_PROTOCOLS)}'
+        yield Finding(f"{path}.port.protocol", "bad-value", message)
+        return
+    yield from _tls_and_protocol(path, server, protocol.upper())
+
+
+def _bind(path: str, server: Server) -> Findings:
+    socket = server.bind.removeprefix("unix://")
+    number = server.port.number if server.port else 0
+    if socket != server.bind:
+        yield from check_unix_path(f"{path}.bind", socket)
+        if number:
+            message = "port number must be 0 for unix domain socket"
+            yield Finding(f"{path}.port.number", "bad-port", message)
+        return
+    if server.bind:
+        yield from check_ip(f"{path}.bind", server.bind)
+    if server.port is not None:
+        yield from check_port(f"{path}.port.number", number)
+
+
+def _tls_and_protocol(path: str, server: Server, protocol: str) -> Findings:
     tls = server.tls
     if tls is None:
-        if protocol in ("HTTPS", "TLS"):
+        if is_tls(protocol):
             yield Finding(
                 f"{path}.tls", "missing-field", f"is missing; a server for {protocol} needs tls settings"
             )
         return
-    if protocol in PLAIN_TEXT_PROTOCOLS and not tls.https_redirect and tls.mode is not None:
-        yield Finding(
-            f"{path}.tls", "tls-on-plain-port", f"does not go with protocol {protocol}; write HTTPS"
+    if tls.https_redirect and not is_http(protocol):
+        message = "tls.httpsRedirect should only be used with http servers"
+        yield Finding(f"{path}.tls.httpsRedirect", "unused-field", message, Severity.WARNING)
+    passes_through = tls.mode in (None, "PASSTHROUGH", "AUTO_PASSTHROUGH")
+    has_files = bool(tls.ca_certificates or tls.private_key or tls.server_certificate)
+    if is_http(protocol) and (not passes_through or has_files):
+        message = (
+            f"server cannot have TLS settings for plain text HTTP ports; write protocol HTTPS, not {protocol}"
         )
-    certificate = (
-        tls.credential_name or tls.credential_names or tls.tls_certificates or tls.server_certificate
-    )
-    if (
-        protocol in ("HTTPS", "TLS")
-        and tls.mode in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
-        and not certificate
-    ):
-        yield Finding(
-            f"{path}.tls",
-            "missing-field",
-            f"mode {tls.mode} needs a certificate: credentialName, or serverCertificate and privateKey",
+        yield Finding(f"{path}.tls", "tls-on-plain-port", message)
+    elif not is_http(protocol) and not is_tls(protocol):
+        message = (
+            f"server cannot have TLS settings for non HTTPS/TLS ports; write protocol TLS, not {protocol}"
         )
+        yield Finding(f"{path}.tls", "tls-on-plain-port", message)
