@@ -24,6 +24,7 @@ from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
 from minimesh.data_plane.http.request_line import RequestLine
 from minimesh.data_plane.http.status_line import status_line
 from minimesh.data_plane.http.stream import Stream
+from minimesh.data_plane.network.write_batch import write_batch_of
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
-        "_keep_alive", "_lingering", "_max_duration", "_paused_for", "_prepared", "_prepared_for",
+        "_keep_alive", "_lingering", "_max_duration", "_out", "_paused_for", "_prepared", "_prepared_for",
         "_reader", "_reading", "_request_deadline", "_scope", "_server", "_start_time", "_started_at",
         "_stream", "_transport", "_tunnel", "_version", "_write_paused", "closed", "idle_since", "info",
         "loop", "manager", "requests", "timers",
@@ -62,6 +63,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self.info = info
         self.timers = scope.timers
         self.loop = asyncio.get_running_loop()
+        self._out = write_batch_of(self.loop)
         self.closed = False
         self.requests = 0
         self.idle_since = self.loop.time()
@@ -187,7 +189,7 @@ class Http1ServerConnection(asyncio.Protocol):
     # --- asked by the stream ---
 
     def send_continue(self) -> None:
-        self._transport.write(_CONTINUE)
+        self._out.write(self._transport, _CONTINUE)
 
     def send_head(self, stream: Stream, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """Head and first bytes of the body in one write."""
@@ -217,7 +219,7 @@ class Http1ServerConnection(asyncio.Protocol):
             wire += chunk(data) if self._chunk_response else data
         if end_stream and self._chunk_response:
             wire += LAST_CHUNK
-        self._transport.write(wire)
+        self._out.write(self._transport, wire)
 
     def _framing(self, status: int, empty: bool) -> str:
         """The header that says how a response ends whose length is not known from its head."""
@@ -241,12 +243,12 @@ class Http1ServerConnection(asyncio.Protocol):
             if end_stream:
                 data += LAST_CHUNK
         if data:
-            self._transport.write(data)
+            self._out.write(self._transport, data)
 
     def send_trailers(self, stream: Stream, fields: Sequence[Field]) -> None:
         if self._chunk_response:
             passed = fields if self.manager.config.http1_trailers else ()
-            self._transport.write(last_chunk(passed))
+            self._out.write(self._transport, last_chunk(passed))
 
     def reset_stream(self, stream: Stream) -> None:
         """The response cannot be completed: what was written goes out, then the connection closes."""
@@ -308,7 +310,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._closing = True
-        self._transport.close()
+        self._out.close(self._transport)
 
     # --- requests ---
 

@@ -20,6 +20,7 @@ from minimesh.data_plane.http.http1_head import ResponseReader
 from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 from minimesh.data_plane.network.connection import address_text
+from minimesh.data_plane.network.write_batch import write_batch_of
 from minimesh.data_plane.upstream.dial import dial
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ class Http1ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_method",
-        "_reader", "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for", "_transport",
-        "_tunnel", "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop", "pool",
-        "requests_started",
+        "_out", "_reader", "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for",
+        "_transport", "_tunnel", "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop",
+        "pool", "requests_started",
     )  # fmt: skip
 
     protocol = "HTTP/1.1"
@@ -64,6 +65,7 @@ class Http1ClientConnection(asyncio.Protocol):
         # --- for the connection's life ---
         self.pool: ConnectionPool | None = None
         self.loop = asyncio.get_running_loop()
+        self._out = write_batch_of(self.loop)
         self.closed = False
         self.local_address = ""
         self.connection_id = next_connection_id()
@@ -120,7 +122,7 @@ class Http1ClientConnection(asyncio.Protocol):
                 wire += self._framed(data)
         if end_stream and self._chunk_request:
             wire += LAST_CHUNK
-        self._transport.write(wire)
+        self._out.write(self._transport, wire)
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
         """More of the request's body."""
@@ -132,13 +134,13 @@ class Http1ClientConnection(asyncio.Protocol):
         if end_stream and self._chunk_request:
             wire += LAST_CHUNK
         if wire and not self.closed:
-            self._transport.write(wire)
+            self._out.write(self._transport, wire)
 
     def send_trailers(self, fields: Sequence[Field]) -> None:
         """The end of the request's body, with trailers where the cluster's settings want them on HTTP/1."""
         if self._chunk_request and self._passes_trailers() and not self.closed:
             self._request_done = True
-            self._transport.write(last_chunk(fields))
+            self._out.write(self._transport, last_chunk(fields))
         else:
             self.send_data(b"", True)
 
@@ -329,7 +331,7 @@ class Http1ClientConnection(asyncio.Protocol):
         self._tunnel = True
         early, self._early = self._early, b""
         if early:
-            self._transport.write(early)
+            self._out.write(self._transport, early)
             receiver.on_upstream_writable(True)
         kept = tuple(
             field for field in block.fields if field[0] not in ("transfer-encoding", "content-length")
