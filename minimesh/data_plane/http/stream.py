@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.filtered_bodies import FilteredBodies, HeldResponse
 from minimesh.data_plane.http.filtered_stream import FilteredStream
-from minimesh.data_plane.http.grpc_timeout import grpc_timeout_text, is_grpc_call, stream_duration_s
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
 from minimesh.data_plane.http.local_reply import (
@@ -23,8 +22,15 @@ from minimesh.data_plane.http.local_reply import (
 )
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead, Trailers
 from minimesh.data_plane.http.path import needs_normalizing, normalize
+from minimesh.data_plane.http.request_checks import (
+    allows_upgrade,
+    default_host,
+    expects_continue,
+    upgrade_of,
+)
 from minimesh.data_plane.http.request_line import RequestLine
 from minimesh.data_plane.http.router import Router
+from minimesh.data_plane.http.stream_limits import StreamLimits, limit_by_route
 from minimesh.data_plane.routing.actions import (
     ClusterChoice,
     DirectResponseAction,
@@ -43,9 +49,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
-_DEADLINE_EXCEEDED = 4
-
-
 #: Replies made while a router was at work, but not by it.
 _NOT_THE_ROUTERS = frozenset({"stream_idle_timeout", "max_duration_timeout", "request_overall_timeout"})
 
@@ -54,7 +57,7 @@ class Stream(FilteredStream):
     """See the module. `head` and `route` are None until they are known."""
 
     __slots__ = (
-        "_block", "_duration_deadline", "_filter_at", "_idle_deadline", "_last_activity", "_wait", "choice",
+        "_block", "_filter_at", "_last_activity", "_limits", "_wait", "choice",
         "filter_state", "random_value", "replied_locally", "request_trailers", "response_complete",
         "response_started", "response_trailers", "route", "upgrade", "virtual_host",
     )  # fmt: skip
@@ -87,8 +90,8 @@ class Stream(FilteredStream):
         self._end_stream = False
         self._filter_at = 0
         self._finished = False
-        self._idle_deadline: Deadline | None = None
-        self._duration_deadline: Deadline | None = None
+        #: Where anything limits the stream in time.
+        self._limits: StreamLimits | None = None
         self._wait: Deadline | None = None
         self._last_activity = info.started_at
         stats = self.manager.stats
@@ -113,11 +116,11 @@ class Stream(FilteredStream):
         info.path = line.path or None
         block = self._block
         assert block is not None
-        if not end_stream and not config.proxy_100_continue and _expects_continue(block):
+        if not end_stream and not config.proxy_100_continue and expects_continue(block):
             self.send_continue()
         authority = line.authority
         if authority is None:
-            authority = block.kept.get("host") or self._default_host(block, line.version)
+            authority = block.kept.get("host") or default_host(block, line.version, config)
             if authority is None:
                 self._refuse(400, "missing_host_header")
                 return
@@ -141,7 +144,7 @@ class Stream(FilteredStream):
             info.downstream_remote_address = prepared.remote_address
         self._data = data
         if config.stream_idle_timeout_s > 0:
-            self._watch_idleness()
+            self._limits = StreamLimits(self, config.stream_idle_timeout_s)
         self._route(head)
         if not self._finished:
             info.bytes_received = len(data)
@@ -203,11 +206,6 @@ class Stream(FilteredStream):
 
     # --- checks and routing ---
 
-    def _default_host(self, block: HeaderBlock, version: str) -> str | None:
-        if "host" in block.kept:
-            return ""
-        return (self.manager.config.default_host_for_http_10 or None) if version == "HTTP/1.0" else None
-
     def _checked_path(self, line: RequestLine) -> str | None:
         """The normalised path; None when the request was answered because of it."""
         if line.path == "*":
@@ -252,7 +250,7 @@ class Stream(FilteredStream):
             if choice.handle.cluster is not None:
                 info.upstream_cluster = choice.handle.cluster.name
             if action.limits_stream or self.manager.config.max_stream_duration_s:
-                self._limit(head, action)
+                self._limits = limit_by_route(self, self._limits, head, action)
         if filter_configs:
             self.filters = self.manager.filters_for(filter_configs)
         if "upgrade" in head.block.kept:
@@ -265,13 +263,10 @@ class Stream(FilteredStream):
             self._act()
 
     def _check_upgrade(self, head: RequestHead, action: object) -> None:
-        upgrade = head.block.kept.get("upgrade", "").lower()
-        if not upgrade or not head.header_values("upgrade"):
+        upgrade = self.upgrade = upgrade_of(head)
+        if not upgrade:
             return
-        self.upgrade = upgrade
-        allowed = upgrade in self.manager.config.upgrade_types
-        if isinstance(action, RouteAction):
-            allowed = action.upgrades.get(upgrade, allowed)
+        allowed = allows_upgrade(upgrade, action, self.manager.config)
         stats = self.manager.stats
         if allowed:
             stats.count("downstream_cx_upgrades_total")
@@ -289,6 +284,11 @@ class Stream(FilteredStream):
             if self._finished or (status is not FilterStatus.CONTINUE and self._must_wait(status)):
                 return
         self._act()
+
+    @property
+    def timeout_status(self) -> int:
+        """Whose fault it is that time is over: the upstream's as soon as the request is complete."""
+        return 504 if self._end_stream else 408
 
     def filter_config(self, name: str) -> object | None:
         """The most specific configuration of a filter for what this request matched; None: there is none."""
@@ -318,7 +318,13 @@ class Stream(FilteredStream):
             if len(data) > self.manager.config.buffer_limit_bytes:
                 self.connection.pause_request(False)
             router.start(data, self._end_stream)
-        elif isinstance(action, DirectResponseAction):
+        else:
+            self._answer(route, head)
+
+    def _answer(self, route: Route, head: RequestHead) -> None:
+        """A route that says itself what the response is."""
+        action = route.action
+        if isinstance(action, DirectResponseAction):
             self._count_as_routed("rq_direct_response")
             self._reply(local_response(action.status), action.body, "direct_response", route.response_headers)
         elif isinstance(action, RedirectAction | SslRedirectAction):
@@ -477,81 +483,14 @@ class Stream(FilteredStream):
     def _reply_empty(self, status: int, details: str, *first: Field) -> None:
         self.send_local_reply(status, b"", details, first)
 
-    def _limit(self, head: RequestHead, action: RouteAction) -> None:
-        """Limits on the stream that the route has of its own, or the connection manager on its duration."""
-        if action.idle_timeout_s is not None:
-            if self._idle_deadline is not None:
-                self._idle_deadline.cancel()
-                self._idle_deadline = None
-            if action.idle_timeout_s:
-                self._watch_idleness()
-        limit_s = stream_duration_s(head, action, self.manager.config.max_stream_duration_s)
-        if limit_s is None:
-            return
-        if is_grpc_call(head):
-            head.set_header("grpc-timeout", grpc_timeout_text(limit_s))
-        left_s = self.info.started_at + limit_s - self.connection.loop.time()
-        self._duration_deadline = self.connection.timers.call_after(max(left_s, 0.0), self._on_max_duration)
-
-    def _on_max_duration(self) -> None:
-        self.manager.stats.count("downstream_rq_max_duration_reached")
-        if self.response_started:
-            self.info.response_code_details = "max_duration_timeout"
-            self.break_off()
-        else:
-            status, details = self._timeout_status, "max_duration_timeout"
-            self.send_local_reply(
-                status, b"downstream duration timeout", details, grpc_status=_DEADLINE_EXCEEDED
-            )
-
-    @property
-    def _idle_limit_s(self) -> float:
-        action = None if self.route is None else self.route.action
-        if isinstance(action, RouteAction) and action.idle_timeout_s is not None:
-            return action.idle_timeout_s
-        return self.manager.config.stream_idle_timeout_s
-
-    @property
-    def _timeout_status(self) -> int:
-        """Whose fault it is that time is over: the upstream's as soon as the request is complete."""
-        return 504 if self._end_stream else 408
-
-    def _watch_idleness(self) -> None:
-        limit_s = self._idle_limit_s
-        self._idle_deadline = self.connection.timers.call_after(limit_s, self._idle_first)
-
-    def _idle_first(self) -> None:
-        # Nothing has come but a head, and nothing was answered: idle from the beginning.
-        self._idle_compare((0, 0, False))
-
-    def _idle_check(self) -> None:
-        # Bytes moved since the last look count as life; looking once per limit is enough for minutes.
-        seen = (self.info.bytes_received, self.info.bytes_sent, self.response_started)
-        self._idle_deadline = self.connection.timers.call_after(
-            self._idle_limit_s, lambda: self._idle_compare(seen)
-        )
-
-    def _idle_compare(self, seen: tuple[int, int, bool]) -> None:
-        if seen != (self.info.bytes_received, self.info.bytes_sent, self.response_started):
-            self._idle_check()
-            return
-        self.manager.stats.rq_idle_timeout.inc()
-        self.info.add_flag("SI")
-        if self.response_started:
-            self.info.response_code_details = "stream_idle_timeout"
-            self.break_off()
-        else:
-            self.send_local_reply(self._timeout_status, b"stream timeout", "stream_idle_timeout")
-
     def _finish(self) -> None:
         """The one end of every stream: give up the upstream, count, log, tell the connection."""
         if self._finished:
             return
         self._finished = True
-        if self._idle_deadline is not None:
-            self._idle_deadline.cancel()
-        if self._duration_deadline is not None:
-            self._duration_deadline.cancel()
+        if self._limits is not None:
+            self._limits.cancel()
+            self._limits = None  # it knows the stream, as does the router below
         if self._wait is not None:
             self._wait.cancel()
         if self.router is not None:
@@ -573,7 +512,3 @@ class Stream(FilteredStream):
         for access_log in self.manager.config.access_logs:
             access_log.log(info)
         self.connection.stream_finished(self)
-
-
-def _expects_continue(block: HeaderBlock) -> bool:
-    return block.kept.get("expect", "").lower() == "100-continue"
