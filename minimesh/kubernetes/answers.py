@@ -1,0 +1,72 @@
+"""Answers as HTTP: JSON bodies, `Status` objects, warnings; and what the query string says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from minimesh.kubernetes.admission import FieldValidation
+from minimesh.kubernetes.api_errors import ApiError, bad_request
+from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.registry import WriteOptions
+from minimesh.kubernetes.selectors import Predicate, field_selector, label_selector, value_at
+
+MAX_BODY_BYTES = 3 * 1024 * 1024
+"""The API server's own limit."""
+
+
+def answer(
+    content: Any, *, status: int = 200, warnings: Sequence[str] = (), content_type: str = "application/json"
+) -> web.Response:
+    """A JSON answer, with a Warning header for each thing that the client should be told."""
+    response = web.Response(body=compact(content) + b"\n", status=status)
+    response.headers["Content-Type"] = content_type
+    for each in warnings:
+        text = each.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{text}"')
+    return response
+
+
+def refused(error: ApiError) -> web.Response:
+    """The `Status` of a refusal."""
+    return answer(error.status(), status=error.code)
+
+
+def compact(content: Any) -> bytes:
+    """JSON in one line."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def write_options(query: Mapping[str, str]) -> WriteOptions:
+    """`fieldValidation` and `dryRun` of the query string."""
+    asked = query.get("fieldValidation", "") or FieldValidation.WARN
+    try:
+        validation = FieldValidation(asked)
+    except ValueError as error:
+        raise bad_request(f"invalid fieldValidation: {asked}") from error
+    return WriteOptions(validation, dry_run=query.get("dryRun", "") == "All")
+
+
+def selection(query: Mapping[str, str], name: str = "") -> Predicate:
+    """What the label and field selectors of the query string, and a name in the path, leave over."""
+    labels = label_selector(query.get("labelSelector", ""))
+    fields = field_selector(query.get("fieldSelector", ""))
+
+    def matches(shown: Mapping[str, Any]) -> bool:
+        if name and shown["metadata"].get("name") != name:
+            return False
+        return labels(value_at(shown, "metadata.labels") or {}) and fields(shown)
+
+    return matches
+
+
+def partial_metadata(shown: Object) -> Object:
+    """An object's metadata alone, for clients that ask for no more."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": shown["metadata"],
+    }

@@ -1,0 +1,195 @@
+"""Requests about objects: verbs, lists and tables, watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from minimesh.config.store import ChangeType
+from minimesh.kubernetes import api_errors
+from minimesh.kubernetes.answers import (
+    answer,
+    compact,
+    partial_metadata,
+    selection,
+    write_options,
+)
+from minimesh.kubernetes.api_errors import ApiError, bad_request
+from minimesh.kubernetes.bodies import read_object
+from minimesh.kubernetes.deletion import delete, finish
+from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.patching import patch, scale, set_scale
+from minimesh.kubernetes.registry import Registry, Written
+from minimesh.kubernetes.request_info import RequestInfo
+from minimesh.kubernetes.tables import table, wants_table
+from minimesh.kubernetes.watch import WatchCache
+
+_BOOKMARK = "BOOKMARK"
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class ObjectsApi:
+    """Answers requests about objects from the registry and the watch cache."""
+
+    def __init__(self, registry: Registry, watches: WatchCache) -> None:
+        self._registry = registry
+        self._watches = watches
+
+    async def serve(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        """One request. ApiError when it is refused."""
+        query = request.query
+        if request.method == "GET":
+            if query.get("watch") in ("true", "1"):
+                return await self._watch(request, info)
+            return self._get(request, info) if info.name else self._list(request, info)
+        if request.method == "POST" and not info.name:
+            return self._written(
+                request, info, self._registry.create(info, await read_object(request), write_options(query))
+            )
+        if request.method == "PUT" and info.name:
+            return self._put(request, info, await read_object(request))
+        if request.method == "PATCH" and info.name:
+            written = patch(
+                self._registry, info, request.content_type, await request.read(), write_options(query)
+            )
+            return self._written(request, info, written)
+        if request.method == "DELETE":
+            return self._delete(request, info, await read_object(request, required=False))
+        raise api_errors.method_not_allowed()
+
+    # -- Reading
+
+    def _get(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        if info.subresource == "scale":
+            return answer(scale(self._registry, info))
+        return self._shown(request, info, self._registry.get(info))
+
+    def _list(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        found = self._registry.list(info, selection(request.query))
+        metadata = {"resourceVersion": self._registry.resource_version}
+        if wants_table(request.headers.get("Accept", "")):
+            return answer(self._table(request, info, found, metadata))
+        kind, api_version = f"{info.type.kind}List", info.type.api_version(info.version)
+        if _wants_metadata(request):
+            kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+            found = [partial_metadata(each) for each in found]
+        return answer({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found})
+
+    def _shown(
+        self,
+        request: web.Request,
+        info: RequestInfo,
+        shown: Object,
+        status: int = 200,
+        warnings: Sequence[str] = (),
+    ) -> web.StreamResponse:
+        if wants_table(request.headers.get("Accept", "")):
+            metadata = {"resourceVersion": shown["metadata"].get("resourceVersion", "")}
+            shown = self._table(request, info, [shown], metadata)
+        elif _wants_metadata(request):
+            shown = partial_metadata(shown)
+        return answer(shown, status=status, warnings=warnings)
+
+    def _table(
+        self, request: web.Request, info: RequestInfo, found: Sequence[Object], metadata: dict[str, Any]
+    ) -> Object:
+        include = request.query.get("includeObject", "Metadata")
+        return table(info.type, found, self._registry.clock(), metadata=metadata, include=include)
+
+    # -- Watching
+
+    async def _watch(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        """Events as lines of JSON, until the client goes or its time is over."""
+        matches = selection(request.query, info.name)
+        start = self._registry.resource_version
+        since = request.query.get("resourceVersion", "")
+        initial = request.query.get("sendInitialEvents") == "true" or since in ("", "0")
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        if initial:
+            for each in self._registry.list(info, matches):
+                await self._send(response, request, info, ChangeType.ADDED, each)
+            if request.query.get("sendInitialEvents") == "true":
+                await response.write(compact(_bookmark(info, start)) + b"\n")
+        limit_s = float(request.query.get("timeoutSeconds", 0) or 0) or None
+        try:
+            async with asyncio.timeout(limit_s):
+                async for type_, shown in self._watches.follow(
+                    info, matches, int(start if initial else since)
+                ):
+                    await self._send(response, request, info, type_, shown)
+        except TimeoutError:
+            pass
+        except (ApiError, ValueError) as error:
+            refused = error if isinstance(error, ApiError) else bad_request(str(error))
+            await response.write(compact({"type": "ERROR", "object": refused.status()}) + b"\n")
+        except ConnectionResetError:
+            return response
+        return response
+
+    async def _send(
+        self,
+        response: web.StreamResponse,
+        request: web.Request,
+        info: RequestInfo,
+        type_: ChangeType,
+        shown: Object,
+    ) -> None:
+        if wants_table(request.headers.get("Accept", "")):
+            metadata = {"resourceVersion": shown["metadata"].get("resourceVersion", "")}
+            shown = self._table(request, info, [shown], metadata)
+        elif _wants_metadata(request):
+            shown = partial_metadata(shown)
+        await response.write(compact({"type": type_.value, "object": shown}) + b"\n")
+
+    # -- Writing
+
+    def _put(self, request: web.Request, info: RequestInfo, given: Object) -> web.StreamResponse:
+        options = write_options(request.query)
+        if info.subresource == "scale":
+            return answer(set_scale(self._registry, info, given, options).object)
+        if info.subresource == "status":
+            return answer(self._registry.replace_status(info, given, options).object)
+        return self._written(request, info, self._registry.replace(info, given, options))
+
+    def _written(self, request: web.Request, info: RequestInfo, written: Written) -> web.StreamResponse:
+        if not info.subresource:
+            finish(self._registry, info.type, written.object)
+        return self._shown(request, info, written.object, 201 if written.created else 200, written.warnings)
+
+    def _delete(self, request: web.Request, info: RequestInfo, options: Object) -> web.StreamResponse:
+        dry_run = request.query.get("dryRun") == "All"
+        asked = {**options, **{k: v for k, v in request.query.items() if k == "propagationPolicy"}}
+        if info.name:
+            return answer(delete(self._registry, info, asked, dry_run=dry_run))
+        found = self._registry.list(info, selection(request.query))
+        for each in found:
+            one = RequestInfo(info.type, info.version, info.namespace, each["metadata"]["name"])
+            delete(self._registry, one, asked, dry_run=dry_run)
+        kind = f"{info.type.kind}List"
+        metadata = {"resourceVersion": self._registry.resource_version}
+        return answer(
+            {
+                "kind": kind,
+                "apiVersion": info.type.api_version(info.version),
+                "metadata": metadata,
+                "items": found,
+            }
+        )
+
+
+def _wants_metadata(request: web.Request) -> bool:
+    return "as=PartialObjectMetadata" in request.headers.get("Accept", "").split(",")[0]
+
+
+def _bookmark(info: RequestInfo, version: str) -> dict[str, Any]:
+    metadata = {"resourceVersion": version, "annotations": {_INITIAL_EVENTS_END: "true"}}
+    shown = {
+        "kind": info.type.kind,
+        "apiVersion": info.type.api_version(info.version),
+        "metadata": metadata,
+    }
+    return {"type": _BOOKMARK, "object": shown}

@@ -1,0 +1,251 @@
+"""Acts on the store as an API server does: create, read, replace, patch, with versions and preconditions.
+
+Deletion is in `deletion`. Everything happens inside the call; nothing here does I/O but the store's recorder.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from minimesh.config.resources import Resource, ResourceKey
+from minimesh.config.store import Change, Store
+from minimesh.kubernetes import api_errors
+from minimesh.kubernetes.admission import FieldValidation, admitted, decoded
+from minimesh.kubernetes.ages import timestamp
+from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.defaults import set_defaults
+from minimesh.kubernetes.objects import Object, to_object, to_resource
+from minimesh.kubernetes.request_info import RequestInfo
+from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType, ResourceTypes
+from minimesh.kubernetes.selectors import Predicate
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields")
+_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What the query string says about a write."""
+
+    validation: FieldValidation = FieldValidation.WARN
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outcome of a write: the object as stored, and what the client should be warned of."""
+
+    object: Object
+    warnings: Sequence[str] = ()
+    created: bool = False
+
+
+class Registry:
+    """The objects of one store, by what requests say."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.store = store
+        self.clock = clock
+        self._types: ResourceTypes | None = None
+        store.watch(self._store_changed)
+
+    @property
+    def types(self) -> ResourceTypes:
+        """What is served now."""
+        if self._types is None:
+            self._types = ResourceTypes.of(self.store.snapshot())
+        return self._types
+
+    @property
+    def resource_version(self) -> str:
+        """The version of everything."""
+        return str(self.store.snapshot().version)
+
+    def now(self) -> str:
+        """The present, as objects carry it."""
+        return timestamp(self.clock())
+
+    # -- Reading
+
+    def get(self, info: RequestInfo) -> Object:
+        """One object. ApiError (404) when there is none."""
+        return to_object(self.stored(info), info.type, info.version)
+
+    def list(self, info: RequestInfo, matches: Predicate) -> list[Object]:
+        """The objects of a collection that match, by namespace and name."""
+        found = self.store.snapshot().by_kind(info.type.store_kind)
+        if info.namespace:
+            found = tuple(each for each in found if each.namespace == info.namespace)
+        shown = (to_object(each, info.type, info.version) for each in found)
+        return [each for each in shown if matches(each)]
+
+    def stored(self, info: RequestInfo) -> Resource:
+        """The resource that a request names. ApiError (404) when there is none."""
+        found = self.store.snapshot().get(key_of(info))
+        if found is None:
+            raise api_errors.not_found(info.type, info.name)
+        return found
+
+    # -- Writing
+
+    def create(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
+        """Store a new object."""
+        given, warnings = decoded(given, info.type, info.version, options.validation)
+        given = self._addressed(info, given)
+        metadata = given["metadata"]
+        if metadata.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = metadata["generateName"] + _suffix()
+        if not metadata.get("name"):
+            raise _nameless(info.type)
+        for name in (*_SERVER_METADATA, *_DELETION):
+            metadata.pop(name, None)
+        if "status" in info.type.subresources:
+            given.pop("status", None)
+        self._refuse_namespace(info, metadata["name"])
+        key = ResourceKey(info.type.store_kind, info.namespace, metadata["name"])
+        if self.store.snapshot().get(key) is not None:
+            raise api_errors.already_exists(info.type, metadata["name"])
+        return self._write(info, given, options, warnings, created=True)
+
+    def replace(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
+        """Put an object in place of the stored one, whose version it must name if it names any."""
+        given, warnings = decoded(given, info.type, info.version, options.validation)
+        given = self._addressed(info, given)
+        old = self.get(info)
+        metadata, before = given["metadata"], old["metadata"]
+        version = metadata.get("resourceVersion")
+        if version and version != before["resourceVersion"]:
+            raise api_errors.conflict(info.type, info.name)
+        if metadata.get("uid") and metadata["uid"] != before["uid"]:
+            raise api_errors.conflict(info.type, info.name)
+        for name in (*_SERVER_METADATA, *_DELETION):
+            metadata.pop(name, None)
+            if name in before:
+                metadata[name] = before[name]
+        if "status" in info.type.subresources:
+            given.pop("status", None)
+            if "status" in old:
+                given["status"] = old["status"]
+        _refuse_change(info.type, info.name, old, given)
+        return self._write(info, given, options, warnings)
+
+    def replace_status(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
+        """Put the status of an object in place of the stored one's; nothing else of it counts."""
+        changed = copy.deepcopy(self.get(info))
+        changed["status"] = given.get("status") or {}
+        resource, _ = to_resource(changed, info.type)
+        if resource is None:
+            raise bad_request("the status cannot be read")
+        stored = resource if options.dry_run else self.store.put(resource)
+        return Written(to_object(stored, info.type, info.version))
+
+    def put(self, resource: Resource) -> Resource:
+        """Store what is already known to be right, to be kept over restarts."""
+        return self.store.put(resource, durable=True)
+
+    def _write(
+        self,
+        info: RequestInfo,
+        given: Object,
+        options: WriteOptions,
+        warnings: Sequence[str],
+        *,
+        created: bool = False,
+    ) -> Written:
+        set_defaults(given, info.type, self.now())
+        resource, more = admitted(given, info.type, info.version, options.validation)
+        warnings = (*warnings, *(each for each in more if each not in warnings))
+        stored = resource if options.dry_run else self.put(resource)
+        return Written(to_object(stored, info.type, info.version), warnings, created)
+
+    def _addressed(self, info: RequestInfo, given: Object) -> Object:
+        """A copy of the object that agrees with the path. ApiError (400) when it says something else."""
+        found = copy.deepcopy(given)
+        expected = info.type.api_version(info.version)
+        if found.setdefault("apiVersion", expected) != expected:
+            raise bad_request(
+                f"the API version in the data ({found['apiVersion']}) does not match the expected "
+                f"API version ({expected})"
+            )
+        if found.setdefault("kind", info.type.kind) != info.type.kind:
+            raise bad_request(f"the kind in the data ({found['kind']}) is not {info.type.kind}")
+        metadata = found.get("metadata")
+        if not isinstance(metadata, dict):
+            metadata = found["metadata"] = {}
+        if info.type.namespaced and metadata.setdefault("namespace", info.namespace) != info.namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if not info.type.namespaced:
+            metadata.pop("namespace", None)
+        if info.name and metadata.setdefault("name", info.name) != info.name:
+            raise bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL "
+                f"({info.name})"
+            )
+        return found
+
+    def _refuse_namespace(self, info: RequestInfo, name: str) -> None:
+        """Nothing is made in a namespace that is not there, or that goes away."""
+        if not info.type.namespaced:
+            return
+        namespace_type = self.types.at("", "v1", "namespaces")
+        assert namespace_type is not None
+        found = self.store.snapshot().get(ResourceKey("Namespace", "", info.namespace))
+        if found is None:
+            raise api_errors.not_found(namespace_type, info.namespace)
+        if found.metadata.deletion_timestamp:
+            why = f"unable to create new content in namespace {info.namespace} because it is being terminated"
+            raise api_errors.forbidden(info.type, name, why)
+
+    def _store_changed(self, changes: Sequence[Change]) -> None:
+        if any(each.resource.kind == CRD_KIND for each in changes):
+            self._types = None
+
+
+def key_of(info: RequestInfo) -> ResourceKey:
+    """The key of the object that a request names."""
+    return ResourceKey(info.type.store_kind, info.namespace, info.name)
+
+
+def _suffix() -> str:
+    return "".join(_ALPHABET[each % len(_ALPHABET)] for each in os.urandom(5))
+
+
+def _nameless(type_: ResourceType) -> api_errors.ApiError:
+    message = "Required value: name or generateName is required"
+    return api_errors.invalid(
+        type_, "", [{"reason": "FieldValueRequired", "message": message, "field": "metadata.name"}]
+    )
+
+
+_IMMUTABLE: Mapping[str, tuple[str, ...]] = {
+    "Deployment": ("spec.selector",),
+    "ReplicaSet": ("spec.selector",),
+    "Secret": ("type",),
+}
+
+
+def _refuse_change(type_: ResourceType, name: str, old: Object, new: Object) -> None:
+    causes = [
+        {"reason": "FieldValueInvalid", "message": "Invalid value: field is immutable", "field": path}
+        for path in (_IMMUTABLE.get(type_.kind, ()) if not type_.custom else ())
+        if _at(old, path) != _at(new, path)
+    ]
+    if causes:
+        raise api_errors.invalid(type_, name, causes)
+
+
+def _at(shown: Object, path: str) -> Any:
+    value: Any = shown
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,265 @@
+"""The table of resource types that the API serves: built in, Istio's own, and those that CRDs define."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from minimesh.config.resources import Resource
+from minimesh.config.store import Snapshot
+
+CRD_KIND = "CustomResourceDefinition"
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class PrinterColumn:
+    """A column that a CRD adds to its table; `json_path` as `.spec.host`, priority 1 for wide output."""
+
+    name: str
+    type: str
+    json_path: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceType:
+    """One type of resource: names, versions (the preferred one first), scope, subresources.
+
+    `custom` types come from a CRD: they know no strategic merge patch, and their columns are the CRD's.
+    `store_kind` is the word under which the store keeps the objects. It is the kind, but for types from CRDs
+    of strangers, which may bear the name of a kind that the mesh acts on.
+    """
+
+    group: str
+    versions: tuple[str, ...]
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    custom: bool = False
+    columns: tuple[PrinterColumn, ...] = ()
+    store_kind: str = ""
+
+    @property
+    def qualified_plural(self) -> str:
+        """`pods`, `deployments.apps`: the name in messages."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def qualified_kind(self) -> str:
+        """`Pod`, `Deployment.apps`: the name in messages about a kind."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    def api_version(self, version: str) -> str:
+        """The `apiVersion` of an object in this version."""
+        return f"{self.group}/{version}" if self.group else version
+
+
+class ResourceTypes:
+    """All types served at one moment."""
+
+    def __init__(self, types: Iterable[ResourceType]) -> None:
+        self.all = tuple(types)
+        self._by_path = {
+            (each.group, version, each.plural): each for each in self.all for version in each.versions
+        }
+        self._by_kind = {
+            (each.group, version, each.kind): each for each in self.all for version in each.versions
+        }
+        self._by_store_kind = {each.store_kind: each for each in self.all}
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> ResourceTypes:
+        """The built-in types, and those of the CRDs in the snapshot."""
+        own = {(each.group, each.plural) for each in BUILT_IN}
+        defined = (_defined_by(each) for each in snapshot.by_kind(CRD_KIND))
+        added = [each for each in defined if each is not None and (each.group, each.plural) not in own]
+        return cls((*BUILT_IN, *added))
+
+    def at(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """The type that a path names."""
+        return self._by_path.get((group, version, plural))
+
+    def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
+        """The type that an object's `apiVersion` and `kind` name."""
+        group, _, version = api_version.rpartition("/")
+        return self._by_kind.get((group, version, kind))
+
+    def of_resource(self, resource: Resource) -> ResourceType | None:
+        """The type of an object of the store."""
+        return self._by_store_kind.get(resource.kind)
+
+    def group_versions(self) -> Iterator[tuple[str, str]]:
+        """Each group with each of its versions, preferred first; the core group is empty and comes first."""
+        seen = {(each.group, version): None for each in self.all for version in each.versions}
+        yield from sorted(seen, key=lambda pair: (pair[0], _version_rank(pair[1])))
+
+    def in_version(self, group: str, version: str) -> tuple[ResourceType, ...]:
+        """The types of one group that have this version."""
+        return tuple(each for each in self.all if each.group == group and version in each.versions)
+
+
+def _version_rank(version: str) -> tuple[int, str]:
+    """Kubernetes' order of versions: general availability, beta, alpha; the newer first."""
+    stability = 2 if "alpha" in version else 1 if "beta" in version else 0
+    return stability, "".join(chr(0x10FFFF - ord(each)) for each in version)
+
+
+def _defined_by(definition: Resource) -> ResourceType | None:
+    spec: Mapping[str, Any] = definition.raw.get("spec") or {}
+    names = spec.get("names") or {}
+    versions = [each for each in spec.get("versions") or () if each.get("served")]
+    if not versions or not names.get("kind") or not names.get("plural"):
+        return None
+    versions.sort(key=lambda each: _version_rank(str(each["name"])))
+    return ResourceType(
+        group=str(spec.get("group", "")),
+        versions=tuple(str(each["name"]) for each in versions),
+        kind=names["kind"],
+        plural=names["plural"],
+        singular=names.get("singular") or names["kind"].lower(),
+        namespaced=spec.get("scope") != "Cluster",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(versions[0].get("subresources") or ()),
+        custom=True,
+        columns=tuple(map(_printer_column, versions[0].get("additionalPrinterColumns") or ())),
+        store_kind=f"{names['kind']}.{spec.get('group', '')}",
+    )
+
+
+def _printer_column(column: Mapping[str, Any]) -> PrinterColumn:
+    return PrinterColumn(column["name"], column["type"], column["jsonPath"], int(column.get("priority", 0)))
+
+
+def _built_in(
+    group: str,
+    kind: str,
+    plural: str,
+    short_names: str = "",
+    *,
+    namespaced: bool = True,
+    everyday: bool = False,
+    subresources: str = "status",
+) -> ResourceType:
+    return ResourceType(
+        group=group,
+        versions=("v1",),
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        namespaced=namespaced,
+        short_names=tuple(short_names.split()),
+        categories=("all",) if everyday else (),
+        subresources=tuple(subresources.split()),
+        store_kind=kind,
+    )
+
+
+AGE = PrinterColumn("Age", "date", ".metadata.creationTimestamp")
+
+
+def _istio(
+    area: str,
+    versions: str,
+    kind: str,
+    plural: str,
+    short_names: str = "",
+    columns: tuple[PrinterColumn, ...] = (AGE,),
+) -> ResourceType:
+    return ResourceType(
+        group=f"{area}.istio.io",
+        versions=tuple(versions.split()),
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        short_names=tuple(short_names.split()),
+        categories=("istio-io", f"{area}-istio-io"),
+        subresources=("status",),
+        custom=True,
+        columns=columns,
+        store_kind=kind,
+    )
+
+
+def _column(name: str, json_path: str) -> PrinterColumn:
+    return PrinterColumn(name, "string", json_path)
+
+
+_ALL = "v1 v1beta1 v1alpha3"
+_HOST, _HOSTS = _column("Host", ".spec.host"), _column("Hosts", ".spec.hosts")
+_EXTERNAL = (_HOSTS, _column("Location", ".spec.location"), _column("Resolution", ".spec.resolution"), AGE)
+
+BUILT_IN: tuple[ResourceType, ...] = (
+    _built_in("", "Namespace", "namespaces", "ns", namespaced=False, subresources="status finalize"),
+    _built_in("", "Node", "nodes", "no", namespaced=False),
+    _built_in("", "Pod", "pods", "po", everyday=True, subresources="status log exec attach portforward"),
+    _built_in("", "Service", "services", "svc", everyday=True),
+    _built_in("", "Endpoints", "endpoints", "ep", subresources=""),
+    _built_in("", "ServiceAccount", "serviceaccounts", "sa", subresources=""),
+    _built_in("", "Secret", "secrets", subresources=""),
+    _built_in("", "ConfigMap", "configmaps", "cm", subresources=""),
+    _built_in("", "Event", "events", "ev", subresources=""),
+    _built_in("apps", "Deployment", "deployments", "deploy", everyday=True, subresources="status scale"),
+    _built_in("apps", "ReplicaSet", "replicasets", "rs", everyday=True, subresources="status scale"),
+    _built_in("discovery.k8s.io", "EndpointSlice", "endpointslices", subresources=""),
+    _built_in("networking.k8s.io", "Ingress", "ingresses", "ing"),
+    _built_in("networking.k8s.io", "IngressClass", "ingressclasses", namespaced=False, subresources=""),
+    _built_in(
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        namespaced=False,
+        subresources="",
+    ),
+    _built_in("apiextensions.k8s.io", CRD_KIND, "customresourcedefinitions", "crd crds", namespaced=False),
+    _istio("extensions", "v1alpha1", "TrafficExtension", "trafficextensions"),
+    _istio("extensions", "v1alpha1", "WasmPlugin", "wasmplugins"),
+    _istio("networking", _ALL, "DestinationRule", "destinationrules", "dr", (_HOST, AGE)),
+    _istio("networking", "v1alpha3", "EnvoyFilter", "envoyfilters"),
+    _istio("networking", _ALL, "Gateway", "gateways", "gw"),
+    _istio("networking", "v1beta1", "ProxyConfig", "proxyconfigs"),
+    _istio("networking", _ALL, "ServiceEntry", "serviceentries", "se", _EXTERNAL),
+    _istio("networking", _ALL, "Sidecar", "sidecars"),
+    _istio(
+        "networking",
+        _ALL,
+        "VirtualService",
+        "virtualservices",
+        "vs",
+        (_column("Gateways", ".spec.gateways"), _HOSTS, AGE),
+    ),
+    _istio(
+        "networking",
+        _ALL,
+        "WorkloadEntry",
+        "workloadentries",
+        "we",
+        (AGE, _column("Address", ".spec.address")),
+    ),
+    _istio("networking", _ALL, "WorkloadGroup", "workloadgroups", "wg"),
+    _istio(
+        "security",
+        "v1 v1beta1",
+        "AuthorizationPolicy",
+        "authorizationpolicies",
+        "ap",
+        (_column("Action", ".spec.action"), AGE),
+    ),
+    _istio(
+        "security",
+        "v1 v1beta1",
+        "PeerAuthentication",
+        "peerauthentications",
+        "pa",
+        (_column("Mode", ".spec.mtls.mode"), AGE),
+    ),
+    _istio("security", "v1 v1beta1", "RequestAuthentication", "requestauthentications", "ra"),
+    _istio("telemetry", "v1 v1alpha1", "Telemetry", "telemetries", "telemetry"),
+)
+"""What is served without any CRD applied; Istio's types as its own CRDs name them."""
