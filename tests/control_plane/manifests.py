@@ -174,5 +174,5 @@ spec:
       portLevelSettings:
       - port: {number: 9080}
         loadBalancer:
-          consistentHash: {httpCookie: {name: user, ttl: 60s}, maglev: {}}
+          consistentHash: {httpCookie: {name: user, ttl: 60s}, maglev: {tableSize: 65537}}
 """

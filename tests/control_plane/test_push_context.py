@@ -138,7 +138,9 @@ spec:
     assert root.http[0].location.startswith("lab1.yaml:")
 
 
-def destination_rule(name: str, host: str, subset: str, namespace: str = "default", more: str = "{}") -> str:
+def destination_rule(
+    name: str, host: str, subset: str, namespace: str = "default", more: str = "{loadBalancer: {simple: RANDOM}}"
+) -> str:
     return f"""
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
