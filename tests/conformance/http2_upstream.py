@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hyperframe.frame import GoAwayFrame, HeadersFrame
+from hyperframe.frame import HeadersFrame
 
 from tests.conformance.case import OK_IN_FRAMES
 from tests.conformance.frames import PREFACE, AtHead, FramedConnection, Step, Transcript
@@ -76,10 +76,6 @@ class _Peer:
         self._connection.announce()
         async with asyncio.TaskGroup() as answering:
             async for frame, fields in self._connection.frames():
-                if isinstance(frame, GoAwayFrame) and self._streams and frame.error_code:
-                    self._upstream.complete(
-                        max(at for at, _, _ in self._streams.values()), f"<goaway {frame.error_code}>"
-                    )
                 if not frame.stream_id:
                     continue
                 began = isinstance(frame, HeadersFrame) and frame.stream_id not in self._streams

@@ -8,8 +8,10 @@
 * what is left of a timeout, in x-envoy-expected-rq-timeout-ms (whatever is no multiple of 50);
 * whether a connection was closed or reset, which depends on the bytes still under way (in `client`);
 * the cuts of chunked bodies (in `client.readable` and in the upstream);
-* the GOAWAY that tells a client of HTTP/2 why its connection is closed (RFC 9113, 5.4.1): Envoy mostly says
-  nothing, minimesh says it always;
+* the GOAWAY that tells why a connection is closed (RFC 9113, 5.4.1): Envoy mostly says nothing to clients and
+  something to upstreams, minimesh the other way round;
+* the order of :method, :path, :scheme and :authority, and where cookie and x-request-id stand among the other
+  headers of HTTP/2 (in `frames`);
 * what `statistics` says of the counters.
 
 Texts above a few KB are shown by their ends and their digest.

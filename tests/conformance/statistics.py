@@ -21,6 +21,7 @@ NOT_COUNTED: Mapping[str, str] = {
     r"^cluster\..*upstream_cx_[rt]x_bytes_total$": "as above",
     r"^cluster\..*\.grpc-web\.": "their names come from the client's path, and nothing bounds them",
     r"\.ssl\.(curves|sigalgs)\.": "Python's TLS does not tell which curve was chosen",
+    r"\.nghttp2_upstream_connections$": "it is named for one of the libraries that Envoy is built with",
     r"flow_control_": "how often a socket is full depends on the machine; minimesh does not count it",
 }
 _NOT_COUNTED = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_COUNTED) or r"(?!)")

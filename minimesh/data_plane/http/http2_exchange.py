@@ -232,7 +232,7 @@ class Http2Exchange:
     def _complete(self) -> None:
         """The response is in, or none will come: the stream's place is free before anybody learns of it."""
         if self._reset is None and not self._request_sent:
-            self._connection.reset(self.stream_id)
+            self._connection.reset(self.stream_id, early=True)
         self._finish()
 
     def _finish(self) -> None:

@@ -29,6 +29,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
+from hpack import HPACKError
 
 from minimesh.data_plane.http.header_block import Refusal
 from minimesh.data_plane.http.http2 import (
@@ -40,7 +41,7 @@ from minimesh.data_plane.http.http2 import (
 )
 from minimesh.data_plane.http.http2_client_codec import new_client_h2
 from minimesh.data_plane.http.http2_exchange import Http2Exchange
-from minimesh.data_plane.http.http2_frames import HEADER_BYTES, Frame, FrameReader, FrameType
+from minimesh.data_plane.http.http2_frames import HEADER_BYTES, Frame, FrameReader, FrameType, Violation
 from minimesh.data_plane.http.http2_keepalive import Keepalive
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseFields
@@ -189,8 +190,15 @@ class Http2ClientConnection(asyncio.Protocol):
         self.h2.send_headers(stream_id, headers, end_stream=True)
         self.ask_flush()
 
-    def reset(self, stream_id: int, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR) -> None:
-        """Give up a stream. Envoy's word for most reasons is INTERNAL_ERROR, so it is ours."""
+    def reset(
+        self, stream_id: int, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR, *, early: bool = False
+    ) -> None:
+        """Give up a stream. Envoy's word for most reasons is INTERNAL_ERROR, so it is ours.
+
+        `early`: the response was complete before the request.
+        """
+        if early and self.pool is not None:
+            self.pool.resources.stats.rq_tx_reset.inc()
         if stream_id in self._exchanges and not self.closed:
             with suppress(StreamClosedError):  # when both sides have ended it
                 self.h2.reset_stream(stream_id, code)
@@ -243,6 +251,7 @@ class Http2ClientConnection(asyncio.Protocol):
         frames.feed(data)
         if self._keepalive is not None:
             self._keepalive.heard()
+        frame: Frame | None = None
         try:
             while not self.closed and (frame := frames.take()) is not None:
                 if frame.kind == FrameType.GOAWAY:
@@ -250,10 +259,13 @@ class Http2ClientConnection(asyncio.Protocol):
                     continue
                 for event in self.h2.receive_data(frame.raw):
                     self._on_event(event)
-        except ProtocolError:
-            self._messaging_error()
+        except ProtocolError as error:
+            in_head = frame is not None and frame.kind in (FrameType.HEADERS, FrameType.CONTINUATION)
+            malformed = in_head and not isinstance(error.__cause__, HPACKError)
+            self._violation("rx_messaging_error" if malformed else "")
         if frames.violation is not None and not self.closed:
-            self._violation(frames.violation.value)
+            unwanted = frames.violation is Violation.UNWANTED_FRAME
+            self._violation("" if unwanted else frames.violation.value)
         self._tell()
         self._in_turn = False
         self._flush()
@@ -355,12 +367,22 @@ class Http2ClientConnection(asyncio.Protocol):
             reason = ResetReason.PROTOCOL_ERROR
         elif event.error_code == ErrorCodes.REFUSED_STREAM:
             reason = ResetReason.REMOTE_REFUSED_STREAM
+        elif event.error_code == ErrorCodes.CONNECT_ERROR:
+            reason = ResetReason.CONNECT_ERROR
         else:
             reason = ResetReason.REMOTE_RESET
-        if self.pool is not None and reason is not ResetReason.PROTOCOL_ERROR:
-            self.pool.resources.stats.rq_rx_reset.inc()
+        self._count_reset(reason)
         exchange.receive_reset(reason)
         self._touched[exchange] = None
+
+    def _count_reset(self, reason: ResetReason) -> None:
+        """Envoy counts the resets of some reasons as received, of others as sent, and of the rest not."""
+        if self.pool is not None:
+            stats = self.pool.resources.stats
+            if reason is ResetReason.REMOTE_RESET:
+                stats.rq_rx_reset.inc()
+            elif reason is ResetReason.PROTOCOL_ERROR:
+                stats.rq_tx_reset.inc()
 
     def _on_window(self, stream_id: int) -> None:
         """Room for more of a request's body; 0: of all requests together."""
@@ -428,6 +450,7 @@ class Http2ClientConnection(asyncio.Protocol):
         if self.pool is not None:
             self.pool.http2_stats.count(counter)
         self.reset(exchange.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        self._count_reset(reason)
         exchange.receive_reset(reason)
         self._touched[exchange] = None
 
@@ -435,9 +458,11 @@ class Http2ClientConnection(asyncio.Protocol):
         self._violation("rx_messaging_error")
 
     def _violation(self, counter: str) -> None:
-        """The peer breaks the rules: nothing it says is worth listening to any more."""
-        if self.pool is not None:
+        """The peer breaks the rules: nothing it says is worth listening to. `counter` empty: only that."""
+        if self.pool is not None and counter:
             self.pool.http2_stats.count(counter)
+        if self.pool is not None:
+            self.pool.resources.stats.count("upstream_cx_protocol_error")
         self._end(ResetReason.PROTOCOL_ERROR)
 
     def _end(self, reason: ResetReason, *, remote: bool = False) -> None:
@@ -449,6 +474,8 @@ class Http2ClientConnection(asyncio.Protocol):
         # Not `close`: a peer that reads nothing would keep the socket for ever.
         self._close_transport(self._transport.abort, remote=remote, active=active)
         for exchange in list(self._exchanges.values()):
+            if not terminated:
+                self._count_reset(reason)
             exchange.receive_reset(reason)
             self._touched[exchange] = None
         if not self._in_turn:

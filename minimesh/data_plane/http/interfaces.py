@@ -93,6 +93,8 @@ class ResetReason(Enum):
     REMOTE_RESET = ("remote reset", "UR", 503)
     #: HTTP/2: the upstream did not look at the request (REFUSED_STREAM, or GOAWAY before it).
     REMOTE_REFUSED_STREAM = ("remote refused stream reset", "UR", 503)
+    #: HTTP/2: the upstream could not connect to where it should (CONNECT_ERROR).
+    CONNECT_ERROR = ("remote error with CONNECT request", "UR", 503)
 
     def __init__(self, text: str, flag: str, status: int) -> None:
         self.text = text

@@ -363,8 +363,9 @@ class Router:
 
     def on_reset(self, reason: ResetReason, transport_reason: str) -> None:
         """The upstream is gone before the end."""
+        shared = self.connection is not None and self.connection.is_multiplexed
         self._end_exchange()
-        if reason is ResetReason.PROTOCOL_ERROR:
+        if reason is ResetReason.PROTOCOL_ERROR and not shared:  # else the connection counts
             self._cluster.stats.count("upstream_cx_protocol_error")
         if self._done:
             return

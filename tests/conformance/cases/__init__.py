@@ -9,7 +9,7 @@ from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
 from tests.conformance.bootstraps.tls import TLS
 from tests.conformance.case import Chapter
-from tests.conformance.cases import features, filters, http2, istio, managers, streaming, tls
+from tests.conformance.cases import features, filters, http2, http2_upstreams, istio, managers, streaming, tls
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("outcomes", ISTIO, istio.OUTCOMES),
@@ -28,6 +28,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("HTTP filters", FILTER_CHAINS, filters.CASES),
     Chapter("TLS", TLS, tls.CASES),
     Chapter("HTTP2 clients", HTTP2_BOTH_ENDS, http2.CASES),
+    Chapter("HTTP2 upstreams", HTTP2_BOTH_ENDS, http2_upstreams.CASES),
     Chapter("trust", MANAGERS, managers.TRUST),
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),

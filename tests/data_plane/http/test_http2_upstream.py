@@ -527,11 +527,11 @@ def _ping() -> Frame:
         ([WindowUpdateFrame(0, window_increment=1)] * 30, "inbound_window_update_frames_flood"),
         ([HeadersFrame(1, data=b"\x88"), *[ContinuationFrame(1)] * 5], "inbound_empty_frames_flood"),
         ([HeadersFrame(1, data=_FULL), *[ContinuationFrame(1, data=_FULL)] * 4], "header_overflow"),
-        ([DataFrame(1, data=b"x" * 16385)], "rx_messaging_error"),
+        ([DataFrame(1, data=b"x" * 16385)], ""),
         ([_ping() for _ in range(1100)], "outbound_control_flood"),
         (
             [PushPromiseFrame(1, promised_stream_id=2, data=b"\x82", flags=["END_HEADERS"])],
-            "rx_messaging_error",
+            "",
         ),
         ([ContinuationFrame(1, data=b"x", flags=["END_HEADERS"])], "rx_messaging_error"),
     ],
@@ -548,7 +548,9 @@ async def test_an_upstream_that_floods_us_is_left(lab: Lab, frames: list[Frame],
 
     lab.upstream.scripts["/flood"] = flood
     assert (await lab.ask("/flood")).reset is ResetReason.PROTOCOL_ERROR
-    assert lab.count(f"http2.{counter}") == 1
+    # What is wrong in a frame that is no head is counted by its connection alone.
+    assert lab.count(f"http2.{counter or 'rx_messaging_error'}") == bool(counter)
+    assert lab.count("upstream_cx_protocol_error") == 1
     await lab.upstream.until(lambda: lab.peer.closed)
 
 
