@@ -117,7 +117,7 @@ def _paths(type_: ResourceType, version: str, schema: str) -> dict[str, Any]:
         }
         if body:
             found["parameters"] = [_DRY_RUN, _FIELD_VALIDATION]
-            found["requestBody"] = {"content": content if action != "patch" else _PATCH_CONTENT}
+            found["requestBody"] = {"content": _patch_content(type_) if action == "patch" else content}
         return found
 
     return {
@@ -134,12 +134,13 @@ def _paths(type_: ResourceType, version: str, schema: str) -> dict[str, Any]:
     }
 
 
-_PATCH_CONTENT = {
-    media_type: {"schema": {"type": "object"}}
-    for media_type in (
+def _patch_content(type_: ResourceType) -> dict[str, Any]:
+    """The media types of patches; kubectl chooses by what stands here."""
+    strategic = () if type_.custom else ("application/strategic-merge-patch+json",)
+    media_types = (
         "application/json-patch+json",
         "application/merge-patch+json",
-        "application/strategic-merge-patch+json",
         "application/apply-patch+yaml",
+        *strategic,
     )
-}
+    return {media_type: {"schema": {"type": "object"}} for media_type in media_types}

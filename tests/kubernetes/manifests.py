@@ -1,0 +1,87 @@
+"""Manifests that tests apply."""
+
+from __future__ import annotations
+
+WEB = """
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  labels: {app: web}
+spec:
+  selector: {app: web}
+  ports:
+  - name: http
+    port: 80
+    targetPort: 8080
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  replicas: 2
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+    spec:
+      containers:
+      - name: web
+        image: example/web:1
+        ports:
+        - containerPort: 8080
+"""
+
+ROUTES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: web
+spec:
+  hosts: [web]
+  http:
+  - route:
+    - destination: {host: web}
+"""
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: sleep
+  labels: {app: sleep}
+spec:
+  containers:
+  - name: sleep
+    image: example/sleep:1
+  - name: istio-proxy
+    image: example/proxy:1
+"""
+
+WIDGETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: widgets.example.org
+spec:
+  group: example.org
+  names: {kind: Widget, plural: widgets, shortNames: [wd]}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns:
+    - {name: Size, type: integer, jsonPath: .spec.size}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            description: What a widget is like.
+            properties:
+              size: {type: integer, description: How large it is.}
+"""
