@@ -4,14 +4,12 @@ One stream at a time: a client that sends its next request early (pipelining) fi
 before it is complete.
 
         READING --head--> SERVING --response and request complete--> READING
-           `--refused--> LINGERING <--last response-- '   (a while for the client to close first, then closed)
+           `--refused--> LINGERING <--last response-- '   (`http1_lifetime`)
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.block_memo import Values
@@ -19,6 +17,7 @@ from minimesh.data_plane.http.hcm_config import Codec, ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1_body import LAST_CHUNK, BodyReader, chunk, last_chunk, request_body
 from minimesh.data_plane.http.http1_head import RequestReader
+from minimesh.data_plane.http.http1_lifetime import Http1Lifetime
 from minimesh.data_plane.http.local_reply import refusal_body
 from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
 from minimesh.data_plane.http.request_line import RequestLine
@@ -33,25 +32,21 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
-    from minimesh.data_plane.network.timers import Deadline
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PIPELINED_LIMIT_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-#: A connection idle for this long is taken for one that stays so: what it remembers of its last request, some
-#: 2 KB that speed up one like it, is given up.
-_FORGET_AFTER_S = 10.0
-#: How long a connection without a request may wait for one when its listener drains.
-_GRACE_S = 0.1
+_NOTHING_PREPARED = PreparedHeaders((), -1, "")
+#: Who wants reading stopped: the upstream that takes no more, the request that is under way.
+_UPSTREAM, _PIPELINE = 1, 2
 
 
 class Http1ServerConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_buffer", "_chunk_response", "_closing", "_deadline", "_draining", "_is_head",
-        "_keep_alive", "_lingering", "_max_duration", "_out", "_paused_for", "_prepared", "_prepared_for",
-        "_reader", "_reading", "_request_deadline", "_scope", "_server", "_start_time", "_started_at",
+        "_ahead", "_body", "_buffer", "_chunk_response", "_closing", "_is_head", "_keep_alive", "_lifetime",
+        "_out", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading", "_scope", "_server",
         "_stream", "_transport", "_tunnel", "_version", "_write_paused", "closed", "idle_since", "info",
         "loop", "manager", "requests", "timers",
     )  # fmt: skip
@@ -75,12 +70,9 @@ class Http1ServerConnection(asyncio.Protocol):
         self._buffer = b""
         self._prepared_for: HeaderBlock | None = None
         self._prepared: PreparedHeaders
-        self._deadline: Deadline | None = None
-        self._max_duration: Deadline | None = None
-        self._draining = False
+        self._lifetime = Http1Lifetime(self)
         #: Closed from here, not by the client.
         self._closing = False
-        self._lingering = False
         self._reading = False
         self._paused_for = 0
         self._write_paused = False
@@ -89,9 +81,6 @@ class Http1ServerConnection(asyncio.Protocol):
         # --- for one request ---
         self._stream: Stream | None = None
         self._body: BodyReader | None = None
-        self._request_deadline: Deadline | None = None
-        self._started_at = 0.0
-        self._start_time = 0.0
         self._version = "HTTP/1.1"
         self._is_head = False
         self._keep_alive = True
@@ -107,21 +96,18 @@ class Http1ServerConnection(asyncio.Protocol):
         stats.cx_http1_total.inc()
         stats.cx_active.inc()
         stats.rq_active.touch()
-        self._watch_idleness()
-        limit_s = self.manager.config.max_connection_duration_s
-        if limit_s:
-            self._max_duration = self.timers.call_after(limit_s, self._max_duration_reached)
+        self._lifetime.begin()
 
     def data_received(self, data: bytes) -> None:
         stream = self._stream
         if stream is None:
-            if self._lingering:
+            if self._lifetime.lingering:
                 return
             if self._buffer:
                 self._buffer += data
             else:
                 self._buffer = data
-                self._begin_request_clock()
+                self._lifetime.begin_request()
             self._read_requests()
         elif self._tunnel:
             stream.on_request_data(data, False)
@@ -142,7 +128,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self.closed = True
         if self._reader is not None:
             self.manager.block_memo = self._reader.memo
-        self._cancel_deadlines()
+        self._lifetime.end()
         stats = self.manager.stats
         stats.cx_active.dec()
         stats.count_closed(remote=not self._closing, active=self._stream is not None)
@@ -163,28 +149,152 @@ class Http1ServerConnection(asyncio.Protocol):
         elif self._ahead is not None:
             self._go_on_reading(self._ahead)
 
-    # --- asked by the listener ---
+    # --- requests ---
 
-    def drain(self) -> None:
-        """The next response is the last."""
-        self._draining = True
+    def _read_requests(self) -> None:
+        """Read heads for as long as there are any and nothing is under way."""
+        self._reading = True
+        while self._stream is None and self._buffer and not self._lifetime.lingering and not self.closed:
+            data = self._buffer
+            if data[0] in b"\r\n":
+                data = self._buffer = data.lstrip(b"\r\n")
+                continue
+            reader = self._reader
+            if reader is None:
+                reader = self._reader = self._new_reader()
+            read = reader.read(data)
+            if read is None:
+                break
+            if isinstance(read, Refusal):
+                if not self._begins_http2(data):
+                    self._refuse(read)
+                break
+            line, block, values, length = read
+            self._begin_stream(line, block, values, data[length:] if length < len(data) else b"")
+        self._reading = False
 
-    def close_if_idle(self) -> None:
-        """The next response is the last; without one, close: in a moment, for a request may be on its way."""
-        self._draining = True
-        if not self._lingering and not self.closed:
-            if self._deadline is not None:
-                self._deadline.cancel()
-            self._deadline = self.timers.call_after(_GRACE_S, self._close_if_still_idle)
+    def _begins_http2(self, data: bytes) -> bool:
+        """What is no request may be HTTP/2's preface, or the beginning of it: then another goes on from here.
 
-    def _close_if_still_idle(self) -> None:
-        if self._stream is None and not self._buffer and not self.closed:
-            self._close()
+        Asked of what was refused only, so that HTTP/1 pays nothing for it.
+        """
+        if self.requests or self.manager.config.codec is not Codec.AUTO:
+            return False
+        if not data.startswith(HTTP2_PREFACE):
+            return HTTP2_PREFACE.startswith(data)
+        self.closed = True
+        self._lifetime.end()
+        successor = self.manager.http2_connection(self.info, self._scope)
+        self.manager.stats.cx_http1_total.value -= 1
+        self._scope.connection_replaced(self, successor)
+        self._transport.set_protocol(successor)
+        successor.take_over(self._transport)
+        if self._lifetime.draining:
+            successor.drain()
+        successor.data_received(data)
+        return True
 
-    def close_now(self) -> None:
-        if not self.closed:
-            self._closing = True
-            self._transport.abort()
+    def _begin_stream(self, line: RequestLine, block: HeaderBlock, values: Values, rest: bytes) -> None:
+        self.requests += 1
+        self._version = line.version
+        self._is_head = line.method == "HEAD"
+        if block is not self._prepared_for:
+            self._prepared = self.manager.prepare(block, self.info, line.scheme)
+            self._prepared_for = block
+        prepared = self._prepared
+        self._keep_alive = self._wants_keep_alive(line, block, prepared)
+        self._tunnel = tunnel = prepared.upgrades or line.method == "CONNECT"
+        body = None
+        if (block.chunked or block.content_length > 0) and not tunnel:
+            body = request_body(block)
+        stream = self._stream = Stream(self, self._stream_info(line.version), block)
+        self._body = body
+        if body is None:
+            self._buffer = b"" if tunnel else rest
+            if self._lifetime.request_deadline is not None:
+                self._lifetime.request_received()
+            stream.on_request(line, prepared, b"", not tunnel, values)
+            if tunnel and rest and self._stream is stream:
+                stream.on_request_data(rest, False)
+            return
+        if self._lifetime.request_deadline is not None:
+            self._lifetime.head_received()
+        self._buffer = b""
+        payload = body.feed(rest) if rest else b""
+        # As long as this takes the body counts as unread, even if it came along: who answers at the sight of
+        # the head alone closes the connection.
+        if body.trailers:
+            self._take_trailers(stream, body)
+        stream.on_request(line, prepared, payload, body.done, values)
+        if self._stream is not stream:
+            return
+        if body.done:
+            self._body = None
+            self._buffer = body.rest
+            self._lifetime.request_received()
+        elif body.failed:
+            self._refuse_body(stream)
+
+    def _new_reader(self) -> RequestReader:
+        config = self.manager.config
+        return RequestReader(
+            config.max_request_headers_bytes,
+            config.max_headers_count,
+            config.accept_http_10,
+            "http" if self.info.tls is None else "https",
+            self.manager.block_memo,
+        )
+
+    def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock, prepared: PreparedHeaders) -> bool:
+        limit = self.manager.config.max_requests_per_connection
+        if 0 < limit <= self.requests:
+            self.manager.stats.count("downstream_cx_max_requests_reached")
+            return False
+        if self._lifetime.draining:
+            return False
+        return not prepared.closes if line.version == "HTTP/1.1" else block.connection_says("keep-alive")
+
+    def _feed_body(self, stream: Stream, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        payload = body.feed(data)
+        if body.failed:
+            self._refuse_body(stream)
+        elif body.done:
+            self._body = None
+            self._buffer = body.rest
+            self._lifetime.request_received()
+            if body.trailers:
+                self._take_trailers(stream, body)
+            stream.on_request_data(payload, True)
+        elif payload:
+            stream.on_request_data(payload, False)
+
+    def _take_trailers(self, stream: Stream, body: BodyReader) -> None:
+        if self.manager.config.http1_trailers:
+            stream.request_trailers = body.trailers
+
+    def _refuse_body(self, stream: Stream) -> None:
+        self.manager.stats.cx_protocol_error.inc()
+        stream.on_codec_error(CODEC_ERROR)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """A head that is none: answered and logged without a word of what it may have said."""
+        self.manager.stats.cx_protocol_error.inc()
+        self._version = "HTTP/1.1"
+        self._keep_alive = False
+        self._is_head = False
+        self._buffer = b""
+        stream = self._stream = Stream(self, self._stream_info("HTTP/1.1"), None)
+        stream.info.add_flag("DPE")
+        stream.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
+
+    def _stream_info(self, version: str) -> StreamInfo:
+        lifetime = self._lifetime
+        info = StreamInfo(lifetime.start_time, lifetime.started_at)
+        info.protocol = version
+        self.info.describe(info)
+        return info
 
     # --- asked by the stream ---
 
@@ -196,7 +306,7 @@ class Http1ServerConnection(asyncio.Protocol):
         manager = self.manager
         status = response.status
         tunnel = status == 101
-        if not tunnel and (self._body is not None or self._tunnel or self._draining):
+        if not tunnel and (self._body is not None or self._tunnel or self._lifetime.draining):
             self._keep_alive = False
         text = response.header_text(
             self._server, manager.date, manager.config.server_header is ServerHeader.OVERWRITE
@@ -263,14 +373,24 @@ class Http1ServerConnection(asyncio.Protocol):
     def pause_request(self, paused: bool) -> None:
         self._pause(_UPSTREAM, paused)
 
+    def _pause(self, reason: int, paused: bool) -> None:
+        """Reading stops while anybody wants it stopped."""
+        before = self._paused_for
+        self._paused_for = before | reason if paused else before & ~reason
+        if self.closed or bool(before) == bool(self._paused_for):
+            return
+        if self._paused_for:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
     def stream_finished(self, stream: Stream) -> None:
         """The response is out. Read the next request, or close."""
         self._stream = None
         unread = self._body is not None
         self._body = None
-        if self._request_deadline is not None:
-            self._request_deadline.cancel()
-            self._request_deadline = None
+        if self._lifetime.request_deadline is not None:
+            self._lifetime.request_received()
         if self.closed:
             return
         if not self._keep_alive or unread or self._tunnel:
@@ -281,18 +401,17 @@ class Http1ServerConnection(asyncio.Protocol):
                 if stream.info.response_code != 101:
                     stats.rq_rx_reset.inc()
             if stream.replied_locally or unread or self._tunnel or not stream.response_complete:
-                self._linger()
+                self._lifetime.linger()
             else:
-                self._close()
+                self.close()
             return
         self.idle_since = self.loop.time()
         if self._paused_for:
-            self._paused_for = 0
-            self._transport.resume_reading()
+            self.read_on()
         if self._write_paused:
             self._wait_for_reader()
         elif self._buffer and not self._reading:
-            self._begin_request_clock()
+            self._lifetime.begin_request()
             self._read_requests()
 
     def _wait_for_reader(self) -> None:
@@ -305,202 +424,39 @@ class Http1ServerConnection(asyncio.Protocol):
         if not self.closed:
             self._transport.resume_reading()
             if ahead:
-                self._begin_request_clock()
+                self._lifetime.begin_request()
                 self._read_requests()
 
-    def _close(self) -> None:
-        self._closing = True
-        self._out.close(self._transport)
+    # --- asked by the listener ---
 
-    # --- requests ---
+    def drain(self) -> None:
+        """The next response is the last."""
+        self._lifetime.draining = True
 
-    def _read_requests(self) -> None:
-        """Read heads for as long as there are any and nothing is under way."""
-        self._reading = True
-        while self._stream is None and self._buffer and not self._lingering and not self.closed:
-            data = self._buffer
-            if data[0] in b"\r\n":
-                data = self._buffer = data.lstrip(b"\r\n")
-                continue
-            reader = self._reader
-            if reader is None:
-                reader = self._reader = self._new_reader()
-            read = reader.read(data)
-            if read is None:
-                break
-            if isinstance(read, Refusal):
-                if not self._begins_http2(data):
-                    self._refuse(read)
-                break
-            line, block, values, length = read
-            self._begin_stream(line, block, values, data[length:] if length < len(data) else b"")
-        self._reading = False
+    def close_if_idle(self) -> None:
+        """The next response is the last; without one, close: in a moment, for a request may be on its way."""
+        if not self.closed:
+            self._lifetime.close_if_idle()
 
-    def _begins_http2(self, data: bytes) -> bool:
-        """What is no request may be HTTP/2's preface, or the beginning of it: then another goes on from here.
+    def close_now(self) -> None:
+        if not self.closed:
+            self._closing = True
+            self._transport.abort()
 
-        Asked of what was refused only, so that HTTP/1 pays nothing for it.
-        """
-        if self.requests or self.manager.config.codec is not Codec.AUTO:
-            return False
-        if not data.startswith(HTTP2_PREFACE):
-            return HTTP2_PREFACE.startswith(data)
-        self.closed = True
-        self._cancel_deadlines()
-        successor = self.manager.http2_connection(self.info, self._scope)
-        self.manager.stats.cx_http1_total.value -= 1
-        self._scope.connection_replaced(self, successor)
-        self._transport.set_protocol(successor)
-        successor.take_over(self._transport)
-        if self._draining:
-            successor.drain()
-        successor.data_received(data)
-        return True
+    # --- asked by its lifetime ---
 
-    def _begin_stream(self, line: RequestLine, block: HeaderBlock, values: Values, rest: bytes) -> None:
-        self.requests += 1
-        self._version = line.version
-        self._is_head = line.method == "HEAD"
-        if block is not self._prepared_for:
-            self._prepared = self.manager.prepare(block, self.info, line.scheme)
-            self._prepared_for = block
-        prepared = self._prepared
-        self._keep_alive = self._wants_keep_alive(line, block, prepared)
-        self._tunnel = tunnel = prepared.upgrades or line.method == "CONNECT"
-        body = None
-        if (block.chunked or block.content_length > 0) and not tunnel:
-            body = request_body(block)
-        stream = self._stream = Stream(self, self._stream_info(line.version), block)
-        self._body = body
-        if body is None:
-            self._buffer = b"" if tunnel else rest
-            if self._request_deadline is not None:
-                self._request_received()
-            stream.on_request(line, prepared, b"", not tunnel, values)
-            if tunnel and rest and self._stream is stream:
-                stream.on_request_data(rest, False)
-            return
-        if self._request_deadline is not None:
-            self._head_received()
-        self._buffer = b""
-        payload = body.feed(rest) if rest else b""
-        # As long as this takes the body counts as unread, even if it came along: who answers at the sight of
-        # the head alone closes the connection.
-        if body.trailers:
-            self._take_trailers(stream, body)
-        stream.on_request(line, prepared, payload, body.done, values)
-        if self._stream is not stream:
-            return
-        if body.done:
-            self._body = None
-            self._buffer = body.rest
-            self._request_received()
-        elif body.failed:
-            self._refuse_body(stream)
+    @property
+    def serving(self) -> bool:
+        """A request is under way."""
+        return self._stream is not None
 
-    def _new_reader(self) -> RequestReader:
-        config = self.manager.config
-        return RequestReader(
-            config.max_request_headers_bytes,
-            config.max_headers_count,
-            config.accept_http_10,
-            "http" if self.info.tls is None else "https",
-            self.manager.block_memo,
-        )
+    @property
+    def waits_for_more(self) -> bool:
+        """The beginning of a request has come."""
+        return bool(self._buffer)
 
-    def _wants_keep_alive(self, line: RequestLine, block: HeaderBlock, prepared: PreparedHeaders) -> bool:
-        limit = self.manager.config.max_requests_per_connection
-        if 0 < limit <= self.requests:
-            self.manager.stats.count("downstream_cx_max_requests_reached")
-            return False
-        if self._draining:
-            return False
-        return not prepared.closes if line.version == "HTTP/1.1" else block.connection_says("keep-alive")
-
-    def _feed_body(self, stream: Stream, data: bytes) -> None:
-        body = self._body
-        assert body is not None
-        payload = body.feed(data)
-        if body.failed:
-            self._refuse_body(stream)
-        elif body.done:
-            self._body = None
-            self._buffer = body.rest
-            self._request_received()
-            if body.trailers:
-                self._take_trailers(stream, body)
-            stream.on_request_data(payload, True)
-        elif payload:
-            stream.on_request_data(payload, False)
-
-    def _take_trailers(self, stream: Stream, body: BodyReader) -> None:
-        if self.manager.config.http1_trailers:
-            stream.request_trailers = body.trailers
-
-    def _refuse_body(self, stream: Stream) -> None:
-        self.manager.stats.cx_protocol_error.inc()
-        stream.on_codec_error(CODEC_ERROR)
-
-    def _refuse(self, refusal: Refusal) -> None:
-        """A head that is none: answered and logged without a word of what it may have said."""
-        self.manager.stats.cx_protocol_error.inc()
-        self._version = "HTTP/1.1"
-        self._keep_alive = False
-        self._is_head = False
-        self._buffer = b""
-        stream = self._stream = Stream(self, self._stream_info("HTTP/1.1"), None)
-        stream.info.add_flag("DPE")
-        stream.send_local_reply(refusal.status, refusal_body(refusal.status), refusal.details)
-
-    def _stream_info(self, version: str) -> StreamInfo:
-        info = StreamInfo(self._start_time, self._started_at)
-        info.protocol = version
-        self.info.describe(info)
-        return info
-
-    # --- time ---
-
-    def _cancel_deadlines(self) -> None:
-        for deadline in (self._deadline, self._request_deadline, self._max_duration):
-            if deadline is not None:
-                deadline.cancel()
-
-    def _max_duration_reached(self) -> None:
-        """The next response is the last; without one the connection closes when the drain timeout is over.
-
-        One that was never used closes at once.
-        """
-        self.manager.stats.count("downstream_cx_max_duration_reached")
-        self._draining = True
-        if not self.requests and self._stream is None:
-            self._close()
-            return
-        self._max_duration = self.timers.call_after(self.manager.config.drain_timeout_s, self.close_if_idle)
-
-    def _begin_request_clock(self) -> None:
-        self._started_at = self.loop.time()
-        self._start_time = time.time()
-        config = self.manager.config
-        limit_s = config.request_headers_timeout_s or config.request_timeout_s
-        if limit_s:
-            self._request_deadline = self.timers.call_after(limit_s, self._request_too_slow)
-
-    def _head_received(self) -> None:
-        """A limit for the head alone is over; that for the whole request began with its first byte."""
-        config = self.manager.config
-        if config.request_headers_timeout_s:
-            self._request_received()
-            if config.request_timeout_s:
-                left_s = config.request_timeout_s - (self.loop.time() - self._started_at)
-                self._request_deadline = self.timers.call_after(left_s, self._request_too_slow)
-
-    def _request_received(self) -> None:
-        if self._request_deadline is not None:
-            self._request_deadline.cancel()
-            self._request_deadline = None
-
-    def _request_too_slow(self) -> None:
-        self._request_deadline = None
+    def request_too_slow(self) -> None:
+        """The time for a request is over before it is complete."""
         if self._stream is not None:
             self._stream.on_request_timeout()
         elif not self.closed:
@@ -509,61 +465,19 @@ class Http1ServerConnection(asyncio.Protocol):
             stream = self._stream = Stream(self, self._stream_info("HTTP/1.1"), None)
             stream.on_request_timeout(heads_only=bool(heads_only))
 
-    def _watch_idleness(self) -> None:
-        """One deadline for the connection, moved on when it finds that something happened meanwhile."""
-        if self.closed:
-            return
-        limit_s = self.manager.config.idle_timeout_s or math.inf
-        idle_s = self.loop.time() - self.idle_since if self._stream is None else 0.0
-        if idle_s >= limit_s:
-            self.manager.stats.cx_idle_timeout.inc()
-            self._close()
-            return
-        if idle_s >= _FORGET_AFTER_S:
-            self._forget()
-        else:
-            limit_s = min(limit_s, _FORGET_AFTER_S)
-        # None: nothing is left to watch for as long as the connection stays idle.
-        self._deadline = (
-            self.timers.call_after(limit_s - idle_s, self._watch_idleness) if limit_s < math.inf else None
-        )
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Give up what only speeds up a request like the last one."""
         if not self._buffer:
             self._reader = self._prepared_for = None
             self._prepared = _NOTHING_PREPARED
 
-    def _linger(self) -> None:
-        """Give the client a moment to read the answer and close first: closing now could reset it away."""
-        self._lingering = True
+    def read_on(self) -> None:
+        """Whatever there was to stop reading for is over."""
         if self._paused_for:
             self._paused_for = 0
             self._transport.resume_reading()
-        if self._deadline is not None:
-            self._deadline.cancel()
-        limit_s = self.manager.config.delayed_close_timeout_s
-        if limit_s <= 0:
-            self._close()
-        else:
-            self._deadline = self.timers.call_after(limit_s, self._linger_no_more)
 
-    def _linger_no_more(self) -> None:
-        if not self.closed:
-            self.manager.stats.cx_delayed_close_timeout.inc()
-            self._close()
-
-    def _pause(self, reason: int, paused: bool) -> None:
-        """Reading stops while anybody wants it stopped."""
-        before = self._paused_for
-        self._paused_for = before | reason if paused else before & ~reason
-        if self.closed or bool(before) == bool(self._paused_for):
-            return
-        if self._paused_for:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
-
-_NOTHING_PREPARED = PreparedHeaders((), -1, "")
-_UPSTREAM, _PIPELINE = 1, 2
+    def close(self) -> None:
+        """What is written goes out."""
+        self._closing = True
+        self._out.close(self._transport)

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from minimesh.data_plane.http import downstream
+from minimesh.data_plane.http import http1_lifetime
 from minimesh.data_plane.http.downstream import Http1ServerConnection
 from tests.data_plane.http.test_conformance import gateway
 
@@ -29,7 +29,7 @@ async def test_a_connection_has_no_reader_before_its_first_request() -> None:
 async def test_after_a_long_pause_a_connection_forgets_its_last_request_and_serves_on(
     monkeypatch: pytest.MonkeyPatch, idle_timeout_s: float
 ) -> None:
-    monkeypatch.setattr(downstream, "_FORGET_AFTER_S", 0.02)
+    monkeypatch.setattr(http1_lifetime, "_FORGET_AFTER_S", 0.02)
     async with gateway(idle_timeout_s=idle_timeout_s) as running:
         client = await running.client()
         client.send(_GET)
@@ -47,7 +47,7 @@ async def test_after_a_long_pause_a_connection_forgets_its_last_request_and_serv
 
 
 async def test_what_has_come_of_a_request_is_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "_FORGET_AFTER_S", 0.01)
+    monkeypatch.setattr(http1_lifetime, "_FORGET_AFTER_S", 0.01)
     async with gateway() as running:
         client = await running.client()
         client.send(_GET[:20])
