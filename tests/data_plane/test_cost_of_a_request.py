@@ -26,7 +26,7 @@ from tests.robustness.origins import good
 from tests.robustness.process import proxy
 
 #: Calls of our own functions, and of built-in ones from within them.
-LIMIT_CALLS = 72
+LIMIT_CALLS = 70
 LIMIT_BUILTIN_CALLS = 45
 #: Blocks of memory that a request holds while its upstream is at work.
 LIMIT_BLOCKS = 30

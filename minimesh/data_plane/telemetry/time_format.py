@@ -25,7 +25,9 @@ _SPECIAL = re.compile(
 class TimeFormat:
     """A compiled time format: call it with seconds since the epoch."""
 
-    __slots__ = ("_last", "_last_ms", "_local", "_ms_suffices", "_pieces", "_rendered", "_second")
+    __slots__ = (
+        "_fractions", "_last", "_last_ms", "_local", "_ms_suffices", "_pattern", "_pieces", "_second",
+    )  # fmt: skip
 
     def __init__(self, text: str = DEFAULT_FORMAT, *, local: bool = False) -> None:
         if _NEWLINE.search(text):
@@ -34,7 +36,9 @@ class TimeFormat:
         self._pieces = _split(text)
         self._local = local
         self._second = -1
-        self._rendered: list[str] = []
+        #: The text of this second, with a `%` place for each fraction.
+        self._pattern = ""
+        self._fractions = sum(isinstance(piece, int) for piece in self._pieces)
         #: At thousands of requests a second many begin in one millisecond.
         self._ms_suffices = all(piece <= 3 for piece in self._pieces if isinstance(piece, int))
         self._last_ms = -1
@@ -54,23 +58,18 @@ class TimeFormat:
         second = micros // 1_000_000
         if second != self._second:
             self._render(second)
-        rendered = self._rendered
-        if len(rendered) == 1:
-            return rendered[0]
-        fraction = f"{micros % 1_000_000:06d}000"
-        return "".join(
-            fraction[:piece] if isinstance(piece, int) else rendered[index]
-            for index, piece in enumerate(self._pieces)
-        )
+        return self._pattern % ((f"{micros % 1_000_000:06d}000",) * self._fractions)
 
     def _render(self, second: int) -> None:
         moment = datetime.fromtimestamp(second, UTC)
         if self._local:
             moment = moment.astimezone()
-        self._rendered = [
-            "" if isinstance(piece, int) else moment.strftime(piece.replace("\0", str(second)))
+        self._pattern = "".join(
+            f"%.{piece}s"
+            if isinstance(piece, int)
+            else moment.strftime(piece.replace("\0", str(second))).replace("%", "%%")
             for piece in self._pieces
-        ]
+        )
         self._second = second
 
 
