@@ -120,7 +120,7 @@ class Router:
         head = stream.head
         assert head is not None
         # Only filters and the route's own changes can have put control headers there.
-        controlled = stream.filters or choice.request_headers
+        controlled = stream.filters or choice.request_headers.steps
         if controlled:
             self._heed_timeout_headers(head)
         if action.max_grpc_timeout_s is not None:

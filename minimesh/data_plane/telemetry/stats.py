@@ -95,7 +95,7 @@ class Gauge:
 
 
 class ComputedGauge(Gauge):
-    """A gauge whose number stands elsewhere: worked out when somebody reads it, so that nobody has to keep it."""
+    """A gauge whose number stands elsewhere: worked out when somebody reads it, so nobody has to keep it."""
 
     __slots__ = ("_read",)
 
