@@ -14,6 +14,7 @@ from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
 from minimesh.config.store import Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
+from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
 from minimesh.platform.images import ImageTable
 from minimesh.platform.pod_network import choose_network
@@ -50,6 +51,7 @@ class Mesh:
         self._access_log = AccessLogConsole()
         self._processes = PodProcesses(parent)
         self._control_plane: ControlPlane | None = None
+        self._controllers = Controllers(self._store)
         self._runtime: PodRuntime | None = None
         self._pods_changed = asyncio.Event()
 
@@ -79,6 +81,7 @@ class Mesh:
             where = ", ".join(self._options.paths)
             say(f"there is no YAML or JSON file in {where} yet; what you save there comes into force")
         self._refuse_unknown_images()
+        self._controllers.start()
         runtime = self._start_runtime(control_plane)
         self._write_run(control_plane)
         say(f"starting {counted(len(runtime.pods), 'pod')}")
@@ -189,6 +192,7 @@ class Mesh:
         }
 
     async def _stop(self) -> None:
+        self._controllers.stop()
         if self._runtime is not None:
             await self._runtime.stop()
             self._access_log.show()

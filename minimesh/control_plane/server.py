@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ADS_PORT = 15010
 DEBUG_PORT = 15014
+_KINDS_WITHOUT_EFFECT = frozenset({"Event", "ReplicaSet", "Deployment", "Endpoints", "EndpointSlice", "Node"})
+"""What nothing is translated from: services lead to Pods, whoever made these."""
 
 _log = get_logger("control plane")
 
@@ -171,7 +173,8 @@ class ControlPlane:
 
     def _store_changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            self._queue.request(f"{change.type} {change.resource.key}")
+            if change.resource.kind not in _KINDS_WITHOUT_EFFECT:
+                self._queue.request(f"{change.type} {change.resource.key}")
 
 
 def _fault_diagnostic(fault: Fault) -> Diagnostic:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from minimesh.config.kubernetes.meta import ObjectMeta, OwnerReference
 from minimesh.config.kubernetes.pod_status import (
     ContainerState,
     ContainerStateRunning,
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
+    HostIP,
     PodCondition,
     PodIP,
     PodStatus,
 )
-from minimesh.config.resources import Resource
+from minimesh.config.resources import Resource, ResourceKey
 from minimesh.platform.container import Container, ContainerPlan, Phase
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.pod_network import PodAddress
 from minimesh.platform.pod_processes import PodProcesses
 from minimesh.platform.proxy_process import port_map_text
-from minimesh.platform.workloads import PROXY_CONTAINER, ExistingPod, Workload, pod_labels
+from minimesh.platform.workloads import PROXY_CONTAINER, Workload
 
 PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 
@@ -50,7 +50,6 @@ class Pod:
         workload: Workload,
         facts: PodFacts,
         address: PodAddress,
-        owner_uid: str,
         plans: Sequence[ContainerPlan],
         environment: Mapping[str, Mapping[str, str]],
         *,
@@ -63,9 +62,8 @@ class Pod:
         self.address = address
         self.environment = environment
         self.terminating = False
-        self._owner_uid = owner_uid
         self._started_at = _now()
-        self._condition = _Transition()
+        self._ready = _Transition()
         self.containers = [Container(plan, processes, lambda: changed(self)) for plan in plans]
 
     def __repr__(self) -> str:
@@ -77,13 +75,13 @@ class Pod:
         return self.facts.namespace, self.facts.name
 
     @property
-    def ready(self) -> bool:
-        return not self.terminating and all(container.ready for container in self.containers)
+    def resource_key(self) -> ResourceKey:
+        """The Pod in the store."""
+        return self.workload.key
 
     @property
-    def existing(self) -> ExistingPod:
-        """The pod as planning sees it."""
-        return ExistingPod(self.facts.name, self.workload.owner, self.workload.template_hash, self.ready)
+    def ready(self) -> bool:
+        return not self.terminating and all(container.ready for container in self.containers)
 
     @property
     def shown_state(self) -> str:
@@ -106,17 +104,14 @@ class Pod:
         await asyncio.gather(*(container.stop(proxy_grace_s) for container in proxies))
         await asyncio.gather(*(container.stop(app_grace_s) for container in apps))
 
-    def resource(self) -> Resource:
-        """The pod as the store holds it, with its status."""
-        metadata = ObjectMeta(
-            name=self.facts.name,
-            namespace=self.facts.namespace,
-            labels=pod_labels(self.workload),
-            annotations=self._annotations(),
-            owner_references=self._owner(),
-        )
-        spec = self.workload.spec
-        return Resource(api_version="v1", kind="Pod", metadata=metadata, spec=spec, status=self._status())
+    def reported(self, stored: Resource) -> Resource:
+        """The stored Pod with what is known about it now: its status, and where its ports are mapped to."""
+        annotations = dict(stored.metadata.annotations)
+        mapped = {port: real for port, real in self.address.port_map.items() if port != real}
+        if mapped:
+            annotations[PORT_MAP_ANNOTATION] = port_map_text(mapped)
+        metadata = replace(stored.metadata, annotations=annotations)
+        return replace(stored, metadata=metadata, status=self._status())
 
     def shown(self) -> dict[str, Any]:
         """The pod as plain data for `status`, `logs` and `exec`."""
@@ -128,7 +123,7 @@ class Pod:
             "port_map": dict(self.address.port_map),
             "app_port_map": dict(self.address.app_port_map),
             "workload": self.workload.name,
-            "labels": pod_labels(self.workload),
+            "labels": dict(self.workload.metadata.labels),
             "ready": self.ready,
             "state": self.shown_state,
             "message": next((c.message for c in self.containers if c.message), ""),
@@ -149,41 +144,42 @@ class Pod:
             "log": request.log_path if request else "",
         }
 
-    def _annotations(self) -> dict[str, str]:
-        annotations = dict(self.workload.metadata.annotations)
-        mapped = {port: real for port, real in self.address.port_map.items() if port != real}
-        if mapped:
-            annotations[PORT_MAP_ANNOTATION] = port_map_text(mapped)
-        return annotations
-
-    def _owner(self) -> tuple[OwnerReference, ...]:
-        if self.workload.single:
-            return ()
-        owner = self.workload.owner
-        reference = OwnerReference(
-            api_version="apps/v1", kind=owner.kind, name=owner.name, uid=self._owner_uid, controller=True
-        )
-        return (reference,)
-
     def _status(self) -> PodStatus:
-        if self.ready != self._condition.ready:
-            self._condition = _Transition(self.ready)
+        if self.ready != self._ready.ready:
+            self._ready = _Transition(self.ready)
         started = any(container.phase is not Phase.WAITING for container in self.containers)
-        condition = PodCondition(
-            type="Ready",
-            status="True" if self.ready else "False",
-            last_transition_time=self._condition.since,
-            reason="" if self.ready else "ContainersNotReady",
-        )
         return PodStatus(
             phase="Running" if started else "Pending",
             pod_ip=self.address.pod_ip,
             pod_ips=(PodIP(ip=self.address.pod_ip),),
             host_ip="127.0.0.1",
+            host_ips=(HostIP(ip="127.0.0.1"),),
             start_time=self._started_at,
-            conditions=(condition,),
+            conditions=self._conditions(),
             container_statuses=tuple(_container_status(container) for container in self.containers),
         )
+
+    def _conditions(self) -> tuple[PodCondition, ...]:
+        """The four that a pod always has; a pod is here only once it is scheduled, and has nothing to
+        initialize."""
+        unready = [container.plan.name for container in self.containers if not container.ready]
+        reason = "" if self.ready else "ContainersNotReady"
+        message = f"containers with unready status: [{' '.join(unready)}]" if unready else ""
+        done = [
+            PodCondition(type=kind, status="True", last_transition_time=self._started_at)
+            for kind in ("PodScheduled", "Initialized")
+        ]
+        following = [
+            PodCondition(
+                type=kind,
+                status="True" if self.ready else "False",
+                last_transition_time=self._ready.since,
+                reason=reason,
+                message=message,
+            )
+            for kind in ("ContainersReady", "Ready")
+        ]
+        return (*done, *following)
 
 
 def _container_status(container: Container) -> ContainerStatus:

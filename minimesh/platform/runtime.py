@@ -1,7 +1,8 @@
-"""Keeps the pods that the store asks for, and writes their state back to the store.
+"""Runs the Pods of the store, and reports their state to it: what a kubelet does.
 
-The controller loop of a laptop: every change of a Deployment, a Pod or a Namespace leads to one more look at
-the whole (`workloads`, then `plan`), whose outcome is pods started and pods ended.
+Every change of a Pod leads to one more look at the whole (`plan`), whose outcome is pods started and pods
+ended. Who makes Pods, and why, is not known here. A Pod that is being removed goes from the store when its
+processes have ended.
 """
 
 from __future__ import annotations
@@ -33,10 +34,8 @@ from minimesh.platform.workloads import (
     ProxyRole,
     Workload,
     plan,
-    pod_labels,
-    random_suffix,
     service_target_ports,
-    workloads,
+    templates,
 )
 
 # How long proxies get to hear that a pod goes before its own proxy stops listening.
@@ -47,7 +46,6 @@ PROXY_GRACE_S = 8.0
 SHUTDOWN_GRACE_S = 1.5
 LOG_CHECK_INTERVAL_S = 5.0
 
-_WATCHED_KINDS = frozenset({"Deployment", "Pod", "Namespace"})
 GATEWAY = ResourceKey("Deployment", "istio-system", "istio-ingressgateway")
 GATEWAY_HTTP_PORT = 8080
 LOCALHOST = "127.0.0.1"
@@ -138,7 +136,7 @@ class PodRuntime:
         self._network.close()
 
     def _store_changed(self, changes: Sequence[Change]) -> None:
-        if any(change.resource.kind in _WATCHED_KINDS for change in changes):
+        if any(change.resource.kind == "Pod" for change in changes):
             self._reconcile_soon()
 
     def _reconcile_soon(self) -> None:
@@ -148,22 +146,22 @@ class PodRuntime:
     def _reconcile(self) -> None:
         self._reconciling = None
         snapshot = self._store.snapshot()
-        existing = [pod.existing for pod in self._pods.values()]
-        steps = plan(workloads(snapshot), existing, lambda: random_suffix(os.urandom(5)))
-        for key in steps.delete:
-            self._end(self._pods.pop(key))
-        for workload, name in steps.create:
-            if (workload.namespace, name) not in self._pods:
-                self._create(workload, name, snapshot)
+        running = [pod.workload for pod in self._pods.values()]
+        steps = plan(snapshot, running, [pod.resource_key for pod in self._ending])
+        for key in steps.gone:
+            self._store.delete(key)
+        for key in steps.end:
+            self._end(self._pods.pop((key.namespace, key.name)))
+        for workload in steps.start:
+            self._create(workload, snapshot)
         self._write_state()
 
-    def _create(self, workload: Workload, name: str, snapshot: Snapshot) -> None:
+    def _create(self, workload: Workload, snapshot: Snapshot) -> None:
         programs = {c.name: self._program(c) for c in workload.spec.containers}
         listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
-        facts = _facts(workload, name, address)
-        owner = snapshot.get(workload.owner)
+        facts = _facts(workload, address)
         plans: list[ContainerPlan] = []
         environments: dict[str, dict[str, str]] = {}
         for container in workload.spec.containers:
@@ -186,7 +184,6 @@ class PodRuntime:
             workload,
             facts,
             address,
-            owner.metadata.uid if owner else "",
             plans,
             environments,
             processes=self._processes,
@@ -263,17 +260,13 @@ class PodRuntime:
         self._ending[pod] = asyncio.create_task(self._end_gracefully(pod))
 
     async def _end_gracefully(self, pod: Pod) -> None:
-        resource_key = ResourceKey("Pod", *pod.key)
-        stored = self._store.snapshot().get(resource_key)
-        if stored is not None and not pod.workload.single:
-            self._store.delete(resource_key)
+        self._publish(pod)
         await asyncio.sleep(PROPAGATION_S)
         await pod.stop(proxy_grace_s=PROXY_GRACE_S, app_grace_s=pod.workload.grace_s)
         self._network.release(pod.address)
         del self._ending[pod]
-        self._write_state()
-        # A Pod that a file declares keeps its name: its new template waits until the old pod is gone.
-        self._reconcile_soon()
+        # Removes the Pod, if that is why it ended, or starts the one that waited for its name.
+        self._reconcile()
 
     def _pod_changed(self, pod: Pod) -> None:
         """Note a pod's change; what happens in one turn of the loop is written once."""
@@ -290,14 +283,12 @@ class PodRuntime:
             if self._pods.get(pod.key) is pod:
                 self._publish(pod)
         self._write_state()
-        # A new pod that became ready may be what an old one waited for.
-        self._reconcile_soon()
 
     def _publish(self, pod: Pod) -> None:
-        resource = pod.resource()
-        if pod.workload.single and self._store.snapshot().get(resource.key) is None:
-            return
-        self._store.put(resource)
+        """Report a pod's state, unless its Pod has been replaced by another one meanwhile, or is gone."""
+        stored = self._store.snapshot().get(pod.resource_key)
+        if stored is not None and stored.metadata.uid == pod.workload.uid:
+            self._store.put(pod.reported(stored))
 
     def _write_state(self) -> None:
         rows = [{**pod.shown(), "environment": dict(pod.environment)} for pod in self.pods]
@@ -318,14 +309,14 @@ class PodRuntime:
 def unknown_images(snapshot: Snapshot, images: ImageTable) -> tuple[str, ...]:
     """Why containers that the snapshot asks for could not run; each reason once."""
     reasons: dict[str, None] = {}
-    for workload in workloads(snapshot):
-        for container in workload.spec.containers:
-            if workload.role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
+    for key, role, spec in templates(snapshot):
+        for container in spec.containers:
+            if role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
                 continue
             try:
                 images.program(container)
             except UnknownImageError as error:
-                reasons[f"{workload.owner.kind} {workload.namespace}/{workload.name}: {error}"] = None
+                reasons[f"{key}: {error}"] = None
     return tuple(reasons)
 
 
@@ -333,14 +324,14 @@ def _is_main_gateway(workload: Workload) -> bool:
     return workload.owner == GATEWAY
 
 
-def _facts(workload: Workload, name: str, address: PodAddress) -> PodFacts:
+def _facts(workload: Workload, address: PodAddress) -> PodFacts:
     return PodFacts(
-        name=name,
+        name=workload.key.name,
         namespace=workload.namespace,
         pod_ip=address.pod_ip,
         app_address=address.app_address,
         service_account=workload.service_account,
-        labels=pod_labels(workload),
+        labels=workload.metadata.labels,
         annotations=dict(workload.metadata.annotations),
         http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",
     )

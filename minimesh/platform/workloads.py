@@ -1,13 +1,12 @@
-"""What the store asks to run: from Deployments and Pods to workloads, and from workloads to a plan.
+"""What the store asks to run: from Pods to workloads, and from workloads to a plan.
 
-Pure: a snapshot and the pods that exist go in, the pods to create and to delete come out. Whether a pod gets
-a sidecar is decided here, by the rules of Istio's injector.
+Pure: a snapshot and the pods that run go in, the pods to start and to end come out. Whether a pod gets a
+sidecar is decided here, by the rules of Istio's injector.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,8 +18,6 @@ from minimesh.config.store import Snapshot
 INJECT = "sidecar.istio.io/inject"
 TEMPLATES = "inject.istio.io/templates"
 PROXY_CONTAINER = "istio-proxy"
-# Kubernetes' own alphabet for generated names: no vowels, so no words.
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 DEFAULT_GRACE_S = 30
 
 
@@ -34,22 +31,22 @@ class ProxyRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What one Deployment asks for, or one Pod that a file declares (`single`)."""
+    """One pod to run. `owner` is what asked for it in the end: a Deployment, say, or the Pod itself."""
 
+    key: ResourceKey
+    uid: str
     owner: ResourceKey
-    replicas: int
     metadata: ObjectMeta
     spec: PodSpec
     role: ProxyRole
-    template_hash: str
-    single: bool = False
 
     @property
     def namespace(self) -> str:
-        return self.owner.namespace
+        return self.key.namespace
 
     @property
     def name(self) -> str:
+        """The owner's name, which proxies give as that of their workload."""
         return self.owner.name
 
     @property
@@ -68,78 +65,100 @@ class Workload:
     def service_account(self) -> str:
         return self.spec.service_account_name or self.spec.service_account or "default"
 
+    def runs_as(self, other: Workload) -> bool:
+        """Whether a pod started for `other` serves: it is the same one, and its processes are the same.
 
-@dataclass(frozen=True, slots=True)
-class ExistingPod:
-    """A pod that runs, as far as planning has to know."""
-
-    name: str
-    owner: ResourceKey
-    template_hash: str
-    ready: bool
+        What else may be changed in a Pod, its labels for one, needs no restart.
+        """
+        return self.uid == other.uid and _processes(self.spec) == _processes(other.spec)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The pods to create, by workload and name, and the pods to delete, by namespace and name."""
+    """The pods to start, the pods to end, and the Pods whose removal has nothing left to wait for."""
 
-    create: tuple[tuple[Workload, str], ...]
-    delete: tuple[tuple[str, str], ...]
+    start: tuple[Workload, ...]
+    end: tuple[ResourceKey, ...]
+    gone: tuple[ResourceKey, ...]
 
 
 def workloads(snapshot: Snapshot) -> tuple[Workload, ...]:
-    """Everything that asks for pods, by namespace and name; Pods that belong to an owner are no request."""
-    namespaces = {namespace.name: namespace.metadata.labels for namespace in snapshot.by_kind("Namespace")}
-    wanted = [
-        workload
-        for deployment in snapshot.by_kind("Deployment")
-        if (workload := _of_deployment(deployment, namespaces)) is not None
-    ]
-    wanted += [
-        _of_pod(pod, namespaces) for pod in snapshot.by_kind("Pod") if not pod.metadata.owner_references
-    ]
-    return tuple(sorted(wanted, key=lambda workload: (workload.namespace, workload.name)))
+    """The pods that should run, by namespace and name: those that are not being removed."""
+    namespaces = namespace_labels(snapshot)
+    return tuple(
+        Workload(
+            key=pod.key,
+            uid=pod.metadata.uid,
+            owner=_owner(pod, snapshot),
+            metadata=pod.metadata,
+            spec=pod.spec,
+            role=proxy_role(namespaces.get(pod.namespace, {}), pod.metadata, pod.spec),
+        )
+        for pod in snapshot.by_kind("Pod")
+        if not pod.metadata.deletion_timestamp
+    )
 
 
-def plan(wanted: Iterable[Workload], existing: Sequence[ExistingPod], suffix: Callable[[], str]) -> Plan:
-    """What to do so that each workload has its pods.
+def plan(snapshot: Snapshot, running: Sequence[Workload], ending: Collection[ResourceKey]) -> Plan:
+    """What to do so that every pod that should run does, and no other.
 
-    Pods of an older template stay until as many new ones as wanted are ready, so that a change of the
-    template never leaves a service without pods. `suffix` gives the random end of a new pod's name.
+    A pod keeps its name: one that was replaced, or that changed what it runs, waits until the old one has
+    ended.
     """
-    by_owner: dict[ResourceKey, list[ExistingPod]] = {}
-    for pod in existing:
-        by_owner.setdefault(pod.owner, []).append(pod)
-    create: list[tuple[Workload, str]] = []
-    delete: list[tuple[str, str]] = []
-    for workload in wanted:
-        pods = by_owner.pop(workload.owner, [])
-        current = [pod for pod in pods if pod.template_hash == workload.template_hash]
-        outdated = [pod for pod in pods if pod.template_hash != workload.template_hash]
-        surplus = len(current) - workload.replicas
-        if surplus > 0:
-            # The unready go first, then the youngest.
-            youngest_first = current[::-1]
-            doomed = sorted(youngest_first, key=lambda pod: pod.ready)[:surplus]
-            delete += [(workload.namespace, pod.name) for pod in doomed]
-        ready = sum(pod.ready for pod in current)
-        if outdated and (ready >= workload.replicas or workload.single):
-            delete += [(workload.namespace, pod.name) for pod in outdated]
-        if not (workload.single and outdated):
-            create += [(workload, _pod_name(workload, suffix)) for _ in range(-surplus)]
-    for owner, pods in by_owner.items():
-        delete += [(owner.namespace, pod.name) for pod in pods]
-    return Plan(tuple(create), tuple(delete))
+    wanted = {workload.key: workload for workload in workloads(snapshot)}
+    end = tuple(each.key for each in running if not _serves(each, wanted.get(each.key)))
+    there = {*ending, *(each.key for each in running)}
+    return Plan(
+        start=tuple(each for each in wanted.values() if each.key not in there),
+        end=end,
+        gone=tuple(
+            pod.key
+            for pod in snapshot.by_kind("Pod")
+            if pod.metadata.deletion_timestamp and not pod.metadata.finalizers and pod.key not in there
+        ),
+    )
 
 
-def random_suffix(random_bytes: bytes) -> str:
-    """The five characters at the end of a pod's name, from at least five random bytes."""
-    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in random_bytes[:5])
+def _serves(running: Workload, wanted: Workload | None) -> bool:
+    return wanted is not None and wanted.runs_as(running)
+
+
+def _processes(spec: PodSpec) -> list[tuple[object, ...]]:
+    """What decides about the processes of a pod."""
+    return [(c.name, c.image, c.command, c.args, c.env, c.env_from, c.ports) for c in spec.containers]
+
+
+def templates(snapshot: Snapshot) -> Iterable[tuple[ResourceKey, ProxyRole, PodSpec]]:
+    """What pods are or will be made from: of everything that nothing else owns."""
+    namespaces = namespace_labels(snapshot)
+    for kind in ("Deployment", "ReplicaSet", "Pod"):
+        for each in snapshot.by_kind(kind):
+            template = each if kind == "Pod" else each.spec.template
+            if each.metadata.owner_references or template is None or template.spec is None:
+                continue
+            metadata = template.metadata or ObjectMeta()
+            role = proxy_role(namespaces.get(each.namespace, {}), metadata, template.spec)
+            yield each.key, role, template.spec
+
+
+def namespace_labels(snapshot: Snapshot) -> dict[str, Mapping[str, str]]:
+    """The labels of all namespaces, by name."""
+    return {namespace.name: namespace.metadata.labels for namespace in snapshot.by_kind("Namespace")}
+
+
+def _owner(resource: Resource, snapshot: Snapshot) -> ResourceKey:
+    """What is at the end of the chain of controllers, as far as the snapshot has it."""
+    controller = next((each for each in resource.metadata.owner_references if each.controller), None)
+    if controller is None:
+        return resource.key
+    key = ResourceKey(controller.kind, resource.namespace, controller.name)
+    found = snapshot.get(key)
+    return key if found is None else _owner(found, snapshot)
 
 
 def service_target_ports(workload: Workload, snapshot: Snapshot) -> frozenset[int]:
     """The port numbers under which Services lead to the workload's pods, declared by a container or not."""
-    labels = pod_labels(workload)
+    labels = workload.metadata.labels
     return frozenset(
         port.target_port or port.port
         for service in snapshot.by_kind("Service")
@@ -148,12 +167,6 @@ def service_target_ports(workload: Workload, snapshot: Snapshot) -> frozenset[in
         for port in service.spec.ports
         if not isinstance(port.target_port, str)
     )
-
-
-def pod_labels(workload: Workload) -> dict[str, str]:
-    """The labels of the workload's pods."""
-    labels = dict(workload.metadata.labels)
-    return labels if workload.single else {**labels, "pod-template-hash": workload.template_hash}
 
 
 def proxy_role(namespace_labels: Mapping[str, str], metadata: ObjectMeta, spec: PodSpec) -> ProxyRole:
@@ -174,46 +187,3 @@ def _is_injected(namespace_labels: Mapping[str, str], metadata: ObjectMeta, spec
     if of_namespace == "enabled" or (of_namespace is None and "istio.io/rev" in namespace_labels):
         return asked != "false"
     return asked == "true"
-
-
-def _of_deployment(deployment: Resource, namespaces: Mapping[str, Mapping[str, str]]) -> Workload | None:
-    template = deployment.spec.template
-    if template is None or template.spec is None:
-        return None
-    metadata = template.metadata or ObjectMeta()
-    return Workload(
-        owner=deployment.key,
-        replicas=deployment.spec.replicas,
-        metadata=metadata,
-        spec=template.spec,
-        role=proxy_role(namespaces.get(deployment.namespace, {}), metadata, template.spec),
-        template_hash=_template_hash(metadata, template.spec),
-    )
-
-
-def _of_pod(pod: Resource, namespaces: Mapping[str, Mapping[str, str]]) -> Workload:
-    metadata = ObjectMeta(labels=pod.metadata.labels, annotations=_without_ours(pod.metadata.annotations))
-    return Workload(
-        owner=pod.key,
-        replicas=1,
-        metadata=metadata,
-        spec=pod.spec,
-        role=proxy_role(namespaces.get(pod.namespace, {}), metadata, pod.spec),
-        template_hash=_template_hash(metadata, pod.spec),
-        single=True,
-    )
-
-
-def _without_ours(annotations: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in annotations.items() if not key.startswith("minimesh.dev/")}
-
-
-def _template_hash(metadata: ObjectMeta, spec: PodSpec) -> str:
-    digest = hashlib.sha256(repr((metadata, spec)).encode()).digest()
-    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:10])
-
-
-def _pod_name(workload: Workload, suffix: Callable[[], str]) -> str:
-    if workload.single:
-        return workload.name
-    return f"{workload.name}-{workload.template_hash}-{suffix()}"

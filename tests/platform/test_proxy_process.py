@@ -1,9 +1,11 @@
 """What a pod's proxy is told at its start."""
 
 import json
+from typing import Any
 
 from minimesh.config.decoding import decode
-from minimesh.config.store import Snapshot
+from minimesh.config.store import Store
+from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.pod_network import PodAddress
@@ -26,11 +28,14 @@ spec:
 
 
 def workload(name: str) -> Workload:
-    resources = (*default_resources(), *decode(HTTPBIN, "httpbin.yaml").resources)
-    return next(each for each in workloads(Snapshot.of(resources)) if each.name == name)
+    store = Store()
+    for each in (*default_resources(), *decode(HTTPBIN, "httpbin.yaml").resources):
+        store.put(each)
+    Controllers(store).settle()
+    return next(each for each in workloads(store.snapshot()) if each.name == name)
 
 
-def arguments(name: str, address: PodAddress, **extra: tuple[str, ...]) -> dict[str, str]:
+def arguments(name: str, address: PodAddress, **extra: Any) -> dict[str, str]:
     """The command line as option -> value."""
     wanted = workload(name)
     facts = PodFacts(
@@ -56,6 +61,8 @@ def test_a_sidecar_has_istios_node_identity() -> None:
     assert options["--node-cluster"] == "httpbin.default"
     metadata = json.loads(options["--node-metadata"])
     assert metadata["SERVICE_ACCOUNT"] == "httpbin"
+    digest = metadata["LABELS"].pop("pod-template-hash")
+    assert len(digest) == 10
     assert metadata["LABELS"] == {"app": "httpbin", "version": "v1"}
     assert metadata["APP_ADDRESS"] == "127.11.1.2"
     assert json.loads(metadata["POD_PORTS"]) == [{"containerPort": 80, "name": "http", "protocol": "TCP"}]

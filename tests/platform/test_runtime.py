@@ -15,6 +15,7 @@ import pytest_asyncio
 from minimesh.config.decoding import decode
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Store
+from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform import container as container_module
 from minimesh.platform import runtime as runtime_module
 from minimesh.platform.defaults import default_resources
@@ -115,8 +116,11 @@ async def cluster(
         RuntimeSettings(xds_address="127.0.0.1:15010", inherited=dict(os.environ)),
         on_change=cluster.changed.set,
     )
+    controllers = Controllers(cluster.store)
+    controllers.start()
     cluster.runtime.start()
     yield cluster
+    controllers.stop()
     await cluster.runtime.stop()
     await processes.close()
     cluster.state.release()
@@ -125,14 +129,14 @@ async def cluster(
 async def test_a_deployment_becomes_a_ready_pod_in_the_store(cluster: Cluster) -> None:
     cluster.apply(deployment("web"))
     (pod,) = await cluster.ready(1)
-    await cluster.until(lambda: cluster.conditions(pod) == {"Ready": "True"})
+    await cluster.until(lambda: cluster.conditions(pod)["Ready"] == "True")
     stored = cluster.stored(pod)
     assert stored is not None
     assert stored.status.phase == "Running"
     assert stored.status.pod_ip == pod.address.pod_ip
     assert [status.name for status in stored.status.container_statuses] == ["app", "istio-proxy"]
     assert stored.metadata.labels["app"] == "web"
-    assert stored.metadata.owner_references[0].name == "web"
+    assert pod.workload.owner == ResourceKey("Deployment", "default", "web")
 
 
 async def test_the_store_names_the_real_port_where_a_port_is_mapped(cluster: Cluster) -> None:
@@ -169,8 +173,9 @@ async def test_a_changed_template_replaces_pods_without_a_moment_with_none(clust
     cluster.store.watch(
         lambda changes: fewest_ready.append(
             sum(
-                c.status == "True"
+                c.type == "Ready" and c.status == "True"
                 for pod in cluster.store.snapshot().by_kind("Pod")
+                if pod.status is not None
                 for c in pod.status.conditions
             )
         )
@@ -203,7 +208,7 @@ async def test_a_process_that_keeps_dying_is_shown_as_such(
     (pod,) = cluster.runtime.pods
     assert not pod.ready
     assert "exit code 3" in pod.shown()["message"]
-    await cluster.until(lambda: cluster.conditions(pod) == {"Ready": "False"})
+    await cluster.until(lambda: cluster.conditions(pod)["Ready"] == "False")
 
 
 async def test_an_unknown_image_is_shown_and_the_sidecar_runs_all_the_same(cluster: Cluster) -> None:
@@ -238,7 +243,7 @@ spec:
     )
     (pod,) = await cluster.ready(1)
     assert pod.key == ("default", "client")
-    await cluster.until(lambda: cluster.conditions(pod) == {"Ready": "True"})
+    await cluster.until(lambda: cluster.conditions(pod)["Ready"] == "True")
     cluster.apply("", "test.yaml")
     await cluster.until(lambda: not cluster.runtime.pods)
 

@@ -1,43 +1,44 @@
-"""From Deployments to pods: what is asked for, and what to do about it."""
+"""From Pods to what runs: which proxy a pod gets, and what to start and to end."""
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from minimesh.config.decoding import decode
-from minimesh.config.store import Snapshot
+from minimesh.config.resources import Resource, ResourceKey
+from minimesh.config.store import Snapshot, Store
+from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
-from minimesh.platform.workloads import ExistingPod, ProxyRole, Workload, plan, pod_labels, workloads
+from minimesh.platform.workloads import ProxyRole, Workload, plan, workloads
 
 
-def deployment(
-    name: str = "web",
-    *,
-    namespace: str = "default",
-    replicas: int = 1,
-    labels: str = "{app: web}",
-    annotations: str = "{}",
-    image: str = "kennethreitz/httpbin",
-) -> str:
+def deployment(labels: str = "{app: web}") -> str:
     return f"""
 apiVersion: apps/v1
 kind: Deployment
-metadata: {{name: {name}, namespace: {namespace}}}
+metadata: {{name: web}}
 spec:
-  replicas: {replicas}
   selector: {{matchLabels: {{app: web}}}}
   template:
-    metadata:
-      labels: {labels}
-      annotations: {annotations}
+    metadata: {{labels: {labels}}}
     spec:
       containers:
       - name: app
-        image: {image}
+        image: kennethreitz/httpbin
         ports: [{{containerPort: 80}}, {{containerPort: 53, protocol: UDP}}]
+"""
+
+
+def pod(name: str = "client", image: str = "curlimages/curl", labels: str = "{app: client}") -> str:
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, labels: {labels}}}
+spec: {{containers: [{{name: client, image: '{image}'}}]}}
 """
 
 
@@ -45,35 +46,59 @@ def namespace(name: str, labels: str = "{}") -> str:
     return f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {labels}}}\n"
 
 
-def asked_for(*documents: str) -> tuple[Workload, ...]:
+def resources(*documents: str) -> tuple[Resource, ...]:
     decoded = decode("\n---\n".join(documents), "test.yaml")
     assert all(each.severity != "error" for each in decoded.diagnostics), decoded.diagnostics
-    return workloads(Snapshot.of(decoded.resources))
+    return decoded.resources
 
 
-def existing(workload: Workload, name: str, *, ready: bool = True, old: bool = False) -> ExistingPod:
-    return ExistingPod(name, workload.owner, "old" if old else workload.template_hash, ready)
+def cluster(*documents: str, more: Sequence[Resource] = ()) -> Snapshot:
+    """What the controllers make of the documents."""
+    store = Store()
+    for each in (*more, *resources(*documents)):
+        store.put(each)
+    Controllers(store).settle()
+    return store.snapshot()
 
 
-def steps(wanted: Sequence[Workload], pods: Sequence[ExistingPod]) -> tuple[int, list[str]]:
-    """How many pods to create, and the names of those to delete."""
-    numbers = itertools.count()
-    outcome = plan(wanted, pods, lambda: f"{next(numbers):05}")
-    return len(outcome.create), [name for _, name in outcome.delete]
+def asked_for(*documents: str) -> tuple[Workload, ...]:
+    return workloads(cluster(*documents))
 
 
-def test_a_deployment_asks_for_pods_with_its_tcp_ports() -> None:
-    (web,) = asked_for(deployment(replicas=3))
-    assert (web.name, web.namespace, web.replicas, web.container_ports) == ("web", "default", 3, (80,))
+def changed(snapshot: Snapshot, key: ResourceKey, **metadata: Any) -> Snapshot:
+    """The same, but for the metadata of one object."""
+    found = snapshot.get(key)
+    assert found is not None
+    other = dataclasses.replace(found, metadata=dataclasses.replace(found.metadata, **metadata))
+    return Snapshot.of([*snapshot.resources, other])
 
 
-def test_pods_are_named_and_labelled_as_a_cluster_does_it() -> None:
+def steps(
+    snapshot: Snapshot, running: Sequence[Workload] = (), ending: Sequence[ResourceKey] = ()
+) -> dict[str, list[str]]:
+    """The names of the pods to start, to end, and to forget."""
+    outcome = plan(snapshot, running, ending)
+    return {
+        "start": [each.key.name for each in outcome.start],
+        "end": [each.name for each in outcome.end],
+        "gone": [each.name for each in outcome.gone],
+    }
+
+
+CLIENT = ResourceKey("Pod", "default", "client")
+NOTHING: dict[str, list[str]] = {"start": [], "end": [], "gone": []}
+
+
+def test_a_pod_of_a_deployment_is_its_workload_with_its_tcp_ports() -> None:
     (web,) = asked_for(deployment())
-    ((_, name),) = plan([web], [], lambda: "x2k9p").create
-    deployment_name, template_hash, suffix = name.rsplit("-", 2)
-    assert (deployment_name, suffix) == ("web", "x2k9p")
-    assert len(template_hash) == 10
-    assert pod_labels(web) == {"app": "web", "pod-template-hash": template_hash}
+    assert web.key.name.startswith("web-")
+    assert (web.owner, web.name) == (ResourceKey("Deployment", "default", "web"), "web")
+    assert (web.container_ports, web.service_account) == ((80,), "default")
+
+
+def test_a_pod_of_its_own_is_its_own_workload() -> None:
+    (client,) = asked_for(pod())
+    assert (client.owner, client.name) == (CLIENT, "client")
 
 
 @pytest.mark.parametrize(
@@ -95,62 +120,56 @@ def test_namespace_and_pod_decide_about_the_sidecar(
 
 
 def test_the_ingress_gateway_is_among_the_defaults() -> None:
-    (gateway,) = workloads(Snapshot.of(default_resources()))
+    (gateway,) = workloads(cluster(more=default_resources()))
     assert (gateway.namespace, gateway.name) == ("istio-system", "istio-ingressgateway")
     assert gateway.role is ProxyRole.GATEWAY
 
 
 def test_the_default_namespace_asks_for_sidecars() -> None:
-    resources = (*default_resources(), *decode(deployment(), "test.yaml").resources)
-    assert {w.name: w.role for w in workloads(Snapshot.of(resources))}["web"] is ProxyRole.SIDECAR
+    found = workloads(cluster(deployment(), more=default_resources()))
+    assert {workload.name: workload.role for workload in found}["web"] is ProxyRole.SIDECAR
 
 
-def test_missing_pods_are_created_and_what_is_there_is_left_alone() -> None:
-    (web,) = asked_for(deployment(replicas=2))
-    assert steps([web], []) == (2, [])
-    assert steps([web], [existing(web, "a")]) == (1, [])
-    assert steps([web], [existing(web, "a"), existing(web, "b")]) == (0, [])
+def test_what_should_run_is_started_once() -> None:
+    snapshot = cluster(pod())
+    assert steps(snapshot) == {**NOTHING, "start": ["client"]}
+    assert steps(snapshot, workloads(snapshot)) == NOTHING
 
 
-def test_scaling_down_takes_unready_pods_first_then_the_youngest() -> None:
-    (web,) = asked_for(deployment(replicas=1))
-    pods = [existing(web, "old"), existing(web, "unready", ready=False), existing(web, "young")]
-    assert steps([web], pods) == (0, ["unready", "young"])
+def test_a_pod_that_is_being_removed_ends_and_then_goes() -> None:
+    before = cluster(pod())
+    after = changed(before, CLIENT, deletion_timestamp="2026-01-02T03:04:05Z")
+    assert steps(after, workloads(before)) == {**NOTHING, "end": ["client"]}
+    assert steps(after, ending=[CLIENT]) == NOTHING
+    assert steps(after) == {**NOTHING, "gone": ["client"]}
+    held = changed(after, CLIENT, finalizers=("example.com/hold",))
+    assert steps(held) == NOTHING
 
 
-def test_zero_replicas_leave_no_pod() -> None:
-    (web,) = asked_for(deployment(replicas=0))
-    assert steps([web], [existing(web, "a")]) == (0, ["a"])
+def test_a_pod_that_has_gone_from_the_store_ends() -> None:
+    before = cluster(pod())
+    assert steps(Snapshot.of([]), workloads(before)) == {**NOTHING, "end": ["client"]}
 
 
-def test_pods_of_a_deployment_that_went_go_too() -> None:
-    (web,) = asked_for(deployment())
-    assert steps([], [existing(web, "a")]) == (0, ["a"])
+def test_another_pod_of_the_same_name_waits_until_the_first_has_ended() -> None:
+    before, after = cluster(pod()), cluster(pod())
+    assert steps(after, workloads(before)) == {**NOTHING, "end": ["client"]}
+    assert steps(after, ending=[CLIENT]) == NOTHING
+    assert steps(after) == {**NOTHING, "start": ["client"]}
 
 
-def test_old_pods_stay_until_the_new_ones_are_ready() -> None:
-    (web,) = asked_for(deployment())
-    old = existing(web, "old", old=True)
-    assert steps([web], [old]) == (1, [])
-    assert steps([web], [old, existing(web, "new", ready=False)]) == (0, [])
-    assert steps([web], [old, existing(web, "new")]) == (0, ["old"])
-
-
-def test_another_image_is_another_template_and_a_replica_count_is_not() -> None:
-    (one,) = asked_for(deployment())
-    (scaled,) = asked_for(deployment(replicas=5))
-    (other,) = asked_for(deployment(image="kong/httpbin"))
-    assert one.template_hash == scaled.template_hash != other.template_hash
-
-
-def test_a_pod_of_its_own_is_run_under_its_own_name() -> None:
-    text = """
-apiVersion: v1
-kind: Pod
-metadata: {name: client, labels: {app: client}}
-spec: {containers: [{name: client, image: curlimages/curl}]}
-"""
-    (client,) = asked_for(text)
-    assert client.single
-    assert [name for _, name in plan([client], [], lambda: "zzzzz").create] == ["client"]
-    assert steps([client], [existing(client, "client")]) == (0, [])
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        (pod(image="curlimages/curl:2"), {**NOTHING, "end": ["client"]}),
+        (pod(labels="{app: client, version: v2}"), NOTHING),
+    ],
+)
+def test_another_image_is_a_reason_to_start_anew_and_another_label_is_not(
+    again: str, expected: dict[str, list[str]]
+) -> None:
+    store = Store()
+    store.apply_file("a.yaml", resources(pod()))
+    before = workloads(store.snapshot())
+    store.apply_file("a.yaml", resources(again))
+    assert steps(store.snapshot(), before) == expected
