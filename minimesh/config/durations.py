@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
+from math import ceil
 
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"[+-]?(?:{_PART.pattern})+")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MICROSECONDS = {
+    "ns": Decimal("0.001"),
+    "us": Decimal(1),
+    "µs": Decimal(1),
+    "μs": Decimal(1),
+    "ms": Decimal(1000),
+    "s": Decimal(1_000_000),
+    "m": Decimal(60_000_000),
+    "h": Decimal(3_600_000_000),
+}
 
 
 def parse_duration(text: str) -> timedelta | None:
     """The duration that the text says, or None when it says none.
 
-    Python counts whole microseconds; the rest is rounded.
+    Python counts whole microseconds; what is finer is rounded away from zero, so that those who ask for
+    whole milliseconds see that it is none.
     """
     if text in ("0", "+0", "-0"):
         return timedelta()
     if not _WHOLE.fullmatch(text):
         return None
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    micros = ceil(sum(Decimal(number) * _MICROSECONDS[unit] for number, unit in _PART.findall(text)))
     try:
-        return timedelta(seconds=-seconds if text.startswith("-") else seconds)
+        return timedelta(microseconds=-micros if text.startswith("-") else micros)
     except OverflowError:
         return None
 

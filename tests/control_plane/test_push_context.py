@@ -139,7 +139,11 @@ spec:
 
 
 def destination_rule(
-    name: str, host: str, subset: str, namespace: str = "default", more: str = "{loadBalancer: {simple: RANDOM}}"
+    name: str,
+    host: str,
+    subset: str,
+    namespace: str = "default",
+    more: str = "{loadBalancer: {simple: RANDOM}}",
 ) -> str:
     return f"""
 apiVersion: networking.istio.io/v1

@@ -130,12 +130,12 @@ def test_a_redirect_names_a_port_only_where_the_scheme_does_not_imply_it(redirec
     assert route.redirect.port_redirect == port
 
 
-def test_the_hosts_rewrite_comes_from_rewrite_then_headers() -> None:
+def test_the_hosts_rewrite_comes_from_rewrite_or_headers() -> None:
     headers = 'headers: {request: {set: {":authority": from-headers}}}'
     [route] = routes_of(f"[{{{headers}, {TO_WEB}}}]")
     assert route.route.host_rewrite_literal == "from-headers"
     assert not route.request_headers_to_add
-    [route] = routes_of(f"[{{{headers}, rewrite: {{authority: from-rewrite}}, {TO_WEB}}}]")
+    [route] = routes_of(f"[{{rewrite: {{authority: from-rewrite}}, {TO_WEB}}}]")
     assert route.route.host_rewrite_literal == "from-rewrite"
 
 

@@ -10,10 +10,20 @@ from minimesh.config.checks.finding import (
     Finding,
     Findings,
     check_duration,
-    check_host,
+    check_labels,
     check_port,
-    is_header_name,
 )
+from minimesh.config.checks.hosts import (
+    check_gateway_names,
+    check_subnets,
+    check_wildcard_host,
+    is_dns_label,
+    is_ip,
+    is_subset_of,
+    matches,
+)
+from minimesh.config.checks.http_fields import check_header_name, check_regex, check_string_match
+from minimesh.config.checks.http_filters import check_destination, check_filters
 from minimesh.config.diagnostics import Severity
 from minimesh.config.source_map import join
 from minimesh.config.suggestions import nearest
@@ -25,8 +35,10 @@ if TYPE_CHECKING:
         HTTPMatchRequest,
         HTTPRoute,
         HTTPRouteDestination,
+        L4MatchAttributes,
         RouteDestination,
-        StringMatch,
+        TLSMatchAttributes,
+        TLSRoute,
         VirtualService,
     )
 
@@ -42,24 +54,80 @@ def check_virtual_service(spec: VirtualService) -> Findings:
         yield Finding("spec.hosts", "missing-field", why, severity)
     if not (spec.http or spec.tls or spec.tcp):
         yield Finding("spec.http", "missing-field", "no routes; give at least one of http, tls, tcp")
-    seen: set[str] = set()
-    for index, host in enumerate(spec.hosts):
-        yield from check_host(f"spec.hosts[{index}]", host)
-        if host in seen:
-            yield Finding(f"spec.hosts[{index}]", "duplicate-name", f'"{host}" is listed twice')
-        seen.add(host)
-    for index, name in enumerate(spec.gateways):
-        if not name or name.count("/") > 1 or "*" in name or name.endswith("/"):
-            message = f'"{name}" must be the name of a Gateway, `namespace/name`, or `mesh`'
-            yield Finding(f"spec.gateways[{index}]", "bad-reference", message)
+    if not spec.hosts and (spec.tls or spec.tcp):
+        message = "delegate virtual service must have no tls or tcp route specified"
+        yield Finding("spec.hosts", "missing-field", message)
+    yield from _hosts(spec)
+    yield from check_gateway_names("spec.gateways", spec.gateways)
     for index, route in enumerate(spec.http):
         yield from _http_route(f"spec.http[{index}]", route)
+        if not spec.hosts and route.delegate is not None:
+            message = "delegate HTTP route cannot contain delegate"
+            yield Finding(f"spec.http[{index}].delegate", "several-actions", message)
+    for index, tls in enumerate(spec.tls):
+        yield from _tls_matches(f"spec.tls[{index}]", tls, spec)
+    for index, tcp in enumerate(spec.tcp):
+        for number, match in enumerate(tcp.match):
+            yield from _connection_match(f"spec.tcp[{index}].match[{number}]", match)
     destinations = {f"spec.tcp[{index}]": route.route for index, route in enumerate(spec.tcp)}
     destinations |= {f"spec.tls[{index}]": route.route for index, route in enumerate(spec.tls)}
     for path, connections_go_to in destinations.items():
         if not connections_go_to:
             yield Finding(f"{path}.route", "missing-field", "is empty; say where the connections go")
         yield from _weighted(path, connections_go_to)
+
+
+def _hosts(spec: VirtualService) -> Findings:
+    for index, host in enumerate(spec.hosts):
+        path = f"spec.hosts[{index}]"
+        if host == "*" and (not spec.gateways or "mesh" in spec.gateways):
+            message = "wildcard host * is not allowed for virtual services bound to the mesh gateway"
+            yield Finding(path, "bad-host", message)
+        elif not host.startswith("outbound_"):  # the names that gateways between clusters match
+            yield from check_wildcard_host(path, host)
+        for earlier in spec.hosts[:index]:
+            if host == earlier:
+                yield Finding(path, "duplicate-name", f'"{host}" is listed twice')
+            elif matches(host, earlier):
+                message = f"duplicate hosts in virtual service: {earlier} & {host}"
+                yield Finding(path, "duplicate-name", message)
+
+
+def _tls_matches(path: str, route: TLSRoute, spec: VirtualService) -> Findings:
+    if not route.match:
+        message = "TLS route must have at least one match condition"
+        yield Finding(f"{path}.match", "missing-field", message)
+    for number, match in enumerate(route.match):
+        at = f"{path}.match[{number}]"
+        if not match.sni_hosts:
+            message = "TLS match must have at least one SNI host"
+            yield Finding(f"{at}.sniHosts", "missing-field", message)
+        for index, host in enumerate(match.sni_hosts):
+            yield from _sni_host(f"{at}.sniHosts[{index}]", host, spec)
+        yield from _connection_match(at, match)
+
+
+def _sni_host(path: str, host: str, spec: VirtualService) -> Findings:
+    if is_ip(host):
+        message = f'using an IP address ("{host}") goes against SNI spec and most clients do not support this'
+        yield Finding(path, "bad-host", message, Severity.WARNING)
+    elif not any(is_subset_of(host, of) for of in spec.hosts):
+        message = (
+            f'SNI host "{host}" is not a compatible subset of any of the virtual service hosts: '
+            f"[{', '.join(spec.hosts)}]"
+        )
+        yield Finding(path, "bad-host", message)
+    elif not host.startswith("outbound_"):
+        yield from check_wildcard_host(path, host)
+
+
+def _connection_match(path: str, match: TLSMatchAttributes | L4MatchAttributes) -> Findings:
+    """What TCP and TLS routes match alike."""
+    yield from check_subnets(f"{path}.destinationSubnets", match.destination_subnets)
+    if match.port:
+        yield from check_port(f"{path}.port", match.port)
+    yield from check_labels(f"{path}.sourceLabels", match.source_labels)
+    yield from check_gateway_names(f"{path}.gateways", match.gateways)
 
 
 def _http_route(path: str, route: HTTPRoute) -> Findings:
@@ -86,7 +154,7 @@ def _http_route(path: str, route: HTTPRoute) -> Findings:
     yield from _redirect_and_response(path, route)
     yield from _rewrite(path, route)
     yield from _timeouts(path, route)
-    yield from _percentages(path, route)
+    yield from check_filters(path, route)
 
 
 def _weighted(path: str, destinations: Iterable[HTTPRouteDestination | RouteDestination]) -> Findings:
@@ -99,12 +167,7 @@ def _weighted(path: str, destinations: Iterable[HTTPRouteDestination | RouteDest
         total += max(one.weight, 0)
         if one.destination is None:
             continue
-        if one.destination.host == "*":
-            yield Finding(f"{at}.destination.host", "bad-host", "`*` is no destination; name a service")
-        elif one.destination.host:
-            yield from check_host(f"{at}.destination.host", one.destination.host)
-        if one.destination.port is not None:
-            yield from check_port(f"{at}.destination.port.number", one.destination.port.number)
+        yield from check_destination(f"{at}.destination", one.destination)
     if len(routes) > 1 and total == 0 and all(one.weight >= 0 for one in routes):
         yield Finding(
             f"{path}.route", "bad-weight", "the weights add up to 0, so no destination would get anything"
@@ -118,18 +181,18 @@ def _http_match(path: str, condition: HTTPMatchRequest) -> Findings:
     for name in _STRING_MATCHES:
         match = getattr(condition, name)
         if match is not None:
-            yield from _string_match(f"{path}.{name}", match)
-    for name, matches in (
+            yield from check_string_match(f"{path}.{name}", match)
+    for name, conditions in (
         ("headers", condition.headers),
         ("withoutHeaders", condition.without_headers),
         ("queryParams", condition.query_params),
     ):
-        for key, match in matches.items():
+        for key, match in conditions.items():
             # Istio itself writes "any value" as the expression `*` here.
             if match.regex != "*" or name == "queryParams":
-                yield from _string_match(join(f"{path}.{name}", key), match, presence=True)
+                yield from check_string_match(join(f"{path}.{name}", key), match, presence=True)
             if name != "queryParams":
-                yield from _header_name(join(f"{path}.{name}", key), key)
+                yield from check_header_name(join(f"{path}.{name}", key), key)
             if match.prefix == "":
                 yield Finding(
                     join(f"{path}.{name}", key) + ".prefix",
@@ -138,41 +201,12 @@ def _http_match(path: str, condition: HTTPMatchRequest) -> Findings:
                 )
     if condition.port:
         yield from check_port(f"{path}.port", condition.port)
-
-
-def _string_match(path: str, match: StringMatch, *, presence: bool = False) -> Findings:
-    given = [name for name in ("exact", "prefix", "regex") if getattr(match, name) is not None]
-    if len(given) > 1:
-        yield Finding(
-            f"{path}.{given[-1]}", "several-matches", f"has {' and '.join(given)}; keep one of them"
-        )
-    if not given and not presence:
-        yield Finding(path, "no-match", "is empty; give it one of exact, prefix, regex")
-    if match.regex is not None:
-        yield from _regex(f"{path}.regex", match.regex)
-
-
-def _regex(path: str, expression: str) -> Findings:
-    if not expression:
-        yield Finding(path, "bad-regex", "is empty; write .* to match anything")
-        return
-    if len(expression) > 1024:
-        yield Finding(path, "bad-regex", "is longer than 1024 characters, which Istio refuses")
-    for unsupported in ("(?=", "(?!", "(?<=", "(?<!"):
-        if unsupported in expression:
-            yield Finding(path, "bad-regex", f"{unsupported}...) is not known to RE2, the engine of Envoy")
-            return
-    try:
-        # RE2 and Python differ in `\\z`, in named Unicode classes and in the place of flags; what only RE2
-        # knows is written so that Python can check the rest.
-        re.compile(re.sub(r"\\pN|\\p\{\w+\}|\\P\{\w+\}", r"\\w", expression).replace(r"\z", r"\Z"))
-    except (re.error, RecursionError, OverflowError) as error:
-        yield Finding(path, "bad-regex", f'"{expression}" is no regular expression: {error}')
-
-
-def _header_name(path: str, name: str) -> Findings:
-    if not is_header_name(name):
-        yield Finding(path, "bad-header", f'"{name}" is no header name')
+    yield from check_labels(f"{path}.sourceLabels", condition.source_labels)
+    yield from check_gateway_names(f"{path}.gateways", condition.gateways)
+    namespace = condition.source_namespace
+    if namespace and not is_dns_label(namespace):
+        message = f"sourceNamespace match {namespace} is invalid"
+        yield Finding(f"{path}.sourceNamespace", "bad-name", message)
 
 
 def _header_operations(path: str, headers: Headers | None) -> Findings:
@@ -185,14 +219,14 @@ def _header_operations(path: str, headers: Headers | None) -> Findings:
         for verb in ("set", "add"):
             for name, value in getattr(operations, verb).items():
                 at = join(f"{path}.{side}.{verb}", name)
-                yield from _header_name(at, name)
+                yield from check_header_name(at, name)
                 if re.search(
                     r"%(?!%|[A-Z][A-Z0-9_]*(\([^)]*\))?(:\d+)?%)",
                     re.sub(r"%%|%[A-Z][A-Z0-9_]*(\([^)]*\))?(:\d+)?%", "", value),
                 ):
                     yield Finding(at, "bad-header", f'"{value}": a single % must be written %%')
         for index, name in enumerate(operations.remove):
-            yield from _header_name(f"{path}.{side}.remove[{index}]", name)
+            yield from check_header_name(f"{path}.{side}.remove[{index}]", name)
 
 
 def _redirect_and_response(path: str, route: HTTPRoute) -> Findings:
@@ -214,9 +248,18 @@ def _redirect_and_response(path: str, route: HTTPRoute) -> Findings:
         if redirect.prefix_rewrite and any(one.uri and one.uri.regex for one in route.match):
             message = "does not go with a match by regex; there is no prefix to replace"
             yield Finding(f"{path}.redirect.prefixRewrite", "several-matches", message)
-        if redirect.redirect_code not in (0, 301, 302, 303, 307, 308):
-            message = f"must be one of 301, 302, 303, 307, 308, not {redirect.redirect_code}"
-            yield Finding(f"{path}.redirect.redirectCode", "bad-value", message)
+        code = redirect.redirect_code
+        if code not in (0, 301, 302, 303, 307, 308):
+            message = f"must be one of 301, 302, 303, 307, 308, not {code}"
+            # Istio takes any 3xx, and sends 301 for what Envoy cannot send.
+            severity = Severity.WARNING if 300 <= code <= 399 else Severity.ERROR
+            yield Finding(f"{path}.redirect.redirectCode", "bad-value", message, severity)
+        if redirect.scheme not in ("", "http", "https"):
+            message = 'invalid redirect scheme, must be "http" or "https"'
+            yield Finding(f"{path}.redirect.scheme", "bad-value", message)
+        if route.fault is not None:
+            message = "HTTP route cannot contain both fault and redirect"
+            yield Finding(f"{path}.fault", "several-actions", message)
         if redirect.port is not None and redirect.derive_port is not None:
             yield Finding(f"{path}.redirect.derivePort", "several-matches", "does not go with port; keep one")
     response = route.direct_response
@@ -242,7 +285,7 @@ def _rewrite(path: str, route: HTTPRoute) -> Findings:
         if not getattr(by_regex, name):
             yield Finding(f"{path}.rewrite.uriRegexRewrite.{name}", "missing-field", "is missing")
     if by_regex.match:
-        yield from _regex(f"{path}.rewrite.uriRegexRewrite.match", by_regex.match)
+        yield from check_regex(f"{path}.rewrite.uriRegexRewrite.match", by_regex.match)
 
 
 def _timeouts(path: str, route: HTTPRoute) -> Findings:
@@ -268,24 +311,3 @@ def _timeouts(path: str, route: HTTPRoute) -> Findings:
             yield Finding(
                 f"{path}.retries.retryOn", "bad-value", message, suggestion=nearest(word, RETRY_CONDITIONS)
             )
-
-
-def _percentages(path: str, route: HTTPRoute) -> Findings:
-    fault, found = route.fault, []
-    if route.mirror_percentage is not None:
-        found.append((f"{path}.mirrorPercentage.value", route.mirror_percentage.value))
-    if route.mirror_percent is not None:
-        found.append((f"{path}.mirrorPercent", float(route.mirror_percent)))
-    if fault is not None and fault.delay is not None and fault.delay.percentage is not None:
-        found.append((f"{path}.fault.delay.percentage.value", fault.delay.percentage.value))
-    if fault is not None and fault.abort is not None:
-        if fault.abort.percentage is not None:
-            found.append((f"{path}.fault.abort.percentage.value", fault.abort.percentage.value))
-        status = fault.abort.http_status
-        if status is not None and not 200 <= status <= 599:
-            yield Finding(
-                f"{path}.fault.abort.httpStatus", "bad-value", f"must be from 200 to 599, not {status}"
-            )
-    for at, value in found:
-        if not 0 <= value <= 100:
-            yield Finding(at, "bad-value", f"must be a percentage from 0 to 100, not {value:g}")
