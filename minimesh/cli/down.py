@@ -10,6 +10,7 @@ import time
 import click
 
 from minimesh.cli.refusal import Refusal
+from minimesh.config.persistence import forget_all
 from minimesh.platform.state import Run, StateFolder
 
 ORDERLY_END_LIMIT_S = 15.0
@@ -19,12 +20,20 @@ _LOOK_INTERVAL_S = 0.02
 
 
 @click.command()
-def down() -> None:
+@click.option("--purge", is_flag=True, help="Also forget all that was stored through the API.")
+def down(purge: bool) -> None:
     """Stop the mesh that runs: every process that it started ends."""
     state = StateFolder.default()
-    if not state.is_held():
+    if state.is_held():
+        _stop(state)
+    else:
         click.echo("No mesh runs.")
-        return
+    if purge:
+        found = forget_all(state.path)
+        click.echo("What was stored is forgotten." if found else "There is nothing stored to forget.")
+
+
+def _stop(state: StateFolder) -> None:
     run = _wait_for_run(state)
     _signal(run.pid, signal.SIGTERM)
     if not _ends(state, run.pid, ORDERLY_END_LIMIT_S):

@@ -12,7 +12,9 @@ from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsol
 from minimesh.cli.invocation import invocation
 from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
-from minimesh.config.store import Store
+from minimesh.config.journal import JournalError
+from minimesh.config.persistence import Persistence
+from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
@@ -45,7 +47,8 @@ class Mesh:
     def __init__(self, options: MeshOptions, parent: PodParentHandle, state: StateFolder) -> None:
         self._options = options
         self._state = state
-        self._store = Store()
+        self._persistence = _persistence(state)
+        self._store = Store(recorder=self._persistence)
         self._diagnostics = DiagnosticsConsole()
         self._pod_news = PodConsole()
         self._access_log = AccessLogConsole()
@@ -92,13 +95,21 @@ class Mesh:
 
     async def _start_control_plane(self) -> ControlPlane:
         say(f"reading {', '.join(self._options.paths)}")
-        for resource in default_resources():
-            self._store.put(resource)
+        self._restore()
         try:
             return await self._try_control_plane(ADS_PORT, DEBUG_PORT)
         except OSError:
             # Another mesh has the usual ports; nobody types these, so any will do.
             return await self._try_control_plane(0, 0)
+
+    def _restore(self) -> None:
+        """What was stored through the API, then the defaults that were not changed there."""
+        for notice in self._persistence.notices:
+            say(notice)
+        self._store.restore(self._persistence.restored())
+        for resource in default_resources():
+            if self._store.snapshot().get(resource.key) is None:
+                self._store.put(resource)
 
     async def _try_control_plane(self, ads_port: int, debug_port: int) -> ControlPlane:
         control_plane = ControlPlane(
@@ -116,7 +127,10 @@ class Mesh:
         return control_plane
 
     def _refuse_unknown_images(self) -> None:
-        unknown = unknown_images(self._store.snapshot(), self._options.images)
+        """What a file asks for should run; what was stored is a Pod that shows why it does not."""
+        resources = self._store.snapshot().resources
+        written = Snapshot.of(each for each in resources if not self._store.is_durable(each.key))
+        unknown = unknown_images(written, self._options.images)
         if unknown:
             raise Refusal("\nminimesh: ".join(unknown))
 
@@ -199,6 +213,17 @@ class Mesh:
         if self._control_plane is not None:
             await self._control_plane.stop()
         await self._processes.close()
+        self._persistence.close()
+
+
+def _persistence(state: StateFolder) -> Persistence:
+    try:
+        return Persistence(state.path)
+    except JournalError as error:
+        remedy = f"Move that file away, or forget all that was stored: {invocation('down --purge')}"
+        raise Refusal(str(error), remedy) from error
+    except OSError as error:
+        raise Refusal(f"cannot use the journal in {state.path}: {error.strerror}") from error
 
 
 def run_mesh(mesh: Callable[[], Mesh], loop_signals: Sequence[int], on_ready: Callable[[], None]) -> None:

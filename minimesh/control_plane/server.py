@@ -108,7 +108,7 @@ class ControlPlane:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All findings there are now: of files, then faults of the control plane itself."""
         found = [each for of_file in self._files.diagnostics.values() for each in of_file]
-        return (*found, *map(_fault_diagnostic, self._pusher.faults))
+        return (*found, *self._store.hidden_by_files(), *map(_fault_diagnostic, self._pusher.faults))
 
     async def start(self) -> None:
         """Read the files, then listen. Raises OSError when an address cannot be had; nothing is left then."""

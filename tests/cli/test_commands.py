@@ -21,6 +21,9 @@ from minimesh.cli.pods import find_container, find_pod
 from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import pod_table
 from minimesh.config.decoding import decode
+from minimesh.config.kubernetes.pod import PodSpec
+from minimesh.config.persistence import Persistence
+from minimesh.config.resources import ObjectMeta, Resource
 from minimesh.config.store import Snapshot
 from minimesh.platform.state import Run, StateFolder
 
@@ -147,6 +150,17 @@ class TestWithoutMesh:
     def test_there_is_nothing_to_stop(self) -> None:
         result = minimesh("down")
         assert (result.exit_code, result.output) == (0, "No mesh runs.\n")
+
+    def test_purging_forgets_what_was_stored_once(self, state_folder: Path) -> None:
+        state_folder.mkdir(parents=True, exist_ok=True)
+        persistence = Persistence(state_folder)
+        persistence.record(
+            Resource(api_version="v1", kind="Pod", metadata=ObjectMeta(name="a"), spec=PodSpec())
+        )
+        persistence.close()
+        said = minimesh("down", "--purge").output
+        assert said == "No mesh runs.\nWhat was stored is forgotten.\n"
+        assert minimesh("down", "--purge").output.endswith("There is nothing stored to forget.\n")
 
 
 class TestValidate:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.config.decoding import decode
+from minimesh.config.persistence import Persistence
+from minimesh.config.store import Store
 from minimesh.platform.state import Run, StateFolder
 from tests.end_to_end.mesh import REPOSITORY, free_port, wait_until
 
@@ -120,3 +123,42 @@ def test_a_failed_start_in_the_background_tells_why_and_leaves_nothing(
     assert result.returncode == 1
     assert "image 'nginx' is not in the image table" in result.stdout + result.stderr
     assert not background.state.is_held()
+
+
+SLEEP = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: sleep}
+spec:
+  selector: {matchLabels: {app: sleep}}
+  template:
+    metadata: {labels: {app: sleep}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: sleep, image: curlimages/curl, command: [/bin/sleep, infinity]}]
+"""
+
+
+def test_what_was_stored_through_the_api_survives_even_a_kill_until_it_is_purged(
+    background: Background,
+) -> None:
+    background.state.path.mkdir(parents=True)
+    persistence = Persistence(background.state.path)
+    for resource in decode(SLEEP, "api").resources:
+        Store(recorder=persistence).put(resource, durable=True)
+    persistence.close()
+
+    def pods() -> set[str]:
+        return {pod["workload"] for pod in background.state.read_pods()}
+
+    assert background.up().returncode == 0
+    assert "sleep" in pods()
+    processes = background.processes()
+    os.kill(background.run().pid, signal.SIGKILL)
+    wait_until(lambda: all(gone(pid) for pid in processes), "every process ends")
+    assert background.up().returncode == 0
+    assert "sleep" in pods()
+    said = background.minimesh("down", "--purge").stdout
+    assert said == "The mesh has stopped.\nWhat was stored is forgotten.\n"
+    assert background.up().returncode == 0
+    assert "sleep" not in pods()
