@@ -1,69 +1,59 @@
-"""DELETE: preconditions, finalizers, and what goes with what is deleted."""
+"""DELETE: preconditions, and how an object goes: at once, or marked until what holds it back is gone.
+
+What an object owned is the garbage collector's to remove. What has no owner reference to tell, the content of
+a namespace and the objects of a CRD, goes here.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from minimesh.config.kubernetes.core import NamespaceSpec
-from minimesh.config.resources import Resource
+from minimesh.config.kubernetes.pod import PodSpec
+from minimesh.config.resources import Resource, ResourceKey
 from minimesh.kubernetes import api_errors
+from minimesh.kubernetes.controllers.garbage import FOREGROUND, ORPHAN
+from minimesh.kubernetes.controllers.manager import remove
 from minimesh.kubernetes.objects import Object, to_object
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import RequestInfo
-from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
+from minimesh.kubernetes.resource_types import CRD_KIND
+
+_FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 
 def delete(registry: Registry, info: RequestInfo, options: Mapping[str, Any], *, dry_run: bool) -> Object:
     """Delete the object that a request names; `options` is the `DeleteOptions` of the body.
 
-    An object with finalizers is only marked; it goes when the last of them is removed.
+    Returns the object while something holds it back, else a `Status`.
     """
     stored = registry.stored(info)
     _check_preconditions(info, stored, options.get("preconditions") or {})
-    answer = api_errors.success(info.type, info.name, stored.metadata.uid)
+    done = api_errors.success(info.type, info.name, stored.metadata.uid)
     if dry_run or options.get("dryRun"):
-        return answer
-    if _has_finalizers(stored):
-        return to_object(_mark(registry, stored), info.type, info.version)
-    remove(registry, stored, orphan=options.get("propagationPolicy") == "Orphan")
-    return answer
+        return done
+    grace_s = options.get("gracePeriodSeconds")
+    if _goes_at_once(stored, grace_s):
+        registry.store.delete(stored.key)
+        return done
+    finalizer = _FINALIZERS.get(str(options.get("propagationPolicy", "")), "")
+    remove(registry.store, stored.key, registry.clock(), finalizer=finalizer, grace_s=grace_s)
+    waiting = registry.store.snapshot().get(stored.key)
+    if waiting is not None:
+        return to_object(waiting, info.type, info.version)
+    _remove_content(registry, stored)
+    return done
 
 
-def remove(registry: Registry, stored: Resource, *, orphan: bool = False) -> None:
-    """Take an object out of the store, and what belongs to it: first the owner, as in the background."""
-    registry.store.delete(stored.key)
-    for each in _dependents(registry, stored):
-        if orphan:
-            owners = tuple(
-                owner for owner in each.metadata.owner_references if owner.uid != stored.metadata.uid
-            )
-            registry.store.put(
-                dataclasses.replace(
-                    each, metadata=dataclasses.replace(each.metadata, owner_references=owners)
-                )
-            )
-        elif _has_finalizers(each):
-            _mark(registry, each)
-        else:
-            remove(registry, each)
-
-
-def finish(registry: Registry, type_: ResourceType, shown: Object) -> bool:
-    """Remove an object whose deletion only waited for its finalizers; whether it was so."""
+def finish(registry: Registry, shown: Object, key: ResourceKey) -> None:
+    """Remove an object whose deletion only waited for the finalizer that a write took away."""
     metadata = shown["metadata"]
-    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
-        return False
-    found = [
-        each
-        for each in registry.store.snapshot().by_kind(type_.store_kind)
-        if each.metadata.uid == metadata["uid"]
-    ]
-    if not found or _has_finalizers(found[0]):
-        return False
-    remove(registry, found[0])
-    return True
+    stored = registry.store.snapshot().get(key)
+    if stored is None or stored.kind == "Pod":
+        return  # whoever runs a pod removes it when its processes have ended
+    if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+        registry.store.delete(key)
+        _remove_content(registry, stored)
 
 
 def _check_preconditions(info: RequestInfo, stored: Resource, wanted: Mapping[str, Any]) -> None:
@@ -72,30 +62,25 @@ def _check_preconditions(info: RequestInfo, stored: Resource, wanted: Mapping[st
         raise api_errors.conflict(info.type, info.name)
 
 
-def _has_finalizers(stored: Resource) -> bool:
-    if isinstance(stored.spec, NamespaceSpec) and stored.spec.finalizers:
-        return True
-    return bool(stored.metadata.finalizers)
+def _goes_at_once(stored: Resource, grace_s: int | None) -> bool:
+    """A pod that runs nowhere has no processes to end; and nobody waits for one that is given no time."""
+    if not isinstance(stored.spec, PodSpec) or stored.metadata.finalizers:
+        return False
+    return grace_s == 0 or not stored.spec.node_name
 
 
-def _mark(registry: Registry, stored: Resource) -> Resource:
-    if stored.metadata.deletion_timestamp:
-        return stored
-    metadata = dataclasses.replace(stored.metadata, deletion_timestamp=registry.now())
-    status = stored.status
-    if stored.kind == "Namespace" and dataclasses.is_dataclass(status) and not isinstance(status, type):
-        status = dataclasses.replace(status, phase="Terminating")
-    return registry.put(dataclasses.replace(stored, metadata=metadata, status=status))
-
-
-def _dependents(registry: Registry, gone: Resource) -> list[Resource]:
-    """What the object owns; of a namespace its content, of a CRD its objects."""
+def _remove_content(registry: Registry, gone: Resource) -> None:
+    """What lived in a namespace that is gone, or was of a kind that is."""
     everything = registry.store.snapshot().resources
+    found: list[Resource] = []
     if gone.kind == "Namespace":
-        return [each for each in everything if each.namespace == gone.name]
-    if gone.kind == CRD_KIND:
-        names = gone.raw.get("spec", {})
-        kind = f"{names.get('names', {}).get('kind')}.{names.get('group')}"
-        return [each for each in everything if each.kind == kind]
-    uid = gone.metadata.uid
-    return [each for each in everything if any(owner.uid == uid for owner in each.metadata.owner_references)]
+        found = [each for each in everything if each.namespace == gone.name]
+    elif gone.kind == CRD_KIND:
+        spec = gone.raw.get("spec", {})
+        kind = f"{spec.get('names', {}).get('kind')}.{spec.get('group')}"
+        found = [each for each in everything if each.kind == kind]
+    for each in found:
+        if _goes_at_once(each, None):
+            registry.store.delete(each.key)
+        else:
+            remove(registry.store, each.key, registry.clock())

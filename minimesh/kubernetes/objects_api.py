@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from minimesh.config.resources import ResourceKey
 from minimesh.config.store import ChangeType
 from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.answers import (
@@ -157,7 +158,9 @@ class ObjectsApi:
 
     def _written(self, request: web.Request, info: RequestInfo, written: Written) -> web.StreamResponse:
         if not info.subresource:
-            finish(self._registry, info.type, written.object)
+            metadata = written.object["metadata"]
+            key = ResourceKey(info.type.store_kind, info.namespace, metadata["name"])
+            finish(self._registry, written.object, key)
         return self._shown(request, info, written.object, 201 if written.created else 200, written.warnings)
 
     def _delete(self, request: web.Request, info: RequestInfo, options: Object) -> web.StreamResponse:

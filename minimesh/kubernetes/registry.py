@@ -18,13 +18,13 @@ from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.admission import FieldValidation, admitted, decoded
 from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.defaults import set_defaults
 from minimesh.kubernetes.objects import Object, to_object, to_resource
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType, ResourceTypes
 from minimesh.kubernetes.selectors import Predicate
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields")
 _DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
@@ -102,7 +102,7 @@ class Registry:
         if metadata.get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + _suffix()
+            metadata["name"] = metadata["generateName"] + random_suffix(os.urandom(5))
         if not metadata.get("name"):
             raise _nameless(info.type)
         for name in (*_SERVER_METADATA, *_DELETION):
@@ -214,10 +214,6 @@ class Registry:
 def key_of(info: RequestInfo) -> ResourceKey:
     """The key of the object that a request names."""
     return ResourceKey(info.type.store_kind, info.namespace, info.name)
-
-
-def _suffix() -> str:
-    return "".join(_ALPHABET[each % len(_ALPHABET)] for each in os.urandom(5))
 
 
 def _nameless(type_: ResourceType) -> api_errors.ApiError:

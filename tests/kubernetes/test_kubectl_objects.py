@@ -8,6 +8,7 @@ import json
 import pytest
 
 from minimesh.config.resources import ResourceKey
+from minimesh.kubernetes.controllers.manager import Controllers
 from tests.kubernetes.conftest import Kubectl
 from tests.kubernetes.manifests import POD, ROUTES, WEB, WIDGETS
 
@@ -315,8 +316,10 @@ async def test_delete_all_of_a_selection(kubectl: Kubectl) -> None:
 
 
 async def test_what_an_object_owns_goes_with_it_unless_orphaned(kubectl: Kubectl) -> None:
+    controllers = Controllers(kubectl.store)
+    controllers.start()
     for policy, left in (("background", ""), ("foreground", ""), ("orphan", "configmap/owned\n")):
-        await kubectl.apply(WEB)
+        await kubectl.apply(WEB.replace("replicas: 2", "replicas: 0"))
         uid = await kubectl("get", "deploy", "web", "-o", "jsonpath={.metadata.uid}")
         owned = (
             "{apiVersion: v1, kind: ConfigMap, metadata: {name: owned, ownerReferences: "
@@ -325,6 +328,7 @@ async def test_what_an_object_owns_goes_with_it_unless_orphaned(kubectl: Kubectl
         await kubectl("create", "-f", "-", stdin=owned)
         await kubectl("delete", "deploy", "web", f"--cascade={policy}")
         assert await kubectl("get", "cm", "-o", "name") == left
+    controllers.stop()
 
 
 async def test_an_object_with_finalizers_waits_for_them(kubectl: Kubectl) -> None:
