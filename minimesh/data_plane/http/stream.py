@@ -285,21 +285,6 @@ class Stream(FilteredStream):
                 return
         self._act()
 
-    @property
-    def timeout_status(self) -> int:
-        """Whose fault it is that time is over: the upstream's as soon as the request is complete."""
-        return 504 if self._end_stream else 408
-
-    def filter_config(self, name: str) -> object | None:
-        """The most specific configuration of a filter for what this request matched; None: there is none."""
-        if self.choice is not None:
-            return self.choice.typed_per_filter_config.get(name)
-        return None if self.route is None else self.route.typed_per_filter_config.get(name)
-
-    def wait(self, delay_s: float, then: Callable[[], None]) -> None:
-        """For a filter that has stopped the request: call `then` later, unless the stream ends before."""
-        self._wait = self.connection.timers.call_after(delay_s, then)
-
     def _act(self) -> None:
         route, head = self.route, self.head
         assert head is not None
@@ -342,6 +327,23 @@ class Stream(FilteredStream):
         stats = self.manager.stats
         stats.count(outcome)
         stats.rq_unrouted.value -= 1
+
+    # --- asked by filters, and by its limits ---
+
+    def filter_config(self, name: str) -> object | None:
+        """The most specific configuration of a filter for what this request matched; None: there is none."""
+        if self.choice is not None:
+            return self.choice.typed_per_filter_config.get(name)
+        return None if self.route is None else self.route.typed_per_filter_config.get(name)
+
+    def wait(self, delay_s: float, then: Callable[[], None]) -> None:
+        """For a filter that has stopped the request: call `then` later, unless the stream ends before."""
+        self._wait = self.connection.timers.call_after(delay_s, then)
+
+    @property
+    def timeout_status(self) -> int:
+        """Whose fault it is that time is over: the upstream's as soon as the request is complete."""
+        return 504 if self._end_stream else 408
 
     # --- the response goes out ---
 
