@@ -30,8 +30,8 @@ LIMIT_CALLS = 70
 LIMIT_BUILTIN_CALLS = 45
 #: Blocks of memory that a request holds while its upstream is at work.
 LIMIT_BLOCKS = 30
-#: Two reads, two writes, two waits for something to read, and two looks of uvloop at the process id: one request
-#: at a time, the worst case; under load many share a wait.
+#: Two reads, two writes, two waits for something to read, and two looks of uvloop at the process id: with one
+#: request at a time, the worst case. Under load many share a wait.
 LIMIT_SYSCALLS = 8.2
 
 REQUESTS = 200
