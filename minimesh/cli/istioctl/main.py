@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from minimesh.cli.istioctl.analyze import analyze
 from minimesh.cli.istioctl.command_group import AliasGroup, remember_namespace
 from minimesh.cli.istioctl.proxy_config import proxy_config
 from minimesh.cli.istioctl.proxy_status import proxy_status
@@ -24,6 +25,7 @@ def istioctl(ctx: click.Context, namespace: str | None, istio_namespace: str) ->
     ctx.obj["istio_namespace"] = istio_namespace
 
 
+istioctl.add_command(analyze, "analyze")
 istioctl.add_command(proxy_config, "proxy-config")
 istioctl.add_command(proxy_status, "proxy-status")
 istioctl.add_command(version, "version")

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import base64
-import ssl
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from minimesh.cli.istioctl.certificate import read_certificate
 from minimesh.cli.istioctl.tabwriter import tabulate
 
 Json = dict[str, Any]
 _HEADER = ("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _STATES = (("dynamicActiveSecrets", "ACTIVE"), ("dynamicWarmingSecrets", "WARMING"))
 
 
-class _Certificate(NamedTuple):
-    """What a row says of the first certificate of a secret."""
-
-    valid: str
-    serial_number: str
-    not_after: str
-    not_before: str
+_NO_CERTIFICATE = ("false", "", "", "")
 
 
 def secret_table(dump: Json, *, named: bool = False) -> str:
@@ -41,40 +34,20 @@ def _cells(secret: Json, state: str) -> tuple[str, ...]:
         return ("Cert Chain", state, *_certificate(secret["tlsCertificate"].get("certificateChain", {})))
     if "validationContext" in secret:
         return ("CA", state, *_certificate(secret["validationContext"].get("trustedCa", {})))
-    return ("UNKNOWN", state, *_Certificate("false", "", "", ""))
+    return ("UNKNOWN", state, *_NO_CERTIFICATE)
 
 
-def _certificate(source: Json) -> _Certificate:
-    """The first certificate of a data source; a secret that warms has none yet."""
-    pem = _pem(source)
+def _certificate(source: Json) -> tuple[str, ...]:
+    """Of the first certificate of a data source; a secret that warms has none yet."""
     try:
-        facts = _decoded(pem)
-    except (OSError, ValueError, KeyError):
-        return _Certificate("false", "", "", "")
-    start, end = _time(facts["notBefore"]), _time(facts["notAfter"])
-    valid = start <= datetime.now(UTC) <= end
-    serial = f"{int(facts['serialNumber'], 16):x}"
-    return _Certificate(str(valid).lower(), serial, _shown(end), _shown(start))
+        found = read_certificate(_pem(source))
+    except (OSError, ValueError):
+        return _NO_CERTIFICATE
+    valid = str(found.is_valid(datetime.now(UTC))).lower()
+    return valid, found.serial_number, f"{found.not_after:{_TIME}}", f"{found.not_before:{_TIME}}"
 
 
 def _pem(source: Json) -> str:
     if "inlineBytes" in source:
         return base64.b64decode(source["inlineBytes"]).decode("utf-8", "replace")
     return str(source.get("inlineString", ""))
-
-
-def _decoded(pem: str) -> dict[str, Any]:
-    """The fields of the first certificate: the standard library reads them from a file only."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "certificate.pem"
-        file.write_text(pem)
-        facts: dict[str, Any] = ssl._ssl._test_decode_cert(str(file))  # type: ignore[attr-defined]
-    return facts
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
-
-
-def _shown(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
