@@ -17,6 +17,8 @@ _COMMANDS = {
     "logs": ("logs", "Show the log of a pod's container."),
     "exec": ("execute", "Run a command in a pod's environment."),
     "istioctl": ("istioctl", "Istio's own commands: proxy-config, proxy-status, analyze and more."),
+    "kubectl": ("kubectl", "Run the real kubectl against the mesh that runs."),
+    "shell": ("shell", "Open a shell in which kubectl and istioctl talk to the mesh that runs."),
     "proxy": ("proxy", "Run one proxy: a hand-written Envoy file, or what a control plane sends."),
     "control-plane": ("control_plane", "Run the control plane alone, for proxies in containers."),
     "pod": ("pod", "Run one pod in this container: an application and its sidecar."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,12 @@ from minimesh.config.journal import JournalError
 from minimesh.config.persistence import Persistence
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
+from minimesh.kubernetes.access import write_kubeconfig
+from minimesh.kubernetes.api_server import ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
 from minimesh.platform.images import ImageTable
+from minimesh.platform.logs import ContainerLogs
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
@@ -55,6 +59,7 @@ class Mesh:
         self._processes = PodProcesses(parent)
         self._control_plane: ControlPlane | None = None
         self._controllers = Controllers(self._store)
+        self._api = ApiServer(self._store, ContainerLogs(state.log_path))
         self._runtime: PodRuntime | None = None
         self._pods_changed = asyncio.Event()
 
@@ -87,6 +92,7 @@ class Mesh:
         self._controllers.start()
         runtime = self._start_runtime(control_plane)
         self._write_run(control_plane)
+        await self._start_api()
         say(f"starting {counted(len(runtime.pods), 'pod')}")
         await self._wait_until_ready(runtime)
         self._say_what_runs(runtime)
@@ -110,6 +116,11 @@ class Mesh:
         for resource in default_resources():
             if self._store.snapshot().get(resource.key) is None:
                 self._store.put(resource)
+
+    async def _start_api(self) -> None:
+        """Serve kubectl, on any port: its kubeconfig says which, and is what gives access."""
+        await self._api.start(LOCALHOST, 0)
+        write_kubeconfig(self._state.kubeconfig, self._api.url)
 
     async def _try_control_plane(self, ads_port: int, debug_port: int) -> ControlPlane:
         control_plane = ControlPlane(
@@ -183,6 +194,7 @@ class Mesh:
         if any(pod.workload.name == "sleep" for pod in runtime.pods):
             lines.append(f"  {invocation('exec deploy/sleep -- curl httpbin:8000/ip')}")
         lines.append(f"  {invocation('status')}")
+        lines += ["", "For kubectl:", f"  export KUBECONFIG={shlex.quote(str(self._state.kubeconfig))}"]
         if not self._options.detached:
             lines += ["", "Access log (Ctrl-C stops the mesh):"]
         print("\n".join(lines), flush=True)
@@ -207,6 +219,7 @@ class Mesh:
 
     async def _stop(self) -> None:
         self._controllers.stop()
+        await self._api.stop()
         if self._runtime is not None:
             await self._runtime.stop()
             self._access_log.show()

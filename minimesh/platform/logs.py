@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LIMIT_BYTES = 8 * 1024 * 1024
@@ -85,3 +85,19 @@ class LogFollower:
             return self.path.stat().st_size
         except OSError:
             return 0
+
+
+class ContainerLogs:
+    """The logs of all containers, by the names of pods: what `kubectl logs` shows."""
+
+    def __init__(self, path_of: Callable[[str, str, str], Path]) -> None:
+        """`path_of` gives the file of a namespace, pod and container."""
+        self._path_of = path_of
+
+    def last_lines(self, namespace: str, pod: str, container: str, count: int | None) -> Iterator[str]:
+        """The last lines, all for None; nothing when the container has not written any."""
+        return last_lines(self._path_of(namespace, pod, container), count)
+
+    def follow(self, namespace: str, pod: str, container: str) -> LogFollower:
+        """What is written from now on."""
+        return LogFollower(self._path_of(namespace, pod, container), from_end=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 RUN_FILE = "run.json"
 PODS_FILE = "pods.json"
+KUBECONFIG_FILE = "kubeconfig"
 
 
 class MeshRunsError(Exception):
@@ -55,6 +56,11 @@ class StateFolder:
         return cls(Path(state) / "minimesh")
 
     @property
+    def kubeconfig(self) -> Path:
+        """What kubectl needs to talk to the mesh that runs; there while one does."""
+        return self.path / KUBECONFIG_FILE
+
+    @property
     def lock_descriptor(self) -> int | None:
         """The open file that holds the lock, to be closed in every fork."""
         return self._lock
@@ -74,7 +80,7 @@ class StateFolder:
 
     def release(self) -> None:
         """Give the folder up; the logs stay for reading."""
-        for name in (RUN_FILE, PODS_FILE):
+        for name in (RUN_FILE, PODS_FILE, KUBECONFIG_FILE):
             (self.path / name).unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -119,7 +125,7 @@ class StateFolder:
 
     def _clear(self) -> None:
         shutil.rmtree(self.path / "logs", ignore_errors=True)
-        for name in (RUN_FILE, PODS_FILE):
+        for name in (RUN_FILE, PODS_FILE, KUBECONFIG_FILE):
             (self.path / name).unlink(missing_ok=True)
 
     def _read_run(self) -> Run | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minimesh.platform.logs import LogFollower, bound, last_lines
+from minimesh.platform.logs import ContainerLogs, LogFollower, bound, last_lines
 
 
 def test_a_log_beyond_its_limit_keeps_its_last_half_aside(tmp_path: Path) -> None:
@@ -72,3 +72,14 @@ def test_a_follower_of_a_log_that_is_removed_goes_on_with_the_next(
 
 def _refuse(path: Path, mode: str) -> None:
     raise FileNotFoundError(path)
+
+
+def test_a_followed_container_gives_what_comes_after_its_last_lines(tmp_path: Path) -> None:
+    logs = ContainerLogs(lambda namespace, pod, container: tmp_path / f"{namespace}-{pod}-{container}.log")
+    log = tmp_path / "default-sleep-app.log"
+    log.write_text("one\ntwo\n")
+    assert list(logs.last_lines("default", "sleep", "app", 1)) == ["two"]
+    follower = logs.follow("default", "sleep", "app")
+    with log.open("a") as writer:
+        writer.write("three\n")
+    assert follower.lines() == ["three"]

@@ -1,0 +1,39 @@
+"""`minimesh shell`: a shell in which published labs can be pasted as they stand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from minimesh.cli.kubectl import cluster_environment, find_kubectl
+from minimesh.platform.state import StateFolder
+
+
+@click.command()
+def shell() -> None:
+    """Open a shell in which kubectl and istioctl are on PATH and talk to the mesh that runs."""
+    environment = cluster_environment()
+    folder = _write_programs(StateFolder.default().path / "bin", find_kubectl())
+    environment["PATH"] = os.pathsep.join([str(folder), environment.get("PATH", os.defpath)])
+    program = environment.get("SHELL") or "/bin/sh"
+    click.echo("minimesh: kubectl and istioctl talk to the mesh in this shell; `exit` leaves it")
+    os.execve(program, [program], environment)
+
+
+def _write_programs(folder: Path, kubectl: str) -> Path:
+    """Two small scripts, so that what is typed is found whatever else is installed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    python = shlex.quote(sys.executable)
+    scripts = {
+        "kubectl": f'exec {shlex.quote(kubectl)} "$@"',
+        "istioctl": f'exec {python} -m minimesh istioctl "$@"',
+    }
+    for name, line in scripts.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        path.chmod(0o700)
+    return folder

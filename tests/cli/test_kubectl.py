@@ -1,0 +1,76 @@
+"""The real kubectl against a mesh that `minimesh up` has started."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_up import Background
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
+    mesh = Background(tmp_path_factory.mktemp("mesh"))
+    started = mesh.up()
+    assert started.returncode == 0, started.stderr
+    assert f"export KUBECONFIG={mesh.state.kubeconfig}" in started.stdout
+    yield mesh
+    mesh.minimesh("down", "--purge")
+
+
+def kubectl(mesh: Background, *arguments: str) -> str:
+    done = mesh.minimesh("kubectl", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_pods_are_ready_with_their_sidecars(mesh: Background) -> None:
+    rows = [line.split() for line in kubectl(mesh, "get", "pods", "--no-headers").splitlines()]
+    assert rows
+    assert {(row[1], row[2]) for row in rows} == {("2/2", "Running")}
+
+
+def test_deployments_and_the_gateway(mesh: Background) -> None:
+    text = kubectl(mesh, "get", "deploy", "-n", "istio-system", "--no-headers")
+    assert text.split()[:2] == ["istio-ingressgateway", "1/1"]
+    gateway = kubectl(mesh, "get", "pod", "-n", "istio-system", "-l", "istio=ingressgateway", "-o", "name")
+    assert gateway.startswith("pod/istio-ingressgateway-")
+
+
+def test_logs_of_the_application(mesh: Background) -> None:
+    pod = kubectl(mesh, "get", "pods", "-o", "jsonpath={.items[0].metadata.name}")
+    container = kubectl(mesh, "get", "pod", pod, "-o", "jsonpath={.spec.containers[0].name}")
+    shown = kubectl(mesh, "logs", pod, "-c", container)
+    log = mesh.state.log_path("default", pod, container)
+    assert log.read_text().startswith(shown)
+
+
+def test_scaling_starts_pods(mesh: Background) -> None:
+    name = kubectl(mesh, "get", "deploy", "-o", "jsonpath={.items[0].metadata.name}")
+    kubectl(mesh, "scale", "deploy", name, "--replicas=2")
+    assert "successfully rolled out" in kubectl(mesh, "rollout", "status", f"deploy/{name}", "--timeout=20s")
+    ready = "jsonpath={.status.readyReplicas}"
+    assert kubectl(mesh, "get", "deploy", name, "-o", ready) == "2"
+
+
+def test_only_the_user_can_read_the_kubeconfig(mesh: Background) -> None:
+    assert stat.S_IMODE(mesh.state.kubeconfig.stat().st_mode) == 0o600
+
+
+def test_the_shell_finds_kubectl(mesh: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sh"
+    program.write_text("#!/bin/sh\nkubectl get ns default -o name\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SHELL", str(program))
+    assert "namespace/default" in mesh.minimesh("shell").stdout
+
+
+def test_without_a_mesh_it_says_so(tmp_path: Path) -> None:
+    done = Background(tmp_path).minimesh("kubectl", "get", "pods")
+    assert done.returncode != 0
+    assert "no mesh is running" in done.stderr
