@@ -57,7 +57,7 @@ class Stream(FilteredStream):
     """See the module. `head` and `route` are None until they are known."""
 
     __slots__ = (
-        "_block", "_filter_at", "_last_activity", "_limits", "_wait", "choice",
+        "_block", "_filter_at", "_limits", "_wait", "choice",
         "filter_state", "random_value", "replied_locally", "request_trailers", "response_complete",
         "response_started", "response_trailers", "route", "upgrade", "virtual_host",
     )  # fmt: skip
@@ -93,7 +93,6 @@ class Stream(FilteredStream):
         #: Where anything limits the stream in time.
         self._limits: StreamLimits | None = None
         self._wait: Deadline | None = None
-        self._last_activity = info.started_at
         stats = self.manager.stats
         stats.rq_total.value += 1
         stats.rq_active.value += 1
@@ -363,7 +362,6 @@ class Stream(FilteredStream):
             self.connection.send_head(self, response, data, end_stream and not trailers)
             if info.method != "HEAD":
                 info.bytes_sent += len(data)
-            info.first_downstream_tx_at = self._last_activity
             if end_stream:
                 if trailers:
                     self._send_trailers(trailers)

@@ -316,7 +316,7 @@ _TIME_POINTS = {
     "US_RX_BEG": "first_upstream_rx_at",
     "US_RX_BODY_BEG": "first_upstream_rx_at",
     "US_RX_END": "last_upstream_rx_at",
-    "DS_TX_BEG": "first_downstream_tx_at",
+    "DS_TX_BEG": "downstream_tx_begun_at",
     "DS_TX_END": "downstream_tx_done_at",
 }
 _UNITS_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -41,7 +41,6 @@ class StreamInfo:
         "downstream_local_address",
         "downstream_remote_address",
         "filter_chain_name",
-        "first_downstream_tx_at",
         "first_upstream_rx_at",
         "first_upstream_tx_at",
         "last_downstream_rx_at",
@@ -115,7 +114,6 @@ class StreamInfo:
         self.last_downstream_rx_at: float | None = None
         self.first_upstream_tx_at: float | None = None
         self.first_upstream_rx_at: float | None = None
-        self.first_downstream_tx_at: float | None = None
         self.completed_at: float | None = None
         # --- the request ---
         #: "HTTP/1.0" or "HTTP/1.1"; None on a TCP connection.
@@ -176,6 +174,13 @@ class StreamInfo:
         if self.last_downstream_rx_at is None:
             return None
         return self.last_upstream_tx_at or self.first_upstream_tx_at
+
+    @property
+    def downstream_tx_begun_at(self) -> float | None:
+        """When the response began to go out: as soon as it came in, or was made here at the stream's end."""
+        if not self.response_code:
+            return None
+        return self.first_upstream_rx_at or self.completed_at
 
     @property
     def downstream_tx_done_at(self) -> float | None:
