@@ -1,0 +1,113 @@
+"""Commands as they are typed, without a mesh: dumps in files, manifests, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from minimesh.cli.istioctl import istioctl
+from tests.cli.istioctl import dumps
+
+CLUSTERS = [{"name": "outbound|8000||httpbin.default.svc.cluster.local", "lb_policy": "LEAST_REQUEST"}]
+GATEWAY = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIMESH_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> str:
+    file = tmp_path / "config_dump.json"
+    file.write_text(json.dumps(dumps.config_dump(clusters=CLUSTERS)))
+    return str(file)
+
+
+def run(*arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(istioctl, arguments, input=text)
+
+
+@pytest.mark.parametrize("words", [("proxy-config", "cluster"), ("pc", "clusters"), ("pc", "c")])
+def test_a_dump_in_a_file_needs_no_mesh(words: tuple[str, ...], dump: str) -> None:
+    shown = run(*words, "-f", dump, "--fqdn", "httpbin", "-o", "yaml")
+    assert shown.exit_code == 0
+    assert shown.output == (
+        "- lbPolicy: LEAST_REQUEST\n  name: outbound|8000||httpbin.default.svc.cluster.local\n\n"
+    )
+
+
+def test_a_dump_may_come_from_standard_input(dump: str) -> None:
+    shown = run("pc", "c", "--file", "-", "-ojson", text=Path(dump).read_text())
+    assert [each["lbPolicy"] for each in json.loads(shown.output)] == ["LEAST_REQUEST"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("pc", "cluster"), "Error: cluster requires pod name or --file parameter"),
+        (("pc", "listener", "-f", "DUMP"), "Error: no listeners found"),
+        (("pc", "cluster", "-f", "DUMP", "-o", "xml"), 'Error: output format "xml" not supported'),
+        (("pc", "cluster", "-f", "nowhere.json"), "Error: open nowhere.json: no such file or directory"),
+        (("pc", "log"), "Error: log requires pod name or --selector"),
+        (("pc", "cluster", "web"), "minimesh: no mesh runs"),
+    ],
+)
+def test_refusals_are_in_istioctls_words(arguments: tuple[str, ...], error: str, dump: str) -> None:
+    refused = run(*(dump if each == "DUMP" else each for each in arguments))
+    assert refused.exit_code == 1
+    assert error in refused.output
+
+
+def test_analyze_says_when_there_is_nothing_to_say(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY)
+    found = run("analyze", "--use-kube=false", str(file))
+    assert (found.exit_code, found.output) == (
+        0,
+        f"\n✔ No validation issues found when analyzing {file}.\n",
+    )
+
+
+def test_analyze_fails_on_errors_and_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY.replace("ingressgateway", "nobody"))
+    found = run("analyze", "--use-kube=false", str(tmp_path))
+    assert found.exit_code == 79
+    assert found.output.startswith(
+        f'Error [IST0101] (Gateway default/gw {file}:5) Referenced selector not found: "istio=nobody"\n'
+    )
+    assert f"Error: Analyzers found issues when analyzing {tmp_path}." in found.output
+
+
+def test_analyze_for_programs(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY.replace("ingressgateway", "nobody"))
+    found = run("analyze", "--use-kube=false", "-o", "json", "--failure-threshold", "Error", str(file))
+    (message,) = json.loads(found.stdout)
+    assert message == {
+        "code": "IST0101",
+        "documentationUrl": "https://istio.io/v1.27/docs/reference/config/analysis/ist0101/",
+        "level": "Error",
+        "message": 'Referenced selector not found: "istio=nobody"',
+        "origin": "Gateway default/gw",
+        "reference": f"{file}:5",
+    }
+
+
+def test_what_is_suppressed_is_neither_shown_nor_counted(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY.replace("ingressgateway", "nobody"))
+    found = run("analyze", "--use-kube=false", "-S", "IST0101=Gateway gw.default", str(file))
+    assert found.exit_code == 0
