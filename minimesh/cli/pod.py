@@ -58,10 +58,11 @@ def pod(deployment: str, paths: tuple[str, ...], xds: str, images: Path | None) 
 
 
 def _store_of_one(deployment: str, paths: tuple[str, ...]) -> Store:
-    """Everything configured, but of all that asks for pods only this Deployment, once."""
+    """Everything configured, but of all that asks for pods only this Deployment, and the one pod it makes."""
     from minimesh.config.decoding import decode
     from minimesh.config.resources import ResourceKey
     from minimesh.config.store import Store
+    from minimesh.kubernetes.controllers.manager import Controllers
     from minimesh.platform.defaults import default_resources
 
     namespace, _, name = deployment.rpartition("/")
@@ -76,11 +77,12 @@ def _store_of_one(deployment: str, paths: tuple[str, ...]) -> Store:
     if store.snapshot().get(wanted) is None:
         where = f"not in {', '.join(paths)}" if paths else "name its file or folder with --config"
         raise Refusal(f"there is no Deployment {wanted.namespace}/{wanted.name}: {where}")
+    Controllers(store).settle()
     return store
 
 
 def _only(wanted: ResourceKey, resource: Resource) -> Resource | None:
-    if resource.kind not in ("Deployment", "Pod"):
+    if resource.kind not in ("Deployment", "ReplicaSet", "Pod"):
         return resource
     if resource.key != wanted:
         return None
