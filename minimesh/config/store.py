@@ -125,6 +125,11 @@ class Store:
         self._announce(changes)
         return stored
 
+    def would_change(self, resource: Resource) -> bool:
+        """Whether to put this would be news; server metadata, which a put ignores, does not count."""
+        old = self._objects.get(resource.key)
+        return old is None or not _same_object(old, resource)
+
     def restore(self, resources: Iterable[Resource]) -> None:
         """Take back durable objects as they were recorded, with all their metadata. For a new store."""
         changes: list[Change] = []

@@ -133,7 +133,9 @@ def _scaled(deployment: Resource, family: _Family, numbers: dict[str, int]) -> O
             noted |= revisions.scale_annotations(deployment)
         changed = revisions.with_annotations(each, noted)
         if wanted != each.spec.replicas:
-            changed = dataclasses.replace(changed, spec=dataclasses.replace(each.spec, replicas=wanted))
+            spec = dataclasses.replace(each.spec, replicas=wanted)
+            # What a client may have written says the old number.
+            changed = dataclasses.replace(changed, spec=spec, raw={})
             notes.append(_scaling(deployment, each.name, each.spec.replicas, wanted))
         put.append(changed)
     return Outcome(tuple(put), notes=tuple(notes))

@@ -15,7 +15,7 @@ import structlog
 
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
-from minimesh.kubernetes.controllers import deployment, garbage, replica_set
+from minimesh.kubernetes.controllers import deployment, garbage, replica_set, service_endpoints
 from minimesh.kubernetes.controllers.event_log import EventLog
 from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.controllers.outcome import Outcome
@@ -50,6 +50,7 @@ class Controllers:
             garbage.reconcile,
             self._deployments,
             self._replica_sets,
+            lambda snapshot, now: service_endpoints.reconcile(snapshot),
         )
 
     def start(self) -> None:
@@ -107,7 +108,7 @@ class Controllers:
         """
         snapshot = self._store.snapshot()
         outcome = controller(snapshot, self._clock())
-        put = [each for each in outcome.put if snapshot.get(each.key) != each]
+        put = [each for each in outcome.put if self._store.would_change(each)]
         for each in put:
             self._store.put(each, durable=self._goes_with_durable(each, snapshot))
         for key in outcome.delete:

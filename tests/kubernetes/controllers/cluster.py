@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from minimesh.config.decoding import decode
 from minimesh.config.kubernetes.pod_status import PodCondition, PodStatus
 from minimesh.config.resources import Resource, ResourceKey
@@ -39,8 +41,10 @@ class Cluster:
         self.store.put(dataclasses.replace(found, spec=dataclasses.replace(found.spec, **spec)))
 
     def settle(self) -> None:
-        """Let the controllers do what they want."""
-        self.controllers.settle()
+        """Let the controllers do what they want, until they agree."""
+        with capture_logs() as logs:
+            self.controllers.settle()
+        assert logs == []
 
     def later(self, seconds: float) -> None:
         """Turn the clock, then let the controllers look again."""
