@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from decimal import Decimal
-from math import ceil
 
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"[+-]?(?:{_PART.pattern})+")
-_MICROSECONDS = {
-    "ns": Decimal("0.001"),
-    "us": Decimal(1),
-    "µs": Decimal(1),
-    "μs": Decimal(1),
-    "ms": Decimal(1000),
-    "s": Decimal(1_000_000),
-    "m": Decimal(60_000_000),
-    "h": Decimal(3_600_000_000),
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
 }
 
 
@@ -31,11 +29,17 @@ def parse_duration(text: str) -> timedelta | None:
         return timedelta()
     if not _WHOLE.fullmatch(text):
         return None
-    micros = ceil(sum(Decimal(number) * _MICROSECONDS[unit] for number, unit in _PART.findall(text)))
+    micros = -(-sum(_nanoseconds(number, unit) for number, unit in _PART.findall(text)) // 1000)
     try:
         return timedelta(microseconds=-micros if text.startswith("-") else micros)
     except OverflowError:
         return None
+
+
+def _nanoseconds(number: str, unit: str) -> int:
+    whole, _, fraction = number.partition(".")
+    scale: int = 10 ** len(fraction)
+    return -(-int(whole + fraction) * _NANOSECONDS[unit] // scale)
 
 
 def nearest_duration(text: str) -> str | None:

@@ -5,8 +5,6 @@ One `FieldReader` reads one document and never stops at a finding: what cannot b
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -133,7 +131,7 @@ class FieldReader:
         for field in schema.required:
             missing = join(path, field.name)
             if field.name not in entries and missing not in self.refused:
-                self.error(node, "missing-field", missing, "is missing")
+                self.error(node, "missing-field", missing, "Required value; it is missing")
         if schema.cls.schema_rules:
             self._check_rules(node, schema, values, path)
         return schema.cls(**values)
@@ -149,7 +147,7 @@ class FieldReader:
         }
         for rule in schema.cls.schema_rules:
             if not rule.holds(given):
-                self.error(node, "broken-rule", path, rule.message)
+                self.error(node, "broken-rule", path, f'Invalid value: "object": {rule.message}')
 
     def _unknown_field(self, name: str, child: str, schema: Schema) -> None:
         hint = nearest(name, schema.fields)
@@ -203,7 +201,8 @@ class FieldReader:
         for limit in type_.limits:
             if isinstance(limit, Rule):
                 if not limit.holds(value):
-                    self.error(node, "broken-rule", path, limit.message)
+                    message = f'Invalid value: "{_json_type(type_)}": {limit.message}'
+                    self.error(node, "broken-rule", path, message)
                     return
             elif isinstance(limit, Pattern):
                 if not re.search(limit.expression, value):
@@ -218,7 +217,11 @@ class FieldReader:
         # Istio's schemas allow null for wrapped numbers and booleans only.
         allowed = type_.nullable and type_.python in (bool, int, float)
         if self.crd and not allowed:
-            self.error(node, "wrong-type", path, f"is empty; give it {_wanted(type_)}, or remove the line")
+            message = (
+                f'{path} in body must be of type {_json_type(type_)}: "null"; '
+                f"it is empty, give it {_wanted(type_)}, or remove the line"
+            )
+            self.error(node, "wrong-type", path, message)
         return SKIPPED
 
     def _list(self, node: Node, type_: FieldType, path: str) -> Any:
@@ -271,9 +274,12 @@ class FieldReader:
         limits = type_.number_range
         if limits is not None and not limits.minimum <= value <= limits.maximum:
             bounds = (
-                f"at least {limits.minimum:g}" if value < limits.minimum else f"at most {limits.maximum:.0f}"
+                f"greater than or equal to {limits.minimum:g}"
+                if value < limits.minimum
+                else f"less than or equal to {limits.maximum:.0f}"
             )
-            self.error(node, "out-of-range", path, f"must be {bounds}, not {node.value}")
+            message = f"Invalid value: {node.value}: {path} in body should be {bounds}"
+            self.error(node, "out-of-range", path, message)
             return SKIPPED
         return value
 
@@ -301,15 +307,19 @@ class FieldReader:
         found = parse_duration(text) if scalar_kind(node) == "str" else None
         if found is not None:
             return found
-        message = f"must be a duration such as 10s, 1m30s or 0.5s, not {described(node)}"
+        message = (
+            f"must be a valid duration greater than 1ms, such as 10s, 1m30s or 0.5s, not {described(node)}"
+        )
         self.error(node, "bad-duration", path, message, nearest_duration(text))
         return SKIPPED
 
     def _bytes(self, node: Node, path: str) -> Any:
+        import base64  # late, since only secrets and binary data need it
+
         text = str(node.value)
         try:
             return base64.b64decode("".join(text.split()), validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:  # which binascii's own error is, too
             hint = "; put plain text under stringData" if path.startswith("data") else ""
             self.error(node, "bad-base64", path, f"must be base64 text, not {described(node)}{hint}")
             return SKIPPED
@@ -395,6 +405,14 @@ def _wanted(type_: FieldType) -> str:
     if type_.python is timedelta:
         return "a duration such as 10s"
     return words.get(type_.python, "a number or a string")
+
+
+def _json_type(type_: FieldType) -> str:
+    """What the API server calls the type of a field."""
+    if type_.shape != "scalar":
+        return "array" if type_.shape == "list" else "object"
+    words = {bool: "boolean", int: "integer", float: "number"}
+    return "object" if type_.is_message else words.get(type_.python, "string")
 
 
 def _quoting(node: Node, python: Any) -> tuple[str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -13,6 +12,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     same = folded.get(_fold(word))
     if same is not None:
         return same
+    import difflib  # late, since only mistakes need it
+
     found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return found[0] if found else None
 

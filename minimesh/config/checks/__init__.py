@@ -6,62 +6,59 @@ resources (for these see `references`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minimesh.config.checks.annotations import check_dry_run
-from minimesh.config.checks.destination_rule import check_destination_rule
-from minimesh.config.checks.finding import Findings
-from minimesh.config.checks.gateway import check_gateway
 from minimesh.config.checks.metadata import check_metadata as check_metadata
-from minimesh.config.checks.policies import check_envoy_filter, check_extension, check_proxy_config
-from minimesh.config.checks.security import (
-    check_authorization_policy,
-    check_peer_authentication,
-    check_request_authentication,
-)
-from minimesh.config.checks.selectors import check_export_to
-from minimesh.config.checks.service_entry import check_service_entry
-from minimesh.config.checks.sidecar import check_sidecar
-from minimesh.config.checks.telemetry import check_telemetry
-from minimesh.config.checks.virtual_service import check_virtual_service
-from minimesh.config.checks.workload_entry import check_workload_entry, check_workload_group
-from minimesh.config.checks.workloads import check_deployment, check_pod, check_service
 
 if TYPE_CHECKING:
+    from minimesh.config.checks.finding import Findings
     from minimesh.config.resources import Resource
 
 
 def check_resource(resource: Resource) -> Findings:
-    """The rules of the resource's kind."""
-    rules = _RULES.get(resource.kind)
-    if rules is None:
+    """The rules of the resource's kind, then those that all of Istio's kinds have."""
+    place = _RULES.get(resource.kind)
+    if place is None:
         return
-    yield from rules(resource.spec)
-    if "istio.io/" in resource.api_version:
-        yield from check_dry_run(resource)
-    if resource.kind in ("VirtualService", "DestinationRule", "ServiceEntry"):
+    yield from _load(place)(resource.spec)
+    if "istio.io/" in resource.api_version and resource.metadata.annotations:
+        yield from _load("annotations:check_dry_run")(resource)
+    if resource.kind in ("VirtualService", "DestinationRule", "ServiceEntry") and resource.spec.export_to:
         nobody = resource.kind == "ServiceEntry"
-        yield from check_export_to(resource.namespace, resource.spec.export_to, nobody=nobody)
+        yield from _load("selectors:check_export_to")(
+            resource.namespace, resource.spec.export_to, nobody=nobody
+        )
 
 
-_RULES: dict[str, Callable[[Any], Findings]] = {
-    "Service": check_service,
-    "Deployment": check_deployment,
-    "Pod": lambda spec: check_pod("spec", spec),
-    "Gateway": check_gateway,
-    "VirtualService": check_virtual_service,
-    "DestinationRule": check_destination_rule,
-    "ServiceEntry": check_service_entry,
-    "Sidecar": check_sidecar,
-    "WorkloadEntry": check_workload_entry,
-    "WorkloadGroup": check_workload_group,
-    "Telemetry": check_telemetry,
-    "AuthorizationPolicy": check_authorization_policy,
-    "PeerAuthentication": check_peer_authentication,
-    "RequestAuthentication": check_request_authentication,
-    "EnvoyFilter": check_envoy_filter,
-    "ProxyConfig": check_proxy_config,
-    "WasmPlugin": check_extension,
-    "TrafficExtension": check_extension,
+@functools.cache
+def _load(place: str) -> Callable[..., Findings]:
+    """A rule by its module and name; few labs have all kinds, and importing all would slow every start."""
+    module, _, name = place.partition(":")
+    found: Any = getattr(import_module(f"{__name__}.{module}"), name)
+    return found  # type: ignore[no-any-return]
+
+
+_RULES = {
+    "Service": "workloads:check_service",
+    "Deployment": "workloads:check_deployment",
+    "Pod": "workloads:check_pod_spec",
+    "Gateway": "gateway:check_gateway",
+    "VirtualService": "virtual_service:check_virtual_service",
+    "DestinationRule": "destination_rule:check_destination_rule",
+    "ServiceEntry": "service_entry:check_service_entry",
+    "Sidecar": "sidecar:check_sidecar",
+    "WorkloadEntry": "workload_entry:check_workload_entry",
+    "WorkloadGroup": "workload_entry:check_workload_group",
+    "Telemetry": "telemetry:check_telemetry",
+    "AuthorizationPolicy": "security:check_authorization_policy",
+    "PeerAuthentication": "security:check_peer_authentication",
+    "RequestAuthentication": "security:check_request_authentication",
+    "EnvoyFilter": "policies:check_envoy_filter",
+    "ProxyConfig": "policies:check_proxy_config",
+    "WasmPlugin": "policies:check_extension",
+    "TrafficExtension": "policies:check_extension",
 }
+"""Kind -> the module and the function of its rules."""

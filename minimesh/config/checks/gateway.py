@@ -44,7 +44,11 @@ def _server(path: str, server: Server) -> Findings:
     for index, host in enumerate(server.hosts):
         yield from check_scoped_host(f"{path}.hosts[{index}]", host, gateway=True)
     yield from _bind(path, server)
+    yield from _port(path, server)
     yield from check_server_tls(f"{path}.tls", server.tls)
+
+
+def _port(path: str, server: Server) -> Findings:
     if server.port is None:
         return
     if server.port.target_port:

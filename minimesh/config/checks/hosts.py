@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address, ip_network
 
 from minimesh.config.checks.finding import Finding, Findings
 from minimesh.config.diagnostics import Severity
@@ -14,20 +13,28 @@ _is_first_label = re.compile(r"\*|(\*|\*-)?[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z
 
 def is_ip(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return _address_bits(text) is not None
+
+
+def _address_bits(text: str) -> int | None:
+    import socket  # late, since few manifests hold addresses and it is slow to import
+
+    for family, bits in ((socket.AF_INET, 32), (socket.AF_INET6, 128)):
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return bits
+    return None
 
 
 def is_subnet(text: str) -> bool:
     """Whether the text is an address or an address range such as 10.0.0.0/8."""
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
+    address, slash, length = text.partition("/")
+    bits = _address_bits(address)
+    if bits is None or not slash:
+        return bits is not None
+    return length.isascii() and length.isdecimal() and int(length) <= bits
 
 
 def fqdn_problem(host: str) -> str | None:

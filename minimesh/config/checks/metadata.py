@@ -26,7 +26,9 @@ def check_metadata(resource: Resource, kind: Kind) -> Findings:
         if not metadata.generate_name:
             yield Finding("metadata.name", "missing-field", "is missing; every object needs a name")
         return
-    strict = {"Service": is_service_name, "Namespace": is_label}.get(kind.name, is_subdomain)
+    strict = {"Service": is_service_name, "Namespace": is_label, "Gateway": is_label}.get(
+        kind.name, is_subdomain
+    )
     if not strict(metadata.name) or len(metadata.name) > 253:
         yield Finding(
             "metadata.name",

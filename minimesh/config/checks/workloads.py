@@ -58,6 +58,10 @@ def check_deployment(spec: DeploymentSpec) -> Findings:
     yield from check_pod("spec.template.spec", spec.template.spec)
 
 
+def check_pod_spec(spec: PodSpec) -> Findings:
+    return check_pod("spec", spec)
+
+
 def check_pod(path: str, spec: PodSpec | None) -> Findings:
     if spec is None:
         yield Finding(path, "missing-field", "is missing; it lists the containers")

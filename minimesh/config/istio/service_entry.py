@@ -32,7 +32,7 @@ def _are_port_names(ports: Mapping[str, int]) -> bool:
 WorkloadPorts = Annotated[
     Mapping[str, PortNumber],
     Length(0, 128),
-    Rule("Invalid value: port name must be valid", _are_port_names),
+    Rule("port name must be valid", _are_port_names),
 ]
 
 
