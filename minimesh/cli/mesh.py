@@ -11,6 +11,7 @@ from typing import Any
 
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
 from minimesh.cli.invocation import invocation
+from minimesh.cli.pod_commands import PodCommands
 from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
 from minimesh.config.journal import JournalError
@@ -59,8 +60,9 @@ class Mesh:
         self._processes = PodProcesses(parent)
         self._control_plane: ControlPlane | None = None
         self._controllers = Controllers(self._store)
-        self._api = ApiServer(self._store, ContainerLogs(state.log_path))
         self._runtime: PodRuntime | None = None
+        commands = PodCommands(lambda: self._runtime.pods if self._runtime is not None else ())
+        self._api = ApiServer(self._store, ContainerLogs(state.log_path), commands)
         self._pods_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:

@@ -20,8 +20,10 @@ from minimesh.kubernetes.access import new_secret, refusal
 from minimesh.kubernetes.answers import MAX_BODY_BYTES, answer, refused
 from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.bodies import read_object
+from minimesh.kubernetes.container_commands import ContainerCommands, NoCommands
 from minimesh.kubernetes.container_logs import ContainerLogs, NoLogs
 from minimesh.kubernetes.objects_api import ObjectsApi
+from minimesh.kubernetes.pod_exec import serve_exec
 from minimesh.kubernetes.pod_logs import serve_log
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
@@ -45,11 +47,19 @@ VERSION = {
 class ApiServer:
     """One HTTP server on one loopback address, over one store."""
 
-    def __init__(self, store: Store, logs: ContainerLogs | None = None, *, secret: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        logs: ContainerLogs | None = None,
+        commands: ContainerCommands | None = None,
+        *,
+        secret: str = "",
+    ) -> None:
         self._registry = Registry(store)
         self._watches = WatchCache(store)
         self._objects = ObjectsApi(self._registry, self._watches)
         self._logs = logs or NoLogs()
+        self._commands = commands or NoCommands()
         self._secret = secret or new_secret()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -113,6 +123,10 @@ class ApiServer:
         info = request_info(parts, types)
         if info.subresource == "log":
             return await serve_log(request, self._registry.get(info), self._logs)
+        if info.subresource == "exec":
+            return await serve_exec(request, self._registry.get(info), self._commands)
+        if info.subresource in ("attach", "portforward"):
+            raise ApiError(501, "NotImplemented", f"{info.subresource} is not available here yet")
         return await self._objects.serve(request, info)
 
     def _discovered(self, request: web.Request, parts: list[str]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ INTERVAL_S = 0.05
 async def serve_log(request: web.Request, pod: Object, logs: ContainerLogs) -> web.StreamResponse:
     """The log of the container that the request names. ApiError (400) when it must name one."""
     metadata = pod["metadata"]
-    container = _container(pod, request.query.get("container", ""))
+    container = chosen_container(pod, request.query.get("container", ""))
     where = (metadata["namespace"], metadata["name"], container)
     tail = request.query.get("tailLines", "")
     count = int(tail) if tail.isdigit() else None
@@ -39,7 +39,8 @@ async def serve_log(request: web.Request, pod: Object, logs: ContainerLogs) -> w
     return response
 
 
-def _container(pod: Object, asked: str) -> str:
+def chosen_container(pod: Object, asked: str) -> str:
+    """The container that a request means: the one it names, or the only one. ApiError (400) else."""
     names = [each["name"] for each in pod.get("status", {}).get("containerStatuses", ())]
     names = names or [each["name"] for each in pod.get("spec", {}).get("containers", ())]
     name = pod["metadata"]["name"]

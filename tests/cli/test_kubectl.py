@@ -50,6 +50,12 @@ def test_logs_of_the_application(mesh: Background) -> None:
     assert log.read_text().startswith(shown)
 
 
+def test_a_command_in_a_pod_calls_through_its_sidecar(mesh: Background) -> None:
+    pod = kubectl(mesh, "get", "pods", "-o", "jsonpath={.items[0].metadata.name}")
+    program = ("sh", "-c", "echo $http_proxy")
+    assert kubectl(mesh, "exec", pod, "--", *program).startswith("http://127.")
+
+
 def test_scaling_starts_pods(mesh: Background) -> None:
     name = kubectl(mesh, "get", "deploy", "-o", "jsonpath={.items[0].metadata.name}")
     kubectl(mesh, "scale", "deploy", name, "--replicas=2")

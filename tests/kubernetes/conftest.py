@@ -15,6 +15,7 @@ from minimesh.config.decoding import decode
 from minimesh.config.store import Store
 from minimesh.kubernetes.access import write_kubeconfig
 from minimesh.kubernetes.api_server import ApiServer
+from tests.kubernetes.local_commands import LocalCommands
 from tests.kubernetes.log_files import LogFiles
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -83,7 +84,7 @@ async def kubectl(tmp_path: Path) -> AsyncIterator[Kubectl]:
     for resource in decode(NAMESPACES, "").resources:
         store.put(resource)
     logs = LogFiles()
-    server = ApiServer(store, logs)
+    server = ApiServer(store, logs, LocalCommands())
     await server.start("127.0.0.1", 0)
     try:
         yield Kubectl(tmp_path, server, store, logs)
