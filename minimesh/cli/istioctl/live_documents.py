@@ -7,6 +7,7 @@ from typing import Any
 
 from minimesh.cli.istioctl.control_plane import ask_control_plane
 from minimesh.config.analysis.document import Document, live_document
+from minimesh.config.analysis.view import items, mapping
 
 Json = Mapping[str, Any]
 
@@ -30,7 +31,11 @@ def documents_of(
         for each in services
         if each["selector"] and (each["hostname"].partition(".")[0], each["namespace"]) not in written
     ]
-    return documents + [live_document(_pod(each)) for each in pods]
+    deployments = {(each.namespace, each.name): each for each in documents if each.kind == "Deployment"}
+    for each in pods:
+        deployment = deployments.get((each["namespace"], each["workload"]))
+        documents.append(live_document(_pod(each, _declared_ports(deployment))))
+    return documents
 
 
 def _service(service: Json) -> Json:
@@ -47,7 +52,18 @@ def _service(service: Json) -> Json:
     }
 
 
-def _pod(pod: Json) -> Json:
-    containers = [{"name": each["name"], "image": each["image"]} for each in pod["containers"]]
+def _declared_ports(deployment: Document | None) -> Mapping[str, list[Json]]:
+    """The ports that a Deployment's template declares, by container."""
+    template = mapping(deployment.spec, "template") if deployment else {}
+    return {
+        str(each.get("name")): items(each, "ports") for each in items(mapping(template, "spec"), "containers")
+    }
+
+
+def _pod(pod: Json, ports: Mapping[str, list[Json]]) -> Json:
+    containers = [
+        {"name": each["name"], "image": each["image"], "ports": ports.get(each["name"], [])}
+        for each in pod["containers"]
+    ]
     metadata = {"name": pod["name"], "namespace": pod["namespace"], "labels": pod["labels"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": containers}}
