@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
@@ -16,14 +17,18 @@ from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
 from minimesh.config.journal import JournalError
 from minimesh.config.persistence import Persistence
+from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.kubernetes.access import write_kubeconfig
-from minimesh.kubernetes.api_server import ApiServer
+from minimesh.kubernetes.api_server import VERSION, ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
+from minimesh.kubernetes.controllers.outcome import Note
 from minimesh.platform.defaults import default_resources
 from minimesh.platform.images import ImageTable
 from minimesh.platform.logs import ContainerLogs
+from minimesh.platform.node import node
+from minimesh.platform.pod_events import PodEvent
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
@@ -115,7 +120,7 @@ class Mesh:
         for notice in self._persistence.notices:
             say(notice)
         self._store.restore(self._persistence.restored())
-        for resource in default_resources():
+        for resource in (*default_resources(), node(datetime.now(UTC), VERSION["gitVersion"])):
             if self._store.snapshot().get(resource.key) is None:
                 self._store.put(resource)
 
@@ -160,10 +165,15 @@ class Mesh:
             self._state,
             settings,
             on_change=self._pods_changed.set,
+            tell=self._tell,
         )
         self._runtime = runtime
         runtime.start()
         return runtime
+
+    def _tell(self, about: Resource, event: PodEvent) -> None:
+        note = Note(about, event.reason, event.message, event.component, event.warning)
+        self._controllers.events.write(note)
 
     def _write_run(self, control_plane: ControlPlane) -> None:
         self._state.write_run(

@@ -29,6 +29,7 @@ class PodFacts:
     annotations: Mapping[str, str]
     http_proxy: str = ""
     """`HOST:PORT` of the sidecar's explicit proxy; empty for a pod without sidecar."""
+    node_name: str = ""
 
 
 def container_environment(
@@ -119,7 +120,7 @@ def _field(path: str, facts: PodFacts) -> str | None:
         "metadata.name": facts.name,
         "metadata.namespace": facts.namespace,
         "spec.serviceAccountName": facts.service_account,
-        "spec.nodeName": "laptop",
+        "spec.nodeName": facts.node_name,
         "status.podIP": facts.pod_ip,
         "status.podIPs": facts.pod_ip,
         "status.hostIP": "127.0.0.1",

@@ -22,6 +22,7 @@ from minimesh.config.kubernetes.pod_status import (
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.platform.container import Container, ContainerPlan, Phase
 from minimesh.platform.environment import PodFacts
+from minimesh.platform.pod_events import NODE_NAME, ContainerNews
 from minimesh.platform.pod_network import PodAddress
 from minimesh.platform.pod_processes import PodProcesses
 from minimesh.platform.proxy_process import port_map_text
@@ -62,6 +63,7 @@ class Pod:
         self.address = address
         self.environment = environment
         self.terminating = False
+        self.news = ContainerNews(workload.key, workload.uid)
         self._started_at = _now()
         self._ready = _Transition()
         self.containers = [Container(plan, processes, lambda: changed(self)) for plan in plans]
@@ -111,7 +113,11 @@ class Pod:
         if mapped:
             annotations[PORT_MAP_ANNOTATION] = port_map_text(mapped)
         metadata = replace(stored.metadata, annotations=annotations)
-        return replace(stored, metadata=metadata, status=self._status())
+        spec = replace(stored.spec, node_name=NODE_NAME)
+        raw = stored.raw
+        if raw:
+            raw = {**raw, "spec": {**(raw.get("spec") or {}), "nodeName": NODE_NAME}}
+        return replace(stored, metadata=metadata, spec=spec, raw=raw, status=self._status())
 
     def shown(self) -> dict[str, Any]:
         """The pod as plain data for `status`, `logs` and `exec`."""

@@ -12,18 +12,19 @@ import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minimesh.config.kubernetes import pod as kubernetes
-from minimesh.config.resources import ResourceKey
+from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform import logs
 from minimesh.platform.container import ContainerPlan
 from minimesh.platform.environment import PodFacts, container_environment
 from minimesh.platform.images import ImageTable, Program, UnknownImageError
 from minimesh.platform.pod import Pod
+from minimesh.platform.pod_events import NODE_NAME, PodEvent, assigned, ending
 from minimesh.platform.pod_network import PodAddress, PodNetwork, can_bind
 from minimesh.platform.pod_processes import PodProcesses, ProcessRequest
 from minimesh.platform.proxy_process import ADMIN_PORT, proxy_arguments
@@ -63,7 +64,7 @@ class RuntimeSettings:
 
 
 class PodRuntime:
-    """The pods of one mesh. `on_change` is called after every change of any pod."""
+    """The pods of one mesh. `on_change` is called after every change of any pod, `tell` with what happens."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class PodRuntime:
         state: StateFolder,
         settings: RuntimeSettings,
         on_change: Callable[[], None] = lambda: None,
+        tell: Callable[[Resource, PodEvent], None] = lambda about, event: None,
     ) -> None:
         self._store = store
         self._processes = processes
@@ -82,6 +84,7 @@ class PodRuntime:
         self._state = state
         self._settings = settings
         self._on_change = on_change
+        self._tell = tell
         self._pods: dict[tuple[str, str], Pod] = {}
         self._ending: dict[Pod, asyncio.Task[None]] = {}
         self._unpublished: set[Pod] = set()
@@ -191,6 +194,7 @@ class PodRuntime:
         )
         self._pods[pod.key] = pod
         self._publish(pod)
+        self._tell_all(workload, assigned(workload.key, plans))
         pod.start()
 
     def _program(self, container: kubernetes.Container) -> Program | str:
@@ -257,6 +261,7 @@ class PodRuntime:
 
     def _end(self, pod: Pod) -> None:
         pod.terminating = True
+        self._tell_all(pod.workload, ending(pod.containers))
         self._ending[pod] = asyncio.create_task(self._end_gracefully(pod))
 
     async def _end_gracefully(self, pod: Pod) -> None:
@@ -282,6 +287,7 @@ class PodRuntime:
         for pod in changed:
             if self._pods.get(pod.key) is pod:
                 self._publish(pod)
+                self._tell_all(pod.workload, pod.news.since_last(pod.containers))
         self._write_state()
 
     def _publish(self, pod: Pod) -> None:
@@ -289,6 +295,12 @@ class PodRuntime:
         stored = self._store.snapshot().get(pod.resource_key)
         if stored is not None and stored.metadata.uid == pod.workload.uid:
             self._store.put(pod.reported(stored))
+
+    def _tell_all(self, workload: Workload, events: Iterable[PodEvent]) -> None:
+        about = self._store.snapshot().get(workload.key)
+        if about is not None and about.metadata.uid == workload.uid:
+            for event in events:
+                self._tell(about, event)
 
     def _write_state(self) -> None:
         rows = [{**pod.shown(), "environment": dict(pod.environment)} for pod in self.pods]
@@ -331,6 +343,7 @@ def _facts(workload: Workload, address: PodAddress) -> PodFacts:
         pod_ip=address.pod_ip,
         app_address=address.app_address,
         service_account=workload.service_account,
+        node_name=NODE_NAME,
         labels=workload.metadata.labels,
         annotations=dict(workload.metadata.annotations),
         http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from minimesh.config.decoding import decode
+from minimesh.config.kubernetes.apps import DeploymentSpec
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Store
-from minimesh.kubernetes.controllers.manager import Controllers
+from minimesh.kubernetes.controllers.manager import Controllers, remove
 from minimesh.platform import container as container_module
 from minimesh.platform import runtime as runtime_module
 from minimesh.platform.defaults import default_resources
@@ -60,6 +63,7 @@ class Cluster:
         self.store = store
         self.state = state
         self.changed = asyncio.Event()
+        self.events: list[tuple[str, str, str]] = []
         self.runtime: PodRuntime
 
     def apply(self, text: str, file: str = "test.yaml") -> None:
@@ -79,6 +83,10 @@ class Cluster:
 
         await self.until(all_there)
         return list(self.runtime.pods)
+
+    def told(self, name: str) -> list[str]:
+        """The reasons of the events about a pod, each as often as it was told."""
+        return [reason for about, reason, _ in self.events if about == name]
 
     def stored(self, pod: Pod) -> Resource | None:
         return self.store.snapshot().get(ResourceKey("Pod", *pod.key))
@@ -115,6 +123,7 @@ async def cluster(
         cluster.state,
         RuntimeSettings(xds_address="127.0.0.1:15010", inherited=dict(os.environ)),
         on_change=cluster.changed.set,
+        tell=lambda about, event: cluster.events.append((about.name, event.reason, event.message)),
     )
     controllers = Controllers(cluster.store)
     controllers.start()
@@ -209,6 +218,45 @@ async def test_a_process_that_keeps_dying_is_shown_as_such(
     assert not pod.ready
     assert "exit code 3" in pod.shown()["message"]
     await cluster.until(lambda: cluster.conditions(pod)["Ready"] == "False")
+
+
+async def test_a_pods_life_is_told_in_events(cluster: Cluster) -> None:
+    cluster.apply(deployment("web"))
+    (pod,) = await cluster.ready(1)
+    name = pod.facts.name
+    assert cluster.told(name) == [
+        *("Scheduled", "Pulled", "Created", "Pulled", "Created"),
+        *("Started", "Started"),
+    ]
+    assert ("Started container app") in [message for _, _, message in cluster.events]
+    cluster.store.put(dataclasses.replace(found(cluster, "web"), spec=scaled(cluster, "web", 0)))
+    await cluster.until(lambda: not cluster.runtime.pods)
+    assert cluster.told(name)[-2:] == ["Killing", "Killing"]
+
+
+def found(cluster: Cluster, name: str) -> Resource:
+    resource = cluster.store.snapshot().get(ResourceKey("Deployment", "default", name))
+    assert resource is not None
+    return resource
+
+
+def scaled(cluster: Cluster, name: str, replicas: int) -> DeploymentSpec:
+    spec: DeploymentSpec = found(cluster, name).spec
+    return dataclasses.replace(spec, replicas=replicas)
+
+
+async def test_a_pod_that_is_removed_is_there_until_its_processes_have_ended(cluster: Cluster) -> None:
+    cluster.apply(deployment("web"))
+    (pod,) = await cluster.ready(1)
+    remove(cluster.store, pod.resource_key, datetime.now(UTC))
+    marked = cluster.stored(pod)
+    assert marked is not None
+    assert marked.metadata.deletion_timestamp
+    assert marked.spec.node_name == "minimesh"
+    await cluster.until(lambda: pod not in cluster.runtime.pods)
+    assert cluster.stored(pod) is None
+    (other,) = await cluster.ready(1)
+    assert other.key != pod.key
 
 
 async def test_an_unknown_image_is_shown_and_the_sidecar_runs_all_the_same(cluster: Cluster) -> None:

@@ -26,20 +26,18 @@ class EventLog:
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self._keys: dict[ResourceKey, None] = {}
+        self._written: dict[ResourceKey, Resource] = {}
 
     def write(self, note: Note) -> None:
         """Tell of something that happened."""
         now = timestamp(self._clock())
         key = event_key(note)
-        before = self._store.snapshot().get(key)
+        before = self._written.pop(key, None)
         resource = _event(note, key, now) if before is None else _again(before, now)
-        self._store.put(resource)
-        self._keys.pop(key, None)
-        self._keys[key] = None
-        if len(self._keys) > LIMIT:
-            oldest = next(iter(self._keys))
-            del self._keys[oldest]
+        self._written[key] = self._store.put(resource)
+        if len(self._written) > LIMIT:
+            oldest = next(iter(self._written))
+            del self._written[oldest]
             self._store.delete(oldest)
 
 

@@ -15,7 +15,13 @@ import structlog
 
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
-from minimesh.kubernetes.controllers import deployment, garbage, replica_set, service_endpoints
+from minimesh.kubernetes.controllers import (
+    deployment,
+    garbage,
+    replica_set,
+    service_accounts,
+    service_endpoints,
+)
 from minimesh.kubernetes.controllers.event_log import EventLog
 from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.controllers.outcome import Outcome
@@ -51,6 +57,7 @@ class Controllers:
             self._deployments,
             self._replica_sets,
             lambda snapshot, now: service_endpoints.reconcile(snapshot),
+            lambda snapshot, now: service_accounts.reconcile(snapshot),
         )
 
     def start(self) -> None:
