@@ -1,5 +1,7 @@
 """Files checked together: names that lead nowhere."""
 
+from typing import Any
+
 from minimesh.config import validate
 from minimesh.config.diagnostics import Severity
 
@@ -121,3 +123,53 @@ def test_two_gateways_that_want_one_port_for_different_protocols() -> None:
     assert findings(other=other.replace("HTTP}", "TCP}")) == [
         ("spec.servers[0].port.protocol", "conflicting-protocol", None)
     ]
+
+
+VIRTUAL_SERVICE: dict[str, Any] = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "VirtualService",
+    "metadata": {"name": "shop"},
+    "spec": {
+        "hosts": ["reviews"],
+        "http": [
+            {"route": [{"destination": {"host": "reviews", "port": {"number": 99999}}, "weight": "70"}]},
+            {"rout": [], "mirrorPercent": 200, "redirect": {"uri": "/"}},
+        ],
+    },
+}
+
+
+def test_one_object_has_all_its_findings_by_field() -> None:
+    found = validate.validate_object(VIRTUAL_SERVICE)
+    assert {one.field: one.code for one in found if one.severity is Severity.ERROR} == {
+        "spec.http[0].route[0].destination.port.number": "bad-port",
+        "spec.http[0].route[0].weight": "wrong-type",
+        "spec.http[1].rout": "unknown-field",
+        "spec.http[1].mirrorPercent": "bad-value",
+    }
+
+
+def test_unknown_fields_in_the_api_servers_words() -> None:
+    found = validate.validate_object(VIRTUAL_SERVICE)
+    expected = 'strict decoding error: unknown field "spec.http[1].rout"'
+    assert validate.strict_decoding_error(found) == expected
+    assert validate.strict_decoding_error(validate.validate_text(SERVICE)) is None
+
+
+def test_fields_given_twice_in_the_api_servers_words() -> None:
+    body = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "name": "b"}}'
+    found = validate.validate_text(body)
+    assert validate.strict_decoding_error(found) == 'strict decoding error: duplicate field "metadata.name"'
+
+
+def test_what_is_accepted_with_a_warning() -> None:
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "deny-get"},
+        "spec": {"action": "DENY", "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]},
+    }
+    found = validate.validate_object(policy)
+    assert not [one for one in found if one.severity is Severity.ERROR]
+    [warning] = validate.admission_warnings(found)
+    assert "deny all traffic to TCP ports" in warning

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
-from minimesh.config.checks.finding import Finding, Findings
+from minimesh.config.checks.finding import Finding, Findings, is_label
 from minimesh.config.diagnostics import Severity
 
-is_dns_label = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?").fullmatch
-_is_first_label = re.compile(r"\*|(\*|\*-)?[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?").fullmatch
+
+def is_dns_label(text: str) -> bool:
+    """Whether the text is one part of a DNS name, in any case, as istiod takes it."""
+    return text.isascii() and is_label(text.lower()) is not None
+
+
+def _is_first_label(text: str) -> bool:
+    """Whether the text is a label, `*`, or a label after `*` or `*-`."""
+    return text == "*" or is_dns_label(text.removeprefix("*").removeprefix("-" if text[:1] == "*" else ""))
 
 
 def is_ip(text: str) -> bool:
@@ -114,7 +119,7 @@ def check_scoped_host(path: str, text: str, *, gateway: bool) -> Findings:
 def _is_namespace(text: str, *, gateway: bool) -> bool:
     if text in ("*", ".") or is_dns_label(text):
         return True
-    return not gateway and text.startswith("~") and (text == "~" or bool(is_dns_label(text[1:])))
+    return not gateway and text.startswith("~") and (text == "~" or is_dns_label(text[1:]))
 
 
 def _wildcard_remedy(host: str) -> str:

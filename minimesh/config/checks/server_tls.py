@@ -48,10 +48,6 @@ def _check_source(path: str, tls: ServerTLSSettings) -> Findings:
             "or tls_certificates should be specified"
         )
         yield Finding(path, "several-matches", message)
-    for name in ("credential_names", "tls_certificates"):
-        if len(getattr(tls, name)) > 2:
-            message = f"{name} takes at most two certificates, one RSA and one ECDSA"
-            yield Finding(path, "bad-length", message)
 
 
 def _check_istio_mutual(path: str, tls: ServerTLSSettings) -> Findings:

@@ -12,6 +12,7 @@ from minimesh.config.istio.traffic import PortSelector
 from minimesh.config.schema import (
     Duration,
     Int32,
+    Length,
     Message,
     Percentage,
     Range,
@@ -301,7 +302,7 @@ class TrafficPolicy(Message):
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
-    port_level_settings: tuple[PortTrafficPolicy, ...] = ()
+    port_level_settings: Annotated[tuple[PortTrafficPolicy, ...], Length(0, 4096)] = ()
     tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None

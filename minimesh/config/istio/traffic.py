@@ -82,9 +82,9 @@ class ServerTLSSettings(Message):
     ca_certificates: str = ""
     ca_crl: str = ""
     credential_name: str = ""
-    credential_names: tuple[str, ...] = ()
+    credential_names: Annotated[tuple[str, ...], Length(1, 2)] = ()
     ca_cert_credential_name: str = ""
-    tls_certificates: tuple[TLSCertificate, ...] = ()
+    tls_certificates: Annotated[tuple[TLSCertificate, ...], Length(1, 2)] = ()
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()
     verify_certificate_hash: tuple[str, ...] = ()
