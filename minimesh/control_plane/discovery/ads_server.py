@@ -16,12 +16,15 @@ import grpclib.const
 import grpclib.server
 from grpclib.exceptions import StreamTerminatedError
 
+from minimesh.control_plane.discovery.debug_types import debug_response, is_debug_request
 from minimesh.control_plane.translation.proxy import InvalidNodeError
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
     from minimesh.control_plane.discovery.pusher import Connection, Pusher
 
+#: The release of Istio whose behaviour this control plane has.
+ISTIO_VERSION = "1.27.0"
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 
 
@@ -91,6 +94,9 @@ class AdsServer:
 
     async def _read(self, connection: Connection, stream: Any) -> None:
         async for request in stream:
+            if is_debug_request(request):
+                await stream.send_message(debug_response(request, self._pusher.connections, ISTIO_VERSION))
+                continue
             try:
                 self._pusher.received(connection, request)
             except InvalidNodeError as error:
