@@ -18,6 +18,11 @@ def set_defaults(shown: Object, type_: ResourceType, now: str) -> None:
         setter(shown, now)
 
 
+def set_pod_defaults(spec: dict[str, Any]) -> None:
+    """Fill in the defaults of a pod's spec, wherever it stands."""
+    _pod_spec(spec)
+
+
 def _namespace(shown: Object, _: str) -> None:
     name = shown["metadata"].get("name", "")
     shown["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name

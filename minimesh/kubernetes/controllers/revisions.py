@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from minimesh.config.encoding import encoded
 from minimesh.config.kubernetes.apps import ReplicaSetSpec
 from minimesh.config.kubernetes.meta import LabelSelector, ObjectMeta
 from minimesh.config.kubernetes.pod import PodTemplateSpec
@@ -16,6 +18,7 @@ from minimesh.config.resources import Resource
 from minimesh.kubernetes.controllers.names import template_hash
 from minimesh.kubernetes.controllers.ownership import reference_to
 from minimesh.kubernetes.controllers.rollout import limits
+from minimesh.kubernetes.defaults import set_pod_defaults
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -34,9 +37,27 @@ def revision(resource: Resource) -> int:
 
 
 def current(deployment: Resource, replica_sets: Sequence[Resource]) -> Resource | None:
-    """The ReplicaSet of the Deployment's template, the oldest if there are several; or None."""
+    """The ReplicaSet of the Deployment's template, the oldest if there are several; or None.
+
+    A template from a file says less than the same one after a client wrote it back with its defaults.
+    """
     wanted = without_hash(deployment.spec.template)
-    return next((each for each in replica_sets if without_hash(each.spec.template) == wanted), None)
+    same = (each for each in replica_sets if without_hash(each.spec.template) == wanted)
+    found = next(same, None)
+    if found is not None or not replica_sets:
+        return found
+    in_full = _in_full(wanted)
+    return next(
+        (each for each in replica_sets if _in_full(without_hash(each.spec.template)) == in_full), None
+    )
+
+
+def _in_full(template: PodTemplateSpec) -> dict[str, Any]:
+    """The template with all defaults, as the API shows it."""
+    shown: dict[str, Any] = encoded(template)
+    if "spec" in shown:
+        set_pod_defaults(shown["spec"])
+    return shown
 
 
 def without_hash(template: PodTemplateSpec) -> PodTemplateSpec:

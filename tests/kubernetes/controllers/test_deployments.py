@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.config.encoding import encoded_resource
+from minimesh.config.json_nodes import read_json
 from minimesh.config.persistence import Persistence
 from minimesh.kubernetes.controllers.garbage import FOREGROUND, ORPHAN
+from minimesh.kubernetes.defaults import set_defaults
+from minimesh.kubernetes.resource_types import BUILT_IN
 from tests.kubernetes.controllers.cluster import REVISION, Cluster, deployment
 
 
@@ -76,6 +80,20 @@ def test_scaling_makes_no_revision(cluster: Cluster) -> None:
     cluster.change("Deployment", "web", replicas=0)
     cluster.roll_out()
     assert (cluster.numbers, cluster.pods) == ([(0, 0)], [])
+
+
+def test_a_template_that_comes_back_with_its_defaults_is_no_other_template(cluster: Cluster) -> None:
+    """`kubectl scale` on what a file declared writes the whole object, defaults and all."""
+    cluster.put(deployment())
+    cluster.roll_out()
+    shown = encoded_resource(cluster.get("Deployment", "web"))
+    (type_,) = [each for each in BUILT_IN if each.kind == "Deployment" and each.group == "apps"]
+    set_defaults(shown, type_, "2026-01-02T03:04:05Z")
+    shown["spec"]["replicas"] = 3
+    ((resource,), _) = read_json(shown, "api")
+    cluster.store.put(resource)
+    cluster.roll_out()
+    assert cluster.numbers == [(3, 3)]
 
 
 def test_scaling_down_takes_the_unready_pod_first(cluster: Cluster) -> None:
