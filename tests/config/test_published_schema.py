@@ -1,4 +1,4 @@
-"""The message classes have every field of Istio's published schemas, with its type, limits and rules, and no other."""
+"""The message classes have every field of Istio's published schemas, its type and limits, and no other."""
 
 from pathlib import Path
 from typing import Any

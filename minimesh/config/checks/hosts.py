@@ -18,28 +18,18 @@ def _is_first_label(text: str) -> bool:
 
 def is_ip(text: str) -> bool:
     """Whether the text is an IPv4 or IPv6 address."""
-    return _address_bits(text) is not None
-
-
-def _address_bits(text: str) -> int | None:
-    import socket  # late, since few manifests hold addresses and it is slow to import
-
-    for family, bits in ((socket.AF_INET, 32), (socket.AF_INET6, 128)):
-        try:
-            socket.inet_pton(family, text)
-        except (OSError, ValueError):
-            continue
-        return bits
-    return None
+    return "/" not in text and is_subnet(text)
 
 
 def is_subnet(text: str) -> bool:
     """Whether the text is an address or an address range such as 10.0.0.0/8."""
-    address, slash, length = text.partition("/")
-    bits = _address_bits(address)
-    if bits is None or not slash:
-        return bits is not None
-    return length.isascii() and length.isdecimal() and int(length) <= bits
+    import ipaddress  # late, since few manifests hold addresses and it is slow to import
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def fqdn_problem(host: str) -> str | None:
