@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from minimesh.config.diagnostics import Diagnostic, Location, Severity
+from minimesh.config.encoding import encoded
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
 
 
@@ -350,17 +351,24 @@ def _said_by_user(metadata: ObjectMeta) -> ObjectMeta:
     )
 
 
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-
 def _same_wish(durable: Resource, declared: Resource) -> bool:
-    """Whether both ask for the same; what `kubectl apply` notes for itself does not count."""
-    annotations = {k: v for k, v in durable.metadata.annotations.items() if k != _LAST_APPLIED}
+    """Whether what was stored says all that the file says; the API fills in defaults and notes of its own."""
     return (
-        durable.spec == declared.spec
-        and durable.metadata.labels == declared.metadata.labels
-        and annotations == declared.metadata.annotations
+        _says(encoded(durable.spec), encoded(declared.spec))
+        and _says(durable.metadata.labels, declared.metadata.labels)
+        and _says(durable.metadata.annotations, declared.metadata.annotations)
     )
+
+
+def _says(whole: Any, part: Any) -> bool:
+    if isinstance(part, Mapping):
+        return isinstance(whole, Mapping) and all(
+            key in whole and _says(whole[key], value) for key, value in part.items()
+        )
+    if isinstance(part, list):
+        same_length = isinstance(whole, list) and len(whole) == len(part)
+        return same_length and all(map(_says, whole, part))
+    return bool(whole == part)
 
 
 def _hidden(resource: Resource) -> Diagnostic:

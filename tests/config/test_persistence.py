@@ -164,9 +164,12 @@ def test_a_file_that_says_the_same_as_the_api_needs_no_warning(tmp_path: Path) -
     store = started(tmp_path)
     one = config_map()
     note = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
-    store.put(replace(one, metadata=replace(one.metadata, annotations=note)), durable=True)
+    more = replace(one.spec, data={**one.spec.data, "filled in by the API": "yes"})
+    store.put(replace(one, spec=more, metadata=replace(one.metadata, annotations=note)), durable=True)
     store.apply_file("a.yaml", [config_map()])
     assert store.hidden_by_files() == ()
+    store.apply_file("a.yaml", [config_map("other")])
+    assert len(store.hidden_by_files()) == 1
 
 
 def test_forgetting_all_leaves_no_trace(tmp_path: Path) -> None:
