@@ -14,7 +14,7 @@ _COMPARED = re.compile(r"^(http|cluster|listener|tcp|vhost)\.(?!admin\.)")
 #: How many bytes these count depends on the digits of times, and on the proxy's own address.
 _BYTES = re.compile(r"_bytes_(total|buffered)$")
 
-#: Statistics of Envoy's that minimesh does not have, by pattern, and why.
+#: Statistics that minimesh does not have, or that chance counts, by pattern, and why.
 NOT_COUNTED: Mapping[str, str] = {
     r"^listener\..*\.worker_\d+\.": "minimesh has no worker threads; the listener counts the same",
     r"^http\..*downstream_cx_[rt]x_bytes_total$": "counting would cost every read and write; TCP does",
@@ -22,6 +22,8 @@ NOT_COUNTED: Mapping[str, str] = {
     r"^cluster\..*\.grpc-web\.": "their names come from the client's path, and nothing bounds them",
     r"\.ssl\.(curves|sigalgs)\.": "Python's TLS does not tell which curve was chosen",
     r"\.nghttp2_upstream_connections$": "it is named for one of the libraries that Envoy is built with",
+    r"\.health_check\.": "how often hosts are checked depends on how long the suite takes",
+    r"^cluster\..*\.membership_": "when a check finds a host healthy or not is chance; cases wait for it",
     r"flow_control_": "how often a socket is full depends on the machine; minimesh does not count it",
 }
 _NOT_COUNTED = re.compile("|".join(f"(?:{pattern})" for pattern in NOT_COUNTED) or r"(?!)")

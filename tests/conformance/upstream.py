@@ -6,8 +6,10 @@ import asyncio
 import re
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 
+from tests.conformance.bootstraps.shapes import HEALTH
 from tests.conformance.case import OK, Answer
 
 #: Long enough for a piece to arrive by itself.
@@ -25,6 +27,9 @@ class Upstream:
         self._complete = complete
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Connections of health checks, which no case ends; and how many checks came, by path.
+        self._checking: set[asyncio.Task[None]] = set()
+        self._checks: Counter[str] = Counter()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -33,6 +38,7 @@ class Upstream:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        self._tasks |= self._checking
         await self.hang_up()
 
     async def hang_up(self) -> None:
@@ -57,6 +63,9 @@ class Upstream:
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        if head.startswith(f"GET {HEALTH}"):
+            self._check(head.split()[1], writer)
+            return True
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         at = self._note(head)
         writer.write(answer.before_body)
@@ -71,6 +80,17 @@ class Upstream:
             writer, answered_head + end + (b"" if head.startswith("HEAD ") else answered_body), answer.cut
         )
         return await _then(answer, reader, writer)
+
+    def _check(self, path: str, writer: asyncio.StreamWriter) -> None:
+        """Answer a health check, by the number in its path."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.discard(task)
+        self._checking.add(task)
+        self._checks[path] += 1
+        fails = self._checks[path] <= int(path.removeprefix(HEALTH).partition("/")[0])
+        status = "503 Service Unavailable" if fails else "200 OK"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
 async def _send(writer: asyncio.StreamWriter, data: bytes, cut: int) -> None:

@@ -210,7 +210,7 @@ def _read_fields(headers: Sequence[RawHeader], max_headers: int) -> HeaderBlock 
         name = learnt.get(raw_name) or _learn(raw_name)
         if name is None:
             return INVALID_HEADER_FIELD
-        value = raw_value.decode("latin-1").strip(" \t")
+        value = raw_value.decode("latin-1")
         if _FORBIDDEN_IN_VALUE.search(value) is not None:
             return INVALID_HEADER_FIELD
         if name in CONNECTION_SPECIFIC or (name == "te" and value.lower() != "trailers"):

@@ -42,8 +42,9 @@ class Http2ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_cut_short", "_events", "_flush_asked", "_frames", "_h2", "_in_turn", "_lifetime", "_preface",
-        "_scope", "_transport", "closed", "idle_since", "info", "last_stream_id", "loop", "manager",
-        "options", "overwrites_server", "server", "stats", "streams", "timers", "touched", "write_paused",
+        "_scope", "_transport", "closed", "head_stream_id", "idle_since", "info", "last_stream_id", "loop",
+        "manager", "options", "overwrites_server", "server", "stats", "streams", "timers", "touched",
+        "write_paused",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -70,7 +71,8 @@ class Http2ServerConnection(asyncio.Protocol):
         self._preface = b""
         #: It failed, with streams under way.
         self._cut_short = False
-        self.last_stream_id = 0
+        #: The stream of the last HEADERS frame; of the last one that is a request's.
+        self.head_stream_id = self.last_stream_id = 0
         self._in_turn = False
         self._flush_asked = False
         self._lifetime = Http2Lifetime(self)
@@ -303,7 +305,8 @@ class Http2ServerConnection(asyncio.Protocol):
         if frame is not None and frame.kind in (FrameType.HEADERS, FrameType.CONTINUATION):
             self.stats.count("rx_messaging_error")
             details = VIOLATION.details
-            if frame.stream_id > self.last_stream_id and frame.stream_id % 2:
+            begun = frame.stream_id == self.head_stream_id
+            if begun and frame.stream_id > self.last_stream_id and frame.stream_id % 2:
                 details = INVALID_HEADER_FIELD.details
                 self.stats.rq_total.inc()
                 self.new_stream(frame.stream_id, None)

@@ -32,9 +32,10 @@ class Http2Exchange:
     """See the module (`UpstreamExchange`)."""
 
     __slots__ = (
-        "_connection", "_continued", "_data", "_ended", "_finished", "_head", "_paused", "_pending",
-        "_pending_bytes", "_receiver", "_request_ended", "_request_sent", "_reset", "_telling",
-        "_trailers", "_trailers_to_send", "_unacknowledged_bytes", "_upgrade", "_writable", "stream_id",
+        "_connection", "_continued", "_data", "_ended", "_finished", "_has_body", "_head", "_paused",
+        "_pending", "_pending_bytes", "_receiver", "_request_ended", "_request_sent", "_reset", "_telling",
+        "_trailers", "_trailers_to_send", "_unacknowledged_bytes", "_upgrade", "_writable", "body_missing",
+        "stream_id",
     )  # fmt: skip
 
     protocol = "HTTP/2"
@@ -44,6 +45,9 @@ class Http2Exchange:
         self._connection = connection
         self._receiver: ResponseReceiver | None = None
         self.stream_id = 0
+        #: Bytes of the response's body that `content-length` still wants; below 0: it is not there.
+        self.body_missing = -1
+        self._has_body = True
         self._finished = False
         self._upgrade = ""
         # --- the request ---
@@ -79,6 +83,7 @@ class Http2Exchange:
     ) -> None:
         """Begin: head and first bytes of the body go out in one write at the end of this turn."""
         self._receiver = receiver
+        self._has_body = head.method != "HEAD"
         headers = request_headers(head)
         if upgrade:
             self._upgrade = head.block.kept.get("upgrade", "")
@@ -144,6 +149,8 @@ class Http2Exchange:
             status, shared = 101, _with_upgrade(shared, self._upgrade)
             content_length = -1
         self._head = ResponseHead(status, shared, content_length)
+        if self._has_body:
+            self.body_missing = content_length
         self._ended = end
 
     def receive_data(self, data: bytes, size: int, end: bool) -> None:

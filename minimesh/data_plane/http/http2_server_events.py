@@ -87,6 +87,8 @@ class Http2ServerEvents:
             return  # The client begins nothing new; what is under way goes on.
         if kind == FrameType.DATA and not self._fits_length(frame):
             return
+        if kind == FrameType.HEADERS:
+            self._connection.head_stream_id = frame.stream_id
         if kind in (FrameType.HEADERS, FrameType.CONTINUATION):
             self._lifetime.watch_head(complete=bool(frame.flags & _END_HEADERS))
         for event in self._h2.receive_data(frame.raw):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from h2.errors import ErrorCodes
@@ -30,9 +29,11 @@ from h2.events import (
 from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
 from hpack import HPACKError
+from hyperframe.frame import RstStreamFrame
 
 from minimesh.data_plane.http.header_block import Refusal
 from minimesh.data_plane.http.http2 import (
+    HEADERS_TOO_LARGE,
     TOO_MANY_HEADERS,
     VIOLATION,
     RawHeader,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 #: Envoy's defaults for responses of upstreams.
 MAX_HEADER_BYTES = 60 * 1024
 MAX_HEADERS = 100
+_PADDED, _END_STREAM = 0x8, 0x1
 #: How many exchanges to begin before the peer has said how many it takes (RFC 9113 advises no less).
 _UNTOLD_CONCURRENT_STREAMS = 100
 #: Ids of streams are used up after 2^30 of them.
@@ -200,8 +202,10 @@ class Http2ClientConnection(asyncio.Protocol):
         if early and self.pool is not None:
             self.pool.resources.stats.rq_tx_reset.inc()
         if stream_id in self._exchanges and not self.closed:
-            with suppress(StreamClosedError):  # when both sides have ended it
+            try:
                 self.h2.reset_stream(stream_id, code)
+            except StreamClosedError:  # both sides have ended it: still it says what was wrong
+                self._transport.write(RstStreamFrame(stream_id, error_code=code).serialize())
             if self.pool is not None:
                 self.pool.http2_stats.tx_reset.inc()
             self.ask_flush()
@@ -256,6 +260,8 @@ class Http2ClientConnection(asyncio.Protocol):
             while not self.closed and (frame := frames.take()) is not None:
                 if frame.kind == FrameType.GOAWAY:
                     self._on_goaway(frame)
+                    continue
+                if frame.kind == FrameType.DATA and not self._fits_length(frame):
                     continue
                 for event in self.h2.receive_data(frame.raw):
                     self._on_event(event)
@@ -326,6 +332,8 @@ class Http2ClientConnection(asyncio.Protocol):
         """Status, fields and length of a response's head; the last one is remembered."""
         if headers == self._last_head:
             return self._last_read
+        if sum([len(name) + len(value) for name, value in headers]) > MAX_HEADER_BYTES:
+            return HEADERS_TOO_LARGE
         read = read_response(headers, MAX_HEADERS)
         if isinstance(read, Refusal):
             return read
@@ -345,6 +353,26 @@ class Http2ClientConnection(asyncio.Protocol):
             return
         exchange.receive_data(event.data or b"", size, event.stream_ended is not None)
         self._touched[exchange] = None
+
+    def _fits_length(self, frame: Frame) -> bool:
+        """Whether DATA is what `content-length` announced. If not, that stream ends; `h2` would end all."""
+        exchange = self._exchanges.get(frame.stream_id)
+        if exchange is None or exchange.body_missing < 0:
+            return True
+        size = len(frame.raw) - HEADER_BYTES
+        padding = 1 + frame.raw[HEADER_BYTES] if frame.flags & _PADDED and size else 0
+        exchange.body_missing -= size - padding
+        missing = exchange.body_missing
+        if missing == 0 or (missing > 0 and not frame.flags & _END_STREAM):
+            return True
+        # `h2` does not see this frame, so that it cannot give back what it took of the connection's window.
+        if size:
+            self.h2.increment_flow_control_window(size)
+        self.reset(exchange.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        self._count_reset(ResetReason.PROTOCOL_ERROR)
+        exchange.receive_reset(ResetReason.PROTOCOL_ERROR)
+        self._touched[exchange] = None
+        return False
 
     def _on_trailers(self, event: TrailersReceived) -> None:
         exchange = self._exchanges.get(event.stream_id)
@@ -440,8 +468,10 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def _refuse(self, exchange: Http2Exchange, refusal: Refusal) -> None:
         """A message that is none."""
-        if refusal is TOO_MANY_HEADERS:
-            reason, counter = ResetReason.REMOTE_RESET, "header_overflow"
+        code = ErrorCodes.PROTOCOL_ERROR
+        if refusal.status == 431:
+            reason, code = ResetReason.REMOTE_RESET, ErrorCodes.INTERNAL_ERROR
+            counter = "header_overflow" if refusal is TOO_MANY_HEADERS else "header_list_size_too_large"
         elif self.options.stream_error_on_invalid_message:
             reason, counter = ResetReason.PROTOCOL_ERROR, "rx_messaging_error"
         else:
@@ -449,7 +479,7 @@ class Http2ClientConnection(asyncio.Protocol):
             return
         if self.pool is not None:
             self.pool.http2_stats.count(counter)
-        self.reset(exchange.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        self.reset(exchange.stream_id, code)
         self._count_reset(reason)
         exchange.receive_reset(reason)
         self._touched[exchange] = None

@@ -33,6 +33,7 @@ from minimesh.data_plane.http.router_replies import (
 from minimesh.data_plane.http.try_limits import TRY_IDLE, TryLimits
 from minimesh.data_plane.http.try_outcome import tell_of_failure, tell_of_response, tell_of_timeout
 from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
+from minimesh.data_plane.routing.matchers import is_grpc
 from minimesh.data_plane.upstream.connection_pool import PoolFailure
 
 if TYPE_CHECKING:
@@ -370,7 +371,11 @@ class Router:
         if self._done:
             return
         if self._response_started:
-            self.stream.on_upstream_reset(reason, transport_reason)
+            stream = self.stream
+            if stream.head is not None and is_grpc(stream.head.sent_values("content-type")):
+                # Envoy does so where it has put off counting a call as a success until the trailers.
+                stream.manager.stats.count("rq_reset_after_downstream_response_started")
+            stream.on_upstream_reset(reason, transport_reason)
         else:
             self._failed(reason, transport_reason, request_sent=True)
 

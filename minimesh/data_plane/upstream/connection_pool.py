@@ -255,9 +255,10 @@ class ConnectionPool:
         full = resources.connections >= limits.max_connections or (
             0 < limits.max_connections_per_host <= here
         )
-        if full and here:
+        if full:
             resources.stats.cx_overflow.inc()
-            return
+            if here:
+                return
         self._dials += 1
         resources.connections += 1
         task = asyncio.get_running_loop().create_task(self._dial())

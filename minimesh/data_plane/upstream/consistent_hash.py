@@ -115,6 +115,8 @@ class Maglev:
 
 
 def _maglev_slots(members: Sequence[WeightedHost], size: int, use_hostname: bool) -> list[Host]:
+    # In the order of names, as in Envoy: it decides who gets a slot that two want.
+    members = sorted(members, key=lambda member: hash_name(member.host, use_hostname))
     names = [hash_name(member.host, use_hostname) for member in members]
     at = [xxhash64(name) % size for name in names]
     skips = [xxhash64(name, 1) % (size - 1) + 1 for name in names]

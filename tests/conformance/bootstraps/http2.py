@@ -55,7 +55,7 @@ _ROUTES = """
   route: {cluster: up, max_stream_duration: {grpc_timeout_header_max: 0s}}
 - {name: only-grpc, match: {prefix: /only-grpc, grpc: {}}, route: {cluster: up}}
 - {name: h2, match: {prefix: /h2/}, route: {cluster: h2}}
-- {name: h2-short, match: {prefix: /h2short}, route: {cluster: h2, timeout: 0.1s}}
+- {name: h2-short, match: {prefix: /h2short}, route: {cluster: h2, timeout: 0.2s}}
 - {name: h2-retry-5xx, match: {prefix: /h2r/5xx}, route: {cluster: h2, retry_policy: {retry_on: 5xx}}}
 - {name: h2-retry-reset, match: {prefix: /h2r/reset}, route: {cluster: h2, retry_policy: {retry_on: reset}}}
 - name: h2-retry-refused

@@ -16,6 +16,8 @@ Ports = Mapping[str, int]
 DEAD_ENDS = ("refused", "full")
 #: `h2` speaks HTTP/2, the others HTTP/1.1.
 HTTP2 = "h2"
+#: Paths of health checks: then a number, how many checks of this path fail at first.
+HEALTH = "/health/"
 UPSTREAMS = ("a", "b", "c", HTTP2)
 ADMIN = "admin"
 TYPE = "type.googleapis.com/envoy.extensions."

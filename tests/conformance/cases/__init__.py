@@ -8,8 +8,19 @@ from tests.conformance.bootstraps.http2 import HTTP2_BOTH_ENDS
 from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
 from tests.conformance.bootstraps.tls import TLS
+from tests.conformance.bootstraps.upstreams import HEALTH_CHECKS, UPSTREAM_BEHAVIOUR
 from tests.conformance.case import Chapter
-from tests.conformance.cases import features, filters, http2, http2_upstreams, istio, managers, streaming, tls
+from tests.conformance.cases import (
+    features,
+    filters,
+    http2,
+    http2_upstreams,
+    istio,
+    managers,
+    streaming,
+    tls,
+    upstreams,
+)
 
 CHAPTERS: tuple[Chapter, ...] = (
     Chapter("outcomes", ISTIO, istio.OUTCOMES),
@@ -29,6 +40,8 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("TLS", TLS, tls.CASES),
     Chapter("HTTP2 clients", HTTP2_BOTH_ENDS, http2.CASES),
     Chapter("HTTP2 upstreams", HTTP2_BOTH_ENDS, http2_upstreams.CASES),
+    Chapter("upstream behaviour", UPSTREAM_BEHAVIOUR, upstreams.CASES),
+    Chapter("health checks", HEALTH_CHECKS, upstreams.HEALTH_CHECKS),
     Chapter("trust", MANAGERS, managers.TRUST),
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),

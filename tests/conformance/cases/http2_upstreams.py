@@ -116,8 +116,8 @@ _ANSWERS = (
     *_both("trailers without a body", _says(_OPENED, Head((("x-t", "1"),)))),
     *_both("cookies set", _says(_head("200", ("set-cookie", "a=1"), ("set-cookie", "b=2")))),
     *_both("a header twice", _says(_head("200", ("x-a", "1"), ("x-a", "2")))),
-    *_both("timeout", _says(Pause(0.3), *OK_IN_FRAMES), "/h2short"),
-    *_both("timeout after the head", _says(_OPENED, Pause(0.3), Data(b"abc")), "/h2short"),
+    *_both("timeout", _says(Pause(0.5), *OK_IN_FRAMES), "/h2short"),
+    *_both("timeout after the head", _says(_OPENED, Pause(0.5), Data(b"abc")), "/h2short"),
     Case(
         "h2 upstream: answers before the body",
         get("/h2/x", "Content-Length: 9", method="POST", body="abc"),
@@ -247,7 +247,7 @@ _CALLS = (
         frames=_says(Head(_GRPC, end=False), Data(bytes(5), end=False), Pause(0.02), Reset(2)),
     ),
     Case("h2 upstream gRPC: closes", http2.call("/h2/x"), frames=_says(Close())),
-    Case("h2 upstream gRPC: timeout", http2.call("/h2short"), frames=_says(Pause(0.3), *OK_IN_FRAMES)),
+    Case("h2 upstream gRPC: timeout", http2.call("/h2short"), frames=_says(Pause(0.5), *OK_IN_FRAMES)),
 )
 
 _MALFORMED: dict[str, Fields] = {
