@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.resources import Resource
+from minimesh.config.validate import admission_warnings, strict_decoding_error
 from minimesh.kubernetes.api_errors import ApiError, bad_request, invalid
 from minimesh.kubernetes.objects import Object, to_resource
 from minimesh.kubernetes.resource_types import ResourceType
@@ -44,19 +45,24 @@ def admitted(
 ) -> tuple[Resource, list[str]]:
     """The resource to store, and warnings. ApiError when a rule forbids it."""
     resource, diagnostics = to_resource(given, type_)
-    errors = [each for each in diagnostics if each.severity is Severity.ERROR]
-    unknown = [each for each in errors if each.code == "unknown-field"]
-    warnings = [f'unknown field "{each.field}"' for each in unknown]
-    if unknown and validation is FieldValidation.STRICT:
-        raise bad_request(_undecodable(type_, version, f"strict decoding error: {', '.join(warnings)}"))
-    errors = [each for each in errors if each.code != "unknown-field"]
+    warnings = admission_warnings(diagnostics)
+    strange = strict_decoding_error(diagnostics)
+    if strange is not None and validation is FieldValidation.STRICT:
+        raise bad_request(_undecodable(type_, version, strange))
+    if strange is not None and validation is FieldValidation.WARN:
+        warnings.extend(strange.removeprefix("strict decoding error: ").split(", "))
+    errors = [
+        each
+        for each in diagnostics
+        if each.severity is Severity.ERROR and each.code not in ("unknown-field", "duplicate-key")
+    ]
     name = given["metadata"].get("name", "")
     if errors:
         raise _refused(type_, name, errors)
     if resource is None:
         cause = {"reason": "FieldValueRequired", "message": "Required value: name is required"}
         raise invalid(type_, name, [{**cause, "field": "metadata.name"}])
-    return resource, warnings if validation is FieldValidation.WARN else []
+    return resource, warnings
 
 
 def _undecodable(type_: ResourceType, version: str, why: str) -> str:

@@ -1,6 +1,7 @@
 """The HTTP server of the Kubernetes API: who may ask, and which module answers.
 
     /version, /api, /apis, /openapi/...        what there is
+    /healthz, /livez, /readyz                  that it is there
     /api/v1/..., /apis/GROUP/VERSION/...       objects: `collections_api`, and `pod_logs` for a pod's log
 
 Everything stands below a secret path; see `access`.
@@ -113,6 +114,8 @@ class ApiServer:
         types = self._registry.types
         if parts and parts[0] == "openapi":
             return self._openapi(parts[1:])
+        if parts in (["healthz"], ["livez"], ["readyz"]):
+            return web.Response(text="ok")
         about = self._discovered(request, parts)
         if about is not None:
             return answer(about, content_type=_discovery_type(request, parts))

@@ -158,7 +158,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
         if kind not in _MESSAGES:
             raise bad_request(f"no kind {kind!r} is read from protobuf; send it as JSON")
         return {**envelope["typeMeta"], **_read(kind, envelope.get("raw", b""))}
-    except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
         raise bad_request(f"the body of the request is not valid protobuf: {error!r}") from error
 
 
@@ -169,6 +169,8 @@ def _read(message: str, data: bytes) -> dict[str, Any]:
         field = fields.get(number)
         if field is None:
             continue
+        if isinstance(value, int) != (field.type in ("int", "bool") and not field.map):
+            raise ValueError(f"{message}.{field.name} has another wire type")
         if field.map:
             entry = dict(_wire(value))
             key = _text(entry.get(1, b""))

@@ -49,6 +49,10 @@ async def test_explain_knows_types(kubectl: Kubectl) -> None:
     assert "targetPort\t<IntOrString>" in await kubectl("explain", "service.spec.ports")
 
 
+async def test_it_is_healthy(kubectl: Kubectl) -> None:
+    assert await kubectl("get", "--raw", "/readyz") == "ok"
+
+
 async def test_an_unknown_kind_is_said_so(kubectl: Kubectl) -> None:
     assert await kubectl.refused("get", "unicorns") == (
         'error: the server doesn\'t have a resource type "unicorns"'

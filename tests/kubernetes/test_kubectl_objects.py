@@ -294,6 +294,25 @@ async def test_wrong_types_are_refused_in_gos_words(kubectl: Kubectl) -> None:
     )
 
 
+async def test_rules_of_istio_are_its_webhooks_to_refuse(kubectl: Kubectl) -> None:
+    wrong = ROUTES.replace("{host: web}", "{host: web, port: {number: 99999}}")
+    complaint = await kubectl.refused("apply", "-f", "-", stdin=wrong)
+    assert (
+        'admission webhook "validation.istio.io" denied the request: configuration is invalid: ' in complaint
+    )
+    assert "spec.http[0].route[0].destination.port.number" in complaint
+    assert await kubectl("get", "vs", "-o", "name") == ""
+
+
+async def test_all_that_is_wrong_is_said_at_once(kubectl: Kubectl) -> None:
+    text = (
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}, spec: {template: {spec: {containers: "
+    )
+    complaint = await kubectl.refused("apply", "-f", "-", stdin=text + "[{name: a}]}}}}")
+    assert "* spec.selector: Required value" in complaint
+    assert "* spec.template.spec.containers[0].image: Required value" in complaint
+
+
 # -- delete
 
 
