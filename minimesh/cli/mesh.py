@@ -92,7 +92,7 @@ class Mesh:
 
     async def _start_and_follow(self, on_ready: Callable[[], None]) -> None:
         control_plane = await self._start_control_plane()
-        if not control_plane.status()["config"]["files"]:
+        if self._options.paths and not control_plane.status()["config"]["files"]:
             where = ", ".join(self._options.paths)
             say(f"there is no YAML or JSON file in {where} yet; what you save there comes into force")
         self._refuse_unknown_images()
@@ -107,7 +107,8 @@ class Mesh:
         await self._follow(runtime)
 
     async def _start_control_plane(self) -> ControlPlane:
-        say(f"reading {', '.join(self._options.paths)}")
+        if self._options.paths:
+            say(f"reading {', '.join(self._options.paths)}")
         self._restore()
         try:
             return await self._try_control_plane(ADS_PORT, DEBUG_PORT)

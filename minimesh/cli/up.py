@@ -26,7 +26,7 @@ LOCALHOST = "127.0.0.1"
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("-d", "--detach", is_flag=True, help="Return when the mesh is ready; `minimesh down` stops it.")
 @click.option("--ingress-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--images", type=click.Path(path_type=Path), help="More images: a file like images.yaml.")
@@ -37,7 +37,10 @@ LOCALHOST = "127.0.0.1"
     help="An address for each pod, or mapped ports on 127.0.0.1; auto chooses what this machine has.",
 )
 def up(paths: tuple[str, ...], detach: bool, ingress_port: int, images: Path | None, network: str) -> None:
-    """Start the mesh over files and folders of YAML, and show its access log until Ctrl-C."""
+    """Start the mesh over files and folders of YAML, and show its access log until Ctrl-C.
+
+    Without any, it has the control plane and the ingress gateway, and what kubectl has stored in it.
+    """
     refuse_missing(paths)
     state = StateFolder.default()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_up import Background
+from tests.end_to_end.mesh import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +81,15 @@ def test_without_a_mesh_it_says_so(tmp_path: Path) -> None:
     done = Background(tmp_path).minimesh("kubectl", "get", "pods")
     assert done.returncode != 0
     assert "no mesh is running" in done.stderr
+
+
+def test_a_mesh_without_files_runs_what_kubectl_applies(tmp_path: Path) -> None:
+    mesh = Background(tmp_path)
+    try:
+        started = mesh.minimesh("up", "--detach", "--ingress-port", str(mesh.port))
+        assert started.returncode == 0, started.stderr
+        kubectl(mesh, "apply", "-f", "configs/gs")
+        kubectl(mesh, "wait", "pods", "--all", "--for=condition=Ready", "--timeout=20s")
+        wait_until(lambda: "V2" in mesh.answer(), "the gateway routes to what was applied")
+    finally:
+        mesh.minimesh("down", "--purge")
