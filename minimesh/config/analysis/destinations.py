@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from minimesh.config.analysis import message as m
 from minimesh.config.analysis.document import Document, Path
 from minimesh.config.analysis.message import Message, listed, quoted
-from minimesh.config.analysis.view import View, fqdn, items, mapping, texts
+from minimesh.config.analysis.view import View, fqdn, items, mapping, number_of, texts
 
 _EVERYWHERE, _HERE = "*", "."
 _EXPORT_TO = "networking.istio.io/exportTo"
@@ -80,12 +80,12 @@ def _mirrors(document: Document) -> Iterator[_Destination]:
 def _declared_hosts(view: View) -> _Hosts:
     hosts: _Hosts = {}
     for entry in view.of_kind("ServiceEntry"):
-        ports = [int(port.get("number", 0)) for port in items(entry.spec, "ports")]
+        ports = [number_of(port, "number") for port in items(entry.spec, "ports")]
         for scope in _scopes(texts(entry.spec, "exportTo"), entry.namespace):
             for host in texts(entry.spec, "hosts"):
                 hosts[scope, fqdn(host, entry.namespace)] = ports
     for service in view.core("Service"):
-        ports = [int(port.get("port", 0)) for port in items(service.spec, "ports")]
+        ports = [number_of(port, "port") for port in items(service.spec, "ports")]
         exported = [each for each in service.annotations.get(_EXPORT_TO, "").split(",") if each]
         for scope in _scopes(exported, service.namespace):
             hosts[scope, fqdn(service.name, service.namespace)] = ports

@@ -14,6 +14,7 @@ from minimesh.config.analysis.view import (
     items,
     mapping,
     name_in,
+    number_of,
     selector_text,
     selects,
     texts,
@@ -86,7 +87,7 @@ def _service_ports(view: View, pod: Document) -> Iterator[int]:
         for port in items(service.spec, "ports"):
             if port.get("protocol", "TCP") == "TCP":
                 target = port.get("targetPort")
-                yield target if isinstance(target, int) and target else int(port.get("port", 0))
+                yield target if isinstance(target, int) and target else number_of(port, "port")
 
 
 def _rivals(view: View, document: Document, server: Mapping[str, Any]) -> Iterator[Document]:

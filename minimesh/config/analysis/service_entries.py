@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from minimesh.config.analysis import message as m
 from minimesh.config.analysis.document import Document
 from minimesh.config.analysis.message import Message
-from minimesh.config.analysis.view import View, items, mapping, texts
+from minimesh.config.analysis.view import View, items, mapping, number_of, texts
 
 _ONE_SIDED_TLS = ("SIMPLE", "MUTUAL")
 
@@ -33,7 +33,7 @@ def check_protocols(view: View) -> Iterator[Message]:
     for document in entries:
         for host in texts(document.spec, "hosts"):
             for port in items(document.spec, "ports"):
-                key = (host, int(port.get("number", 0)))
+                key = (host, number_of(port, "number"))
                 claims.setdefault(key, []).append((document, str(port.get("protocol", "")).upper()))
     reported: set[str] = set()
     for (host, port_number), found in claims.items():

@@ -128,3 +128,9 @@ def texts(value: Any, name: str) -> list[str]:
     """A list field's texts."""
     found = value.get(name) if isinstance(value, Mapping) else None
     return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def number_of(value: Any, name: str) -> int:
+    """A number field; 0 where it is not written or no number, which the schema's check tells."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    return found if isinstance(found, int) else 0

@@ -8,7 +8,7 @@ from typing import Any
 from minimesh.config.analysis import message as m
 from minimesh.config.analysis.document import Document
 from minimesh.config.analysis.message import Message, listed, quoted
-from minimesh.config.analysis.view import PROXY, View, is_system_namespace, items, mapping, selects
+from minimesh.config.analysis.view import PROXY, View, is_system_namespace, items, mapping, number_of, selects
 
 _PROXY_UID = 1337
 _INJECTION, _REVISION, _INJECT = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
@@ -129,7 +129,7 @@ def _check_protocols(deployment: Document, services: list[Document]) -> Iterator
     by_port: dict[int, dict[str, list[str]]] = {}
     for service in services:
         for port in items(service.spec, "ports"):
-            of_port = by_port.setdefault(int(port.get("port", 0)), {})
+            of_port = by_port.setdefault(number_of(port, "port"), {})
             of_port.setdefault(port.get("protocol") or "TCP", []).append(service.full_name)
     for number, protocols in sorted(by_port.items()):
         if len(protocols) > 1:
@@ -143,7 +143,7 @@ def _check_target_ports(deployment: Document, services: list[Document]) -> Itera
     for service in services:
         for port in items(service.spec, "ports"):
             target = str(port.get("targetPort") or port.get("port", 0))
-            by_target.setdefault(target, {})[int(port.get("port", 0))] = service.full_name
+            by_target.setdefault(target, {})[number_of(port, "port")] = service.full_name
     for target, ports in sorted(by_target.items()):
         if len(ports) > 1:
             words = (deployment.name, listed(sorted(ports.values())), quoted(target), listed(sorted(ports)))

@@ -86,3 +86,21 @@ def test_a_prefix_covers_longer_ones_under_no_narrower_conditions() -> None:
     assert covers(short, {**long, **get})
     assert not covers({**short, **get}, long)
     assert not covers(short, {**long, "headers": {"x": {"exact": "1"}}})
+
+
+def test_what_is_no_valid_resource_is_a_schema_error_and_ends_nothing() -> None:
+    text = """\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: out}
+spec:
+  hosts: [example.com]
+  resolution: DNS
+  ports:
+  - {number: many, name: tcp, protocol: TCP}
+"""
+    found = messages(text)
+    assert [each.type.code for each in found][-1] == "IST0134"
+    assert found[0].origin == "ServiceEntry default/out web.yaml:8"
+    assert str(found[0]).startswith("Error [IST0106] ")
+    assert found[0].text.startswith("Schema validation error: spec.ports[0].number: ")
