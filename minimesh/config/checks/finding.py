@@ -56,21 +56,6 @@ def check_port(path: str, number: int) -> Findings:
         yield Finding(path, "bad-port", f"must be a port from 1 to 65535, not {number}")
 
 
-def check_host(path: str, host: str, *, short_names: bool = True) -> Findings:
-    """A DNS name, with `*` only as its whole or as its first label."""
-    rest = host.removeprefix("*.")
-    if host == "*" or (not short_names and host.count(":") > 1):
-        return
-    if "*" in rest:
-        yield Finding(
-            path, "bad-host", f'"{host}": `*` may only stand alone or as the first part, as in *.example.com'
-        )
-    elif not rest or not re.fullmatch(r"[A-Za-z0-9_]([-A-Za-z0-9_.:/]*[A-Za-z0-9_.])?", rest):
-        yield Finding(path, "bad-host", f'"{host}" is no host name')
-    elif not short_names and "." not in rest:
-        yield Finding(path, "bad-host", f'"{host}" has no dot; a gateway needs full host names, or "*"')
-
-
 def check_duration(path: str, value: timedelta | None, *, zero_is_fine: bool = False) -> Findings:
     if value is None or (zero_is_fine and not value):
         return

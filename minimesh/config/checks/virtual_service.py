@@ -61,6 +61,8 @@ def check_virtual_service(spec: VirtualService) -> Findings:
     yield from check_gateway_names("spec.gateways", spec.gateways)
     for index, route in enumerate(spec.http):
         yield from _http_route(f"spec.http[{index}]", route)
+        for number, condition in enumerate(route.match):
+            yield from _claims(f"spec.http[{index}].match[{number}]", condition, spec.gateways)
         if not spec.hosts and route.delegate is not None:
             message = "delegate HTTP route cannot contain delegate"
             yield Finding(f"spec.http[{index}].delegate", "several-actions", message)
@@ -75,6 +77,21 @@ def check_virtual_service(spec: VirtualService) -> Findings:
         if not connections_go_to:
             yield Finding(f"{path}.route", "missing-field", "is empty; say where the connections go")
         yield from _weighted(path, connections_go_to)
+
+
+_CLAIM = ("@request.auth.claims.", "@request.auth.claims[")
+"""What stands for a claim of the request's token where the name of a header is meant."""
+
+
+def _claims(path: str, condition: HTTPMatchRequest, gateways: tuple[str, ...]) -> Findings:
+    """Only gateways know the claims when they choose a route."""
+    if gateways and "mesh" not in gateways:
+        return
+    for field, names in (("headers", condition.headers), ("withoutHeaders", condition.without_headers)):
+        for name in names:
+            if name.startswith(_CLAIM):
+                message = f"JWT claim based routing (key: {name}) is only supported for gateway"
+                yield Finding(join(f"{path}.{field}", name), "bad-header", message)
 
 
 def _hosts(spec: VirtualService) -> Findings:
@@ -191,7 +208,7 @@ def _http_match(path: str, condition: HTTPMatchRequest) -> Findings:
             # Istio itself writes "any value" as the expression `*` here.
             if match.regex != "*" or name == "queryParams":
                 yield from check_string_match(join(f"{path}.{name}", key), match, presence=True)
-            if name != "queryParams":
+            if name != "queryParams" and not key.startswith(_CLAIM):
                 yield from check_header_name(join(f"{path}.{name}", key), key)
             if match.prefix == "":
                 yield Finding(
