@@ -59,9 +59,6 @@ KNOWN_DIFFERENCES: dict[str, str] = {
     "h2: another protocol": (
         "Envoy ends a connection on which an upgrade was refused, for the sake of HTTP/1; minimesh keeps it"
     ),
-    "h2 upstream: an empty body": (
-        "Envoy passes on a head as soon as it is read, minimesh with all that came along: it knows the length"
-    ),
     "h2 upstream: GOAWAY, then answers": "Envoy counts a protocol error, though there was none",
     "h2 upstream, h2 client: GOAWAY, then answers": "as above",
     "h2 upstream: malformed, status 600": "Envoy passes on what is no HTTP status; minimesh answers 502",

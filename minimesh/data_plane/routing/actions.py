@@ -209,7 +209,6 @@ class RouteAction:
     timeout_s: float | None = None
     """None: Envoy's default of 15 s holds and `x-envoy-expected-rq-timeout-ms` is sent; 0: no limit."""
     idle_timeout_s: float | None = None
-    flush_timeout_s: float | None = None
     max_stream_duration_s: float | None = None
     grpc_timeout_header_max_s: float | None = None
     """None: `grpc-timeout` is not looked at. 0: it is, without an upper limit."""

@@ -72,7 +72,6 @@ _ROUTE_ACTION = frozenset(
         "append_x_forwarded_host",
         "timeout",
         "idle_timeout",
-        "flush_timeout",
         "retry_policy",
         "request_mirror_policies",
         "priority",
@@ -149,7 +148,6 @@ class _RouteActionCompiler:
             clusters=self._clusters(),
             timeout_s=self._timeout_s(),
             idle_timeout_s=optional_seconds(message, "idle_timeout", path),
-            flush_timeout_s=optional_seconds(message, "flush_timeout", path),
             max_stream_duration_s=optional_seconds(
                 duration, "max_stream_duration", join(path, "max_stream_duration")
             ),
