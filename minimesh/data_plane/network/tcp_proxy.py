@@ -319,7 +319,9 @@ class TcpProxyConnection(asyncio.Protocol):
         store.counter(prefix + "tx_bytes_total").inc(stream.bytes_sent)
         if self._cluster is not None:
             store.counter(f"{self._cluster.stats.prefix}upstream_cx_rx_bytes_total").inc(stream.bytes_sent)
-            store.counter(f"{self._cluster.stats.prefix}upstream_cx_tx_bytes_total").inc(stream.bytes_received)
+            store.counter(f"{self._cluster.stats.prefix}upstream_cx_tx_bytes_total").inc(
+                stream.bytes_received
+            )
 
     def _log(self) -> None:
         self._count_bytes()

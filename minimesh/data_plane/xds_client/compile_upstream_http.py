@@ -54,9 +54,7 @@ def with_http_options(settings: ClusterSettings, message: Any, path: str) -> Clu
     settings = _with_protocol(settings, protocol, chosen, at)
     upstream, at = options.upstream_http_protocol_options, join(where, "upstream_http_protocol_options")
     refuse_unsupported(upstream, at, frozenset({"auto_sni", "auto_san_validation"}))
-    settings = replace(
-        settings, auto_sni=upstream.auto_sni, auto_san_validation=upstream.auto_san_validation
-    )
+    settings = replace(settings, auto_sni=upstream.auto_sni, auto_san_validation=upstream.auto_san_validation)
     return _with_common(settings, options.common_http_protocol_options, where)
 
 
