@@ -75,3 +75,13 @@ KNOWN_DIFFERENCES: dict[str, str] = {
         "Envoy drops the connection of a response that it retries; minimesh keeps it if that is complete"
     ),
 }
+
+#: Of these, what depends on whether a client's frames came in one piece: equal now and then.
+DEPEND_ON_TIMING = frozenset(
+    {
+        "h2: POST with an empty body",
+        "h2: direct response to a POST",
+        "h2 gRPC: direct response to a call with a message",
+        "h2: expect 100-continue",
+    }
+)

@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
+#: Such pieces may be read many times in one turn: whoever cannot take them has to say so before the next.
+_BIG_BYTES = 64 * 1024
+
 
 class WriteBatch:
     """What the connections of one event loop have to write. What goes to one transport keeps its order."""
@@ -21,8 +24,12 @@ class WriteBatch:
         self._waiting: list[tuple[asyncio.Transport, bytes | None]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write at the end of this turn."""
+        """Write at the end of this turn; a big piece at once, behind all that waits."""
         waiting = self._waiting
+        if len(data) > _BIG_BYTES:
+            self._flush()
+            _write(transport, data)
+            return
         if not waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         waiting.append((transport, data))
@@ -40,12 +47,16 @@ class WriteBatch:
         for transport, data in waiting:
             if data is None:
                 transport.close()
-                continue
-            try:
-                transport.write(data)
-            except RuntimeError:  # uvloop's word for a connection that has been cut off meanwhile
-                if not transport.is_closing():
-                    raise
+            else:
+                _write(transport, data)
+
+
+def _write(transport: asyncio.Transport, data: bytes) -> None:
+    try:
+        transport.write(data)
+    except RuntimeError:  # uvloop's word for a connection that has been cut off meanwhile
+        if not transport.is_closing():
+            raise
 
 
 _batches: WeakKeyDictionary[asyncio.AbstractEventLoop, WriteBatch] = WeakKeyDictionary()
