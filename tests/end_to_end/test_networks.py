@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.mesh import Mesh
+from tests.end_to_end.mesh import Mesh, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,8 @@ needs_setpriv = pytest.mark.skipif(
 
 
 def assert_labs_work(mesh: Mesh) -> None:
-    assert "V2" in mesh.curl("-HHost:gs.xebia.com", "localhost:8080/").stdout
+    # The console speaks when the pods are ready; the gateway hears of the last of them a moment later.
+    wait_until(lambda: "V2" in mesh.curl("-HHost:gs.xebia.com", "localhost:8080/").stdout, "an answer of V2")
     assert list(json.loads(mesh.curl("localhost:8080/one").stdout)) == ["origin"]
     answer = mesh.command("exec", "deploy/sleep", "--", "curl", "-sS", "httpbin:8000/user-agent").stdout
     assert json.loads(answer)["user-agent"].startswith("curl/")
