@@ -15,7 +15,6 @@ have its own name resolve to 127.0.0.1 and read everything through its visitor's
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from minimesh.control_plane.discovery.status import config_dump, sync_status
+from minimesh.loopback import is_loopback_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,17 +153,6 @@ async def _only_loopback_names(request: web.Request, handler: _Handler) -> web.S
     if not is_loopback_name(request.host):
         return _json({"error": "ask for this page as localhost or 127.0.0.1"}, status=403)
     return await handler(request)
-
-
-def is_loopback_name(host: str) -> bool:
-    """Whether a Host header (`name`, `name:port`, `[v6]:port`) names this machine's loopback."""
-    name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _service(service: Service) -> dict[str, Any]:

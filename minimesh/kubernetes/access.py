@@ -8,12 +8,13 @@ sends Origin, or a Host of its own when its name was made to resolve to 127.0.0.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import secrets
 from pathlib import Path
 
 import yaml
+
+from minimesh.loopback import is_loopback_name
 
 SECRET_BYTES = 24
 
@@ -33,17 +34,6 @@ def refusal(path: str, host: str, origin: str | None, secret: str) -> str | None
     if not hmac.compare_digest(given.encode(), secret.encode()):
         return "not found"
     return None
-
-
-def is_loopback_name(host: str) -> bool:
-    """Whether a Host header (`name`, `name:port`, `[v6]:port`) names this machine's loopback."""
-    name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def write_kubeconfig(path: Path, url: str) -> None:

@@ -24,21 +24,20 @@ exits; on Linux the kernel kills them as well should the parent itself be killed
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, NoReturn
+
+from minimesh.forking import ForkingLoop, flush_output, leave
 
 EntryPoint = Callable[[list[str]], int]
 
@@ -69,8 +68,7 @@ def fork_pod_parent(
     must not stay open in it, such as a held lock. `log_path` receives what the parent itself has to say.
     """
     ours, theirs = socket.socketpair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_output()
     pid = os.fork()
     if pid:
         theirs.close()
@@ -89,7 +87,7 @@ def fork_pod_parent(
     except BaseException:
         traceback.print_exc()
     finally:
-        _leave(code)
+        leave(code)
 
 
 def _become_service(log_path: str) -> None:
@@ -110,26 +108,12 @@ class PodParent:
         self._unread = b""
         self._ids: dict[int, str] = {}
         self._pids: dict[str, int] = {}
-        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._loop = ForkingLoop(channel)
 
     def run(self) -> None:
         """Serve until the channel closes; then kill every pod process."""
-        self._wake_writer.setblocking(False)
-        self._wake_reader.setblocking(False)
-        signal.signal(signal.SIGCHLD, _note_signal)
-        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        poll.register(self._wake_reader, select.POLLIN)
         try:
-            while True:
-                ready = {descriptor for descriptor, _ in poll.poll()}
-                if self._wake_reader.fileno() in ready:
-                    with contextlib.suppress(BlockingIOError):
-                        self._wake_reader.recv(_READ_BYTES)
-                    self._report_exits()
-                if self._channel.fileno() in ready and not self._serve_requests():
-                    return
+            self._loop.serve(self._serve_requests, self._report_exit)
         finally:
             self._kill_all()
 
@@ -175,13 +159,10 @@ class PodParent:
     def _become_pod_process(self, request: dict[str, Any], parent_pid: int) -> NoReturn:
         code = EXIT_CANNOT_EXECUTE
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._loop.leave_to_parent()
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
             _die_with_parent(parent_pid)
-            for inherited in (self._channel, self._wake_reader, self._wake_writer):
-                inherited.close()
             _redirect_output(request["log"])
             os.environ.clear()
             os.environ.update(request["environment"])
@@ -194,23 +175,15 @@ class PodParent:
         except BaseException:
             traceback.print_exc()
         finally:
-            _leave(code)
+            leave(code)
 
-    def _report_exits(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            # What the process started itself (a shell's background job) ends with it.
-            _signal_group(pid, signal.SIGKILL)
-            process_id = self._ids.pop(pid, None)
-            if process_id is None:
-                continue
+    def _report_exit(self, pid: int, code: int) -> None:
+        # What the process started itself (a shell's background job) ends with it.
+        _signal_group(pid, signal.SIGKILL)
+        process_id = self._ids.pop(pid, None)
+        if process_id is not None:
             self._pids.pop(process_id, None)
-            self._send({"event": "exited", "id": process_id, "code": os.waitstatus_to_exitcode(status)})
+            self._send({"event": "exited", "id": process_id, "code": code})
 
     def _send(self, event: Mapping[str, object]) -> None:
         with contextlib.suppress(ConnectionError):
@@ -219,10 +192,6 @@ class PodParent:
     def _kill_all(self) -> None:
         for pid in self._ids:
             _signal_group(pid, signal.SIGKILL)
-
-
-def _note_signal(number: int, frame: FrameType | None) -> None:
-    """Nothing to do: the wake-up descriptor has been written."""
 
 
 def _signal_group(pid: int, number: int) -> None:
@@ -249,16 +218,6 @@ def _exit_code(leaving: SystemExit) -> int:
         return leaving.code
     print(leaving.code, file=sys.stderr)
     return 1
-
-
-def _leave(code: int) -> NoReturn:
-    """End this process without unwinding into the frames it was forked from, but with its output written."""
-    try:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
 
 
 def _redirect_output(log_path: str) -> None:

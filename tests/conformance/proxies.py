@@ -18,6 +18,7 @@ from tests.conformance.case import Case
 from tests.conformance.client import PROBE, complete_answers, readable
 from tests.conformance.http2_upstream import Http2Upstream
 from tests.conformance.upstream import Upstream
+from tests.processes import end
 
 #: Ports that a proxy of this process has been told to listen on.
 _given_out: set[int] = set()
@@ -201,13 +202,7 @@ async def _process(command: list[str], ports: list[int]) -> AsyncIterator[None]:
                 await asyncio.sleep(0.05)  # there is no event to wait for: it is another program
         yield
     finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process, _STOP_S)
 
 
 async def _is_open(port: int) -> bool:

@@ -10,9 +10,10 @@ import pytest
 
 from minimesh.config.decoding import decode
 from minimesh.config.store import Snapshot
-from minimesh.control_plane.debug_api import DebugApi, is_loopback_name
+from minimesh.control_plane.debug_api import DebugApi
 from minimesh.control_plane.discovery.delivery import SyncState
 from minimesh.control_plane.push_context import PushContext
+from minimesh.loopback import is_loopback_name
 
 from .ads_peer import Peer, connected, node, serving
 from .xds_resources import one_route

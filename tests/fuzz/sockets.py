@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httptools
 
 from tests.data_plane.sockets import free_port
 from tests.fuzz.llhttp import Message, read_requests
+from tests.processes import end
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _START_S, _STOP_S = 20.0, 5.0
@@ -233,7 +234,7 @@ async def running(name: str, command: Sequence[str], folder: Path, lanes: int) -
                     await _wait_for(lane.port, process)
             yield made
         finally:
-            await _end(process)
+            await end(process, _STOP_S)
     finally:
         for lane in made.lanes:
             await lane.origin.stop()
@@ -249,13 +250,3 @@ async def _wait_for(port: int, process: asyncio.subprocess.Process) -> None:
         else:
             writer.close()
             return
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), _STOP_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

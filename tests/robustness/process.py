@@ -7,10 +7,11 @@ import os
 import resource
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.data_plane.sockets import body_of, exchange, free_port
+from tests.processes import end
 from tests.robustness.bootstrap import bootstrap
 
 _START_S, _STOP_S = 20.0, 20.0
@@ -123,7 +124,7 @@ async def proxy(
         await _until_open(running)
         yield running
     finally:
-        await _end(process)
+        await end(process, _STOP_S)
     assert "Traceback" not in running.complaints, running.complaints[-4000:]
 
 
@@ -143,13 +144,3 @@ async def _is_open(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), _STOP_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

@@ -11,31 +11,13 @@ from minimesh.config.checks.http_fields import check_header_name, check_regex
 from minimesh.config.diagnostics import Severity
 from minimesh.config.source_map import join
 from minimesh.config.suggestions import nearest
+from minimesh.xds.grpc_statuses import GRPC_STATUSES
 
 if TYPE_CHECKING:
     from minimesh.config.istio.traffic import Destination
     from minimesh.config.istio.virtual_service import Abort, CorsPolicy, Delay, HTTPFaultInjection, HTTPRoute
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")
-_GRPC_STATUSES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 def check_filters(path: str, route: HTTPRoute) -> Findings:
@@ -109,9 +91,9 @@ def _abort(path: str, abort: Abort) -> Findings:
     status = abort.http_status
     if status is not None and not 200 <= status <= 600:
         yield Finding(f"{path}.httpStatus", "bad-value", f"must be from 200 to 599, not {status}")
-    if abort.grpc_status is not None and abort.grpc_status not in _GRPC_STATUSES:
+    if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUSES:
         message = f'gRPC status "{abort.grpc_status}" is not supported; write a name such as UNAVAILABLE'
-        hint = nearest(abort.grpc_status, _GRPC_STATUSES)
+        hint = nearest(abort.grpc_status, GRPC_STATUSES)
         yield Finding(f"{path}.grpcStatus", "bad-value", message, suggestion=hint)
     if abort.http2_error is not None:
         message = "HTTP/2 abort fault injection not supported yet"

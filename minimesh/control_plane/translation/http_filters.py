@@ -13,29 +13,10 @@ from minimesh.control_plane.translation.protobuf_values import (
 )
 from minimesh.control_plane.translation.route_match import string_matcher
 from minimesh.xds import messages as m
+from minimesh.xds.grpc_statuses import GRPC_STATUSES
 
 FAULT_FILTER = "envoy.filters.http.fault"
 CORS_FILTER = "envoy.filters.http.cors"
-
-_GRPC_STATUS_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
 
 
 def build_fault(fault: Any) -> Any | None:
@@ -82,7 +63,7 @@ def _set_abort(message: Any, abort: Any) -> None:
     if abort.http_status:
         message.abort.http_status = abort.http_status
     elif abort.grpc_status:
-        message.abort.grpc_status = _GRPC_STATUS_NAMES.index(abort.grpc_status.upper())
+        message.abort.grpc_status = GRPC_STATUSES.index(abort.grpc_status.upper())
     else:
         return
     if abort.percentage is not None:

@@ -171,7 +171,8 @@ def _read_lines(lines: list[str]) -> HeaderBlock | Refusal:
                 repeated = True
                 if name == "content-length":
                     return CODEC_ERROR
-                kept[name] = f"{kept[name]},{value}"
+                # Envoy's HeaderMapImpl appends nothing for a value that is empty, and no comma after one.
+                kept[name] = f"{kept[name]},{value}" if kept[name] and value else kept[name] or value
             else:
                 kept[name] = value
         fields.append((name, value))

@@ -32,8 +32,8 @@ class Http2Exchange:
     """See the module (`UpstreamExchange`)."""
 
     __slots__ = (
-        "_connection", "_continued", "_data", "_ended", "_finished", "_has_body", "_head", "_paused",
-        "_pending", "_pending_bytes", "_receiver", "_request_ended", "_request_sent", "_reset", "_telling",
+        "_connection", "_data", "_ended", "_finished", "_has_body", "_head", "_paused",
+        "_pending", "_pending_bytes", "_receiver", "_request_ended", "_request_sent", "_reset",
         "_trailers", "_trailers_to_send", "_unacknowledged_bytes", "_upgrade", "_writable", "body_missing",
         "stream_id",
     )  # fmt: skip
@@ -58,13 +58,11 @@ class Http2Exchange:
         self._request_sent = False
         self._writable = True
         # --- the response, as far as it is not told yet ---
-        self._continued = False
         self._head: ResponseHead | None = None
         self._data: list[bytes] = []
         self._trailers: Sequence[Field] = ()
         self._ended = False
         self._reset: ResetReason | None = None
-        self._telling = False
         self._paused = False
         self._unacknowledged_bytes = 0
 
@@ -139,7 +137,6 @@ class Http2Exchange:
             self._tell_writable()
 
     def receive_continue(self) -> None:
-        self._continued = True
         if self._receiver is not None and not self._finished:
             self._receiver.on_continue()
 

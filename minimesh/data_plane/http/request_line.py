@@ -108,5 +108,5 @@ def _read_absolute(method: str, target: str, version: str, scheme: str) -> Reque
         return CODEC_ERROR
     if found[1].lower() == "https" and scheme == "http":
         return HTTPS_ON_PLAINTEXT
-    path = found[3]
-    return RequestLine(method, path if path.startswith("/") else f"/{path}", found[2], scheme, version)
+    # `http://host?query` keeps a path of `?query`, as in Envoy: no route that begins with a slash matches it.
+    return RequestLine(method, found[3] or "/", found[2], scheme, version)

@@ -12,12 +12,10 @@ When the parent's end closes, the fork server ends; each worker sees the same on
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import struct
@@ -25,13 +23,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, NoReturn
+
+from minimesh.forking import ForkingLoop, flush_output, leave
 
 NUMBER = struct.Struct("!I")
 #: Channel, and the socket on which server sockets are asked for.
 DESCRIPTORS = 2
-_READ_BYTES = 4096
 
 #: What a worker does: its number and its two sockets; returns the exit status.
 WorkerMain = Callable[[int, socket.socket, socket.socket], int]
@@ -48,7 +46,7 @@ class ForkServerHandle:
 def start_fork_server(run: WorkerMain) -> ForkServerHandle:
     """Fork it. Call it before any thread or event loop is started."""
     ours, theirs = socket.socketpair()
-    _flush()
+    flush_output()
     pid = os.fork()
     if pid:
         theirs.close()
@@ -64,7 +62,7 @@ def start_fork_server(run: WorkerMain) -> ForkServerHandle:
     except BaseException:
         traceback.print_exc()
     finally:
-        _leave(code)
+        leave(code)
 
 
 def ask_for_worker(fork_server: socket.socket, number: int) -> tuple[socket.socket, socket.socket]:
@@ -90,25 +88,11 @@ class _ForkServer:
         self._parent = parent
         self._run = run
         self._workers: dict[int, int] = {}
-        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._loop = ForkingLoop(parent)
 
     def serve(self) -> None:
         """Fork on request until the parent is gone."""
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
-        signal.signal(signal.SIGCHLD, _note_signal)
-        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(self._parent, select.POLLIN)
-        poll.register(self._wake_reader, select.POLLIN)
-        while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if self._wake_reader.fileno() in ready:
-                with contextlib.suppress(BlockingIOError):
-                    self._wake_reader.recv(_READ_BYTES)
-                self._report_exits()
-            if self._parent.fileno() in ready and not self._fork_one():
-                return
+        self._loop.serve(self._fork_one, self._report_exit)
 
     def _fork_one(self) -> bool:
         """Serve one request; False when the parent is gone."""
@@ -136,29 +120,18 @@ class _ForkServer:
     def _become_worker(self, number: int, descriptors: list[int]) -> NoReturn:
         code = 1
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for inherited in (self._parent, self._wake_reader, self._wake_writer):
-                inherited.close()
+            self._loop.leave_to_parent()
             channel, questions = (socket.socket(fileno=descriptor) for descriptor in descriptors)
             code = self._run(number, channel, questions)
         except BaseException:
             traceback.print_exc()
         finally:
-            _leave(code)
+            leave(code)
 
-    def _report_exits(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            worker = self._workers.pop(pid, None)
-            if worker is not None:
-                code = os.waitstatus_to_exitcode(status)
-                self._send({"event": "exited", "worker": worker, "pid": pid, "code": code})
+    def _report_exit(self, pid: int, code: int) -> None:
+        worker = self._workers.pop(pid, None)
+        if worker is not None:
+            self._send({"event": "exited", "worker": worker, "pid": pid, "code": code})
 
     def _send(self, event: dict[str, Any]) -> None:
         with contextlib.suppress(ConnectionError):
@@ -169,22 +142,3 @@ def _ignore_signals() -> None:
     """A terminal and `kill` on a group signal every process of it: only the parent is to act on that."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _note_signal(number: int, frame: FrameType | None) -> None:
-    """Nothing to do: the wake-up descriptor has been written."""
-
-
-def _flush() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-def _leave(code: int) -> NoReturn:
-    """End this process without unwinding into the frames it was forked from, but with its output written."""
-    try:
-        atexit._run_exitfuncs()
-        _flush()
-    finally:
-        os._exit(code)

@@ -46,6 +46,10 @@ GATEWAY = {
         "x-dup: a|x-dup: b|cookie: a=1|cookie: b=2|x-mixed: V|accept: a,b|x-empty: |x-sp: padded|"
         f"{OURS}|{COUNT}",
     ),
+    "repeated and empty": (
+        "Accept:|Accept: a|Accept:|Accept: b|Origin:|X-Dup:|X-Dup: a",
+        f"accept: a,b|origin: |x-dup: |x-dup: a|{OURS}|{COUNT}",
+    ),
     "a client must not strip the length": ("Connection: content-length", f"{OURS}|{COUNT}"),
 }
 SIDECAR = {
