@@ -9,9 +9,13 @@ from minimesh.platform.pod_parent import EntryPoint
 
 _MODULES = {
     "proxy": "minimesh.data_plane.command",
+    "details": "demo_apps.bookinfo.details",
     "gsservice": "demo_apps.gsservice",
     "helloworld": "demo_apps.helloworld",
     "httpbin": "demo_apps.httpbin",
+    "productpage": "demo_apps.bookinfo.productpage",
+    "ratings": "demo_apps.bookinfo.ratings",
+    "reviews": "demo_apps.bookinfo.reviews",
     "sleep": "demo_apps.sleep",
 }
 

@@ -46,6 +46,10 @@ def test_an_image_name_falls_into_path_and_tag(text: str, path: tuple[str, ...],
         ("registry.istio.io/release/examples-helloworld-v1:1.0", "helloworld", 5000),
         ("docker.io/istio/examples-helloworld-v2:1.20.3", "helloworld", 5000),
         ("minimesh/gsservice:v1", "gsservice", 5000),
+        ("registry.istio.io/release/examples-bookinfo-productpage-v1:1.20.3", "productpage", 9080),
+        ("registry.istio.io/release/examples-bookinfo-details-v1:1.20.3", "details", 9080),
+        ("docker.io/istio/examples-bookinfo-ratings-v1:1.16.2", "ratings", 9080),
+        ("registry.istio.io/release/examples-bookinfo-reviews-v3:1.20.3", "reviews", 9080),
     ],
 )
 def test_published_sample_images_are_known(
