@@ -58,7 +58,11 @@ def test_a_route_names_its_resource_and_its_line() -> None:
         "config": "/apis/networking.istio.io/v1/namespaces/default/virtual-service/gsservice"
     }
     line = next(n for n, text in enumerate(GS_LAB.splitlines(), 1) if text.strip() == "- route:")
-    assert metadata["minimesh"] == {"source": f"lab1.yaml:{line}"}
+    assert metadata["minimesh"] == {
+        "source": f"lab1.yaml:{line}",
+        "resource": "default/gsservice",
+        "field": "spec.http[0]",
+    }
 
 
 def test_a_gateways_route_configuration_ignores_ports_and_missing_clusters() -> None:

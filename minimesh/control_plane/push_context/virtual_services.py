@@ -1,14 +1,15 @@
-"""VirtualServices made ready for translation: names resolved, delegates merged in, ordered, visible or not.
+"""VirtualServices made ready for translation: names resolved, delegates put in, ordered, visible or not.
 
 Short names are resolved in the rule's own namespace, once, so that translation only ever sees full names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.delegates import delegated_rules, is_delegate
 from minimesh.control_plane.push_context.hostnames import (
     MESH_GATEWAY,
     resolve_gateway_name,
@@ -30,12 +31,6 @@ class HttpRule:
     route: Any
     resource: Resource
     index: int
-
-    @property
-    def location(self) -> str:
-        """`file:line` of the rule; empty when nothing is known about its source."""
-        found = self.resource.location(f"spec.http[{self.index}]")
-        return f"{found.file}:{found.line}" if found.file else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +67,7 @@ def resolve_virtual_services(
     """All VirtualServices that carry hosts, oldest first; those without hosts are delegates of others."""
     ordered = sorted(resources, key=creation_order)
     by_name = {(r.namespace, r.name): r for r in ordered}
-    with_hosts = (r for r in ordered if getattr(r.spec, "hosts", ()))
-    return tuple(resolve_virtual_service(r, by_name, mesh) for r in with_hosts)
+    return tuple(resolve_virtual_service(r, by_name, mesh) for r in ordered if not is_delegate(r.spec))
 
 
 def creation_order(resource: Resource) -> tuple[str, str]:
@@ -106,69 +100,27 @@ def _http_rules(
     resource: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
 ) -> Iterable[HttpRule]:
     spec: Any = resource.spec
-    for index, route in enumerate(spec.http):
-        if route.delegate is None:
-            yield HttpRule(_resolve_routes(route, resource.namespace, mesh), resource, index)
-            continue
-        owner = route.delegate.namespace or resource.namespace
-        delegate = by_name.get((owner, route.delegate.name))
-        if delegate is not None:
-            yield from _delegated_rules(_resolve_routes(route, resource.namespace, mesh), delegate, mesh)
-
-
-def _delegated_rules(root: Any, delegate: Resource, mesh: MeshConfig) -> Iterable[HttpRule]:
-    """The delegate's rules, each narrowed by the root rule's matches; a rule that cannot match is dropped."""
-    spec: Any = delegate.spec
     for index, written in enumerate(spec.http):
-        rule = _resolve_routes(written, delegate.namespace, mesh)
-        matches = _merged_matches(root.match, rule.match)
-        if matches is None:
+        route = _resolve_routes(written, resource.namespace, mesh)
+        if route.delegate is None:
+            yield HttpRule(route, resource, index)
             continue
-        name = f"{root.name}-{rule.name}" if root.name and rule.name else root.name or rule.name
-        yield HttpRule(_inherit(root, replace(rule, name=name, match=matches)), delegate, index)
+        delegate = _delegate_of(route, resource, by_name)
+        if delegate is not None:
+            resolved = (_resolve_routes(each, delegate.namespace, mesh) for each in delegate.spec.http)
+            for position, rule in delegated_rules(route, resolved):
+                yield HttpRule(rule, delegate, position)
 
 
-def _inherit(root: Any, rule: Any) -> Any:
-    """What the root rule sets and the delegate leaves open comes from the root."""
-    fields = ("rewrite", "timeout", "retries", "fault", "mirror", "cors_policy", "headers")
-    return replace(rule, **{f: getattr(root, f) for f in fields if getattr(rule, f) is None})
-
-
-def _merged_matches(root: Sequence[Any], leaf: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Every root match with every leaf match; None when all pairs contradict each other."""
-    if not root or not leaf:
-        return tuple(root or leaf)
-    merged = tuple(both for one in root for other in leaf if (both := _merge_match(one, other)) is not None)
-    return merged or None
-
-
-def _merge_match(root: Any, leaf: Any) -> Any | None:
-    if leaf.uri is not None and root.uri is not None and not _narrows(root.uri, leaf.uri):
+def _delegate_of(
+    route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource]
+) -> Resource | None:
+    """The VirtualService a route is handed to, if there is one, of the right kind, and shown to the root."""
+    delegate = by_name.get((route.delegate.namespace or root.namespace, route.delegate.name))
+    if delegate is None or not is_delegate(delegate.spec):
         return None
-    single = ("scheme", "method", "authority")
-    if any(getattr(root, f) is not None and getattr(leaf, f) is not None for f in single):
-        return None
-    if leaf.port and root.port and leaf.port != root.port:
-        return None
-    return replace(
-        leaf,
-        name="-".join(part for part in (root.name, leaf.name) if part),
-        uri=leaf.uri or root.uri,
-        headers={**root.headers, **leaf.headers},
-        without_headers={**root.without_headers, **leaf.without_headers},
-        query_params={**root.query_params, **leaf.query_params},
-        port=leaf.port or root.port,
-        gateways=root.gateways,
-        source_labels={**root.source_labels, **leaf.source_labels},
-        source_namespace=leaf.source_namespace or root.source_namespace,
-        **{f: getattr(leaf, f) or getattr(root, f) for f in single},
-    )
-
-
-def _narrows(root: Any, leaf: Any) -> bool:
-    """Whether a delegate's path match stays within the root's prefix."""
-    written = leaf.exact if leaf.exact is not None else leaf.prefix
-    return root.prefix is not None and written is not None and written.startswith(root.prefix)
+    export_to = tuple(delegate.spec.export_to) or ("*",)
+    return delegate if is_exported(export_to, delegate.namespace, root.namespace) else None
 
 
 def _resolve_routes(route: Any, namespace: str, mesh: MeshConfig) -> Any:

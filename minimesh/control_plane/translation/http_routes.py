@@ -65,10 +65,11 @@ def build_http_routes(rule: VirtualServiceConfig, context: RouteContext) -> list
     """All routes of a VirtualService in order, up to the first that matches everything."""
     routes = []
     for http in rule.http:
-        for match in http.route.match or (None,):
+        for number, match in enumerate(http.route.match or (None,)):
             route = _build_route(http, match, rule, context)
             if route is None:
                 continue
+            route.metadata.CopyFrom(_origin(http, number if match is not None else None, rule))
             routes.append(route)
             if is_catch_all(route):
                 return routes
@@ -152,7 +153,6 @@ def _build_route(
     route = m.route_components_pb2.Route(
         name=name,
         match=build_route_match(match, rule),
-        metadata=origin_metadata(rule.resource, http.location),
         stat_prefix=match.stat_prefix if match is not None else "",
     )
     operations = header_operations(written.headers)
@@ -161,6 +161,14 @@ def _build_route(
     route.decorator.operation = _operation(route, rule.name, context.listen_port)
     _set_filters(route, written)
     return route
+
+
+def _origin(http: HttpRule, match_number: int | None, rule: VirtualServiceConfig) -> Any:
+    """Which object decides, as istiod says it, and where exactly it does."""
+    field = f"spec.http[{http.index}]"
+    if match_number is not None and http.resource is rule.resource:  # a delegate's are merged with its root's
+        field += f".match[{match_number}]"
+    return origin_metadata(rule.resource, http.resource, field)
 
 
 def _set_action(

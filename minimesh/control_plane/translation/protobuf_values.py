@@ -74,12 +74,20 @@ def config_path(resource: Resource) -> str:
     return f"/apis/networking.istio.io/v1/namespaces/{resource.namespace}/{kind}/{resource.name}"
 
 
-def origin_metadata(resource: Resource, location: str = "") -> Any:
-    """Istio's origin metadata; `location` (`file:line`) goes under a key of our own, ignored by Envoy."""
+def origin_metadata(resource: Resource, written_in: Resource | None = None, field: str = "") -> Any:
+    """Istio's origin metadata.
+
+    Under a key of our own, ignored by Envoy: the field that says it, of the resource it is `written_in` (a
+    delegate is another than the one istiod names), and where that stands (`file:line`, if known).
+    """
     metadata = m.base_pb2.Metadata()
     metadata.filter_metadata["istio"].update({"config": config_path(resource)})
-    if location:
-        metadata.filter_metadata["minimesh"].update({"source": location})
+    if written_in is not None:
+        ours = {"field": field, "resource": f"{written_in.namespace}/{written_in.name}"}
+        place = written_in.location(field)
+        if place.file:
+            ours["source"] = f"{place.file}:{place.line}"
+        metadata.filter_metadata["minimesh"].update(ours)
     return metadata
 
 

@@ -126,6 +126,8 @@ class HeaderMatcher:
     test: StringTest
     invert: bool = False
     treat_missing_as_empty: bool = False
+    wanted: str = ""
+    """What `test` asks for, in words (`exact "jason"`): for people, never looked at by a request."""
 
     def matches(self, head: HasHeaderValues, random_value: int = 0) -> bool:
         """An absent header matches nothing, not even inverted, unless it counts as empty."""
@@ -162,6 +164,8 @@ class QueryParameterMatcher:
     name: str
     test: StringTest | None = None
     present: bool = True
+    wanted: str = ""
+    """As `HeaderMatcher.wanted`."""
 
     def matches(self, head: RequestHead, random_value: int) -> bool:
         value = first_query_value(head.path, self.name)

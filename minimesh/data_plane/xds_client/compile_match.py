@@ -135,7 +135,8 @@ def _header_matcher(message: Any, path: str) -> HeaderMatcher | HeaderPresence:
             name, present is not message.invert_match, message.treat_missing_header_as_empty
         )
     test = _header_test(message, specifier, join(path, specifier))
-    return HeaderMatcher(name, test, message.invert_match, message.treat_missing_header_as_empty)
+    wanted = _header_test_in_words(message, specifier)
+    return HeaderMatcher(name, test, message.invert_match, message.treat_missing_header_as_empty, wanted)
 
 
 def _header_test(message: Any, specifier: str, path: str) -> StringTest:
@@ -147,6 +148,25 @@ def _header_test(message: Any, specifier: str, path: str) -> StringTest:
     if specifier == "safe_regex_match":
         return compile_regex(value, path).fullmatch
     return string_test(_OBSOLETE_STRING_MATCHES[specifier], wire_text(value))
+
+
+def _header_test_in_words(message: Any, specifier: str) -> str:
+    value = getattr(message, specifier)
+    if specifier == "string_match":
+        return string_matcher_in_words(value)
+    if specifier == "range_match":
+        return f"a number from {value.start} to {value.end - 1}"
+    if specifier == "safe_regex_match":
+        return f'regex "{value.regex}"'
+    return f'{specifier.removesuffix("_match")} "{value}"'
+
+
+def string_matcher_in_words(message: Any) -> str:
+    """A StringMatcher for people: `prefix "api"`."""
+    pattern = message.WhichOneof("match_pattern")
+    value = message.safe_regex.regex if pattern == "safe_regex" else getattr(message, pattern)
+    kind = "regex" if pattern == "safe_regex" else pattern
+    return f'{kind} "{value}"{" in any case" if message.ignore_case else ""}'
 
 
 def compile_string_matcher(message: Any, path: str) -> StringTest:
@@ -171,7 +191,9 @@ def _query_parameter(message: Any, path: str) -> QueryParameterMatcher:
     specifier = message.WhichOneof("query_parameter_match_specifier")
     if specifier == "string_match":
         return QueryParameterMatcher(
-            name, compile_string_matcher(message.string_match, join(path, "string_match"))
+            name,
+            compile_string_matcher(message.string_match, join(path, "string_match")),
+            wanted=string_matcher_in_words(message.string_match),
         )
     return QueryParameterMatcher(name, present=specifier is None or message.present_match)
 
