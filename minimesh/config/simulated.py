@@ -112,6 +112,7 @@ ACTED_ON: dict[str, str] = {
         spec.http[].match[].sourceLabels.**
         spec.http[].match[].sourceNamespace
         spec.http[].match[].statPrefix
+        spec.http[].delegate.**
         spec.http[].route[].destination.**
         spec.http[].route[].weight
         spec.http[].route[].headers.**
@@ -124,6 +125,7 @@ ACTED_ON: dict[str, str] = {
         spec.http[].retries.perTryTimeout
         spec.http[].retries.retryOn
         spec.http[].retries.retryIgnorePreviousHosts
+        spec.http[].retries.retryRemoteLocalities
         spec.http[].retries.backoff
         spec.http[].fault.delay.fixedDelay
         spec.http[].fault.delay.percentage.**

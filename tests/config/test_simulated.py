@@ -16,8 +16,8 @@ from minimesh.config.simulated import acted_on_paths, not_simulated
         ("VirtualService", ["spec.http[0].match[1].headers", "spec.http[0].match[1].headers[a.b].exact"], []),
         (
             "VirtualService",
-            ["spec.http[0].delegate", "spec.http[0].delegate.name", "spec.http[3].delegate"],
-            ["spec.http[0].delegate"],
+            ["spec.http[0].fault.abort.http2Error", "spec.http[3].fault.abort.http2Error"],
+            ["spec.http[0].fault.abort.http2Error"],
         ),
         ("VirtualService", ["spec.http[0].corsPolicy", "spec.http[0].corsPolicy.maxAge"], []),
         (

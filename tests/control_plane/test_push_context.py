@@ -135,7 +135,7 @@ spec:
     [root] = context.virtual_services
     assert [r.route.name for r in root.http] == ["root-inside"]
     assert root.http[0].route.route[0].destination.host == "cart.team.svc.cluster.local"
-    assert root.http[0].location.startswith("lab1.yaml:")
+    assert root.http[0].resource.location(f"spec.http[{root.http[0].index}]").file == "lab1.yaml"
 
 
 def destination_rule(

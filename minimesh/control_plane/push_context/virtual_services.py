@@ -112,9 +112,7 @@ def _http_rules(
                 yield HttpRule(rule, delegate, position)
 
 
-def _delegate_of(
-    route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource]
-) -> Resource | None:
+def _delegate_of(route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource]) -> Resource | None:
     """The VirtualService a route is handed to, if there is one, of the right kind, and shown to the root."""
     delegate = by_name.get((route.delegate.namespace or root.namespace, route.delegate.name))
     if delegate is None or not is_delegate(delegate.spec):

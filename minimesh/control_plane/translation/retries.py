@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context.mesh_config import DefaultRetryPolicy
 
 HOST_SELECTION_RETRY_MAX_ATTEMPTS = 5
+PRIORITY_UPDATE_FREQUENCY = 2
+"""After so many tries in one priority the next is asked."""
 _STATUS_CODES = frozenset(status.value for status in HTTPStatus)
 
 
@@ -60,10 +62,21 @@ def _override(policy: Any, retries: Any) -> None:
         policy.per_try_timeout.CopyFrom(duration(retries.per_try_timeout))
     if retries.backoff is not None:
         policy.retry_back_off.base_interval.CopyFrom(duration(retries.backoff))
+    if retries.retry_remote_localities:
+        policy.retry_priority.CopyFrom(_previous_priorities())
 
 
 def _previous_hosts() -> Any:
     return m.route_components_pb2.RetryPolicy.RetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts",
         typed_config=any_of(m.previous_hosts_pb2.PreviousHostsPredicate()),
+    )
+
+
+def _previous_priorities() -> Any:
+    config = m.previous_priorities_config_pb2.PreviousPrioritiesConfig(
+        update_frequency=PRIORITY_UPDATE_FREQUENCY
+    )
+    return m.route_components_pb2.RetryPolicy.RetryPriority(
+        name="envoy.retry_priorities.previous_priorities", typed_config=any_of(config)
     )
