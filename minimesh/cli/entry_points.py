@@ -10,6 +10,7 @@ from minimesh.platform.pod_parent import EntryPoint
 _MODULES = {
     "proxy": "minimesh.data_plane.command",
     "details": "demo_apps.bookinfo.details",
+    "envoy": "minimesh.platform.envoy_agent",
     "gsservice": "demo_apps.gsservice",
     "helloworld": "demo_apps.helloworld",
     "httpbin": "demo_apps.httpbin",

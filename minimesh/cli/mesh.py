@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from minimesh.kubernetes.api_server import VERSION, ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.kubernetes.controllers.outcome import Note
 from minimesh.platform.defaults import default_resources
+from minimesh.platform.engine import Engine
 from minimesh.platform.images import ImageTable
 from minimesh.platform.logs import ContainerLogs
 from minimesh.platform.node import node
@@ -49,6 +50,7 @@ class MeshOptions:
     network: str
     images: ImageTable
     detached: bool = False
+    engine: Engine = field(default_factory=Engine)
 
 
 class Mesh:
@@ -121,7 +123,7 @@ class Mesh:
         for notice in self._persistence.notices:
             say(notice)
         self._store.restore(self._persistence.restored())
-        for resource in (*default_resources(), node(datetime.now(UTC), VERSION["gitVersion"])):
+        for resource in (*default_resources(injects_by_default=bool(self._options.paths)), node(datetime.now(UTC), VERSION["gitVersion"])):
             if self._store.snapshot().get(resource.key) is None:
                 self._store.put(resource)
 
@@ -155,7 +157,9 @@ class Mesh:
 
     def _start_runtime(self, control_plane: ControlPlane) -> PodRuntime:
         settings = RuntimeSettings(
-            xds_address=f"{LOCALHOST}:{control_plane.ads_port}", ingress_port=self._options.ingress_port
+            xds_address=f"{LOCALHOST}:{control_plane.ads_port}",
+            ingress_port=self._options.ingress_port,
+            engine=self._options.engine,
         )
         network = choose_network(self._options.network)
         runtime = PodRuntime(

@@ -16,6 +16,7 @@ from minimesh.cli.console import say
 from minimesh.cli.invocation import invocation
 from minimesh.cli.paths import refuse_missing
 from minimesh.cli.refusal import Refusal
+from minimesh.platform.engine import ENGINE_NAMES, Engine, EngineMissingError
 from minimesh.platform.images import ImageTable, ImageTableError
 from minimesh.platform.pod_network import can_bind
 from minimesh.platform.pod_parent import PodParentHandle, fork_pod_parent
@@ -36,7 +37,21 @@ LOCALHOST = "127.0.0.1"
     default="auto",
     help="An address for each pod, or mapped ports on 127.0.0.1; auto chooses what this machine has.",
 )
-def up(paths: tuple[str, ...], detach: bool, ingress_port: int, images: Path | None, network: str) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINE_NAMES),
+    default="asyncio",
+    show_default=True,
+    help="What the proxies are: minimesh's own, or the real Envoy (in all pods, in gateways, in sidecars).",
+)
+def up(
+    paths: tuple[str, ...],
+    detach: bool,
+    ingress_port: int,
+    images: Path | None,
+    network: str,
+    engine: str,
+) -> None:
     """Start the mesh over files and folders of YAML, and show its access log until Ctrl-C.
 
     Without any, it has the control plane and the ingress gateway, and what kubectl has stored in it.
@@ -45,9 +60,12 @@ def up(paths: tuple[str, ...], detach: bool, ingress_port: int, images: Path | N
     state = StateFolder.default()
     try:
         table = ImageTable.load(images)
+        proxies = Engine.named(engine)
         state.acquire()
     except ImageTableError as error:
         raise Refusal(str(error)) from error
+    except EngineMissingError as error:
+        raise Refusal(str(error), "Install it: pip install 'minimesh[envoy]'") from error
     except MeshRunsError as error:
         process = f" (process {error.pid})" if error.pid else ""
         raise Refusal(f"a mesh runs already{process}", f"Stop it first: {invocation('down')}") from error
@@ -58,7 +76,7 @@ def up(paths: tuple[str, ...], detach: bool, ingress_port: int, images: Path | N
         state.release()
         other = "Stop what uses it, or choose another one: --ingress-port 8081"
         raise Refusal(f"port {ingress_port} of localhost is in use, or may not be opened", other)
-    run = _Run(paths, ingress_port, network, table, state)
+    run = _Run(paths, ingress_port, network, table, state, proxies)
     if detach:
         _detached(run)
     else:
@@ -69,13 +87,20 @@ class _Run:
     """Everything after the checks, in whichever process it is to happen."""
 
     def __init__(
-        self, paths: tuple[str, ...], ingress_port: int, network: str, images: ImageTable, state: StateFolder
+        self,
+        paths: tuple[str, ...],
+        ingress_port: int,
+        network: str,
+        images: ImageTable,
+        state: StateFolder,
+        engine: Engine,
     ) -> None:
         self._paths = paths
         self._ingress_port = ingress_port
         self._network = network
         self._images = images
         self._state = state
+        self._engine = engine
 
     def __call__(
         self, on_ready: Callable[[], None], *, detached: bool = False, close_in_pods: tuple[int, ...] = ()
@@ -88,7 +113,9 @@ class _Run:
 
             configure("warning")
             gc.freeze()
-            options = MeshOptions(self._paths, self._ingress_port, self._network, self._images, detached)
+            options = MeshOptions(
+                self._paths, self._ingress_port, self._network, self._images, detached, self._engine
+            )
             signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             run_mesh(lambda: Mesh(options, parent, self._state), signals, on_ready)
             say("stopped")

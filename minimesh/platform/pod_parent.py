@@ -162,7 +162,7 @@ class PodParent:
             self._loop.leave_to_parent()
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
-            _die_with_parent(parent_pid)
+            die_with_parent(parent_pid)
             _redirect_output(request["log"])
             os.environ.clear()
             os.environ.update(request["environment"])
@@ -238,8 +238,8 @@ def _redirect_output(log_path: str) -> None:
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
-def _die_with_parent(parent_pid: int) -> None:
-    """Ask Linux to kill this process when the pod parent dies; elsewhere the channel's end must do."""
+def die_with_parent(parent_pid: int) -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere the channel's end must do."""
     if sys.platform != "linux":
         return
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

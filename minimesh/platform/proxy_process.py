@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from minimesh.config.injection import ISTIO_VERSION, ProxyRole
 from minimesh.platform.environment import PodFacts
+from minimesh.platform.envoy_bootstrap import EnvoyNode, envoy_bootstrap
 from minimesh.platform.pod_network import PodAddress
-from minimesh.platform.workloads import ProxyRole, Workload
+from minimesh.platform.workloads import Workload
 
-ISTIO_VERSION = "1.27.0"
 ADMIN_PORT = 15000
+HEALTH_PORT = 15021
+METRICS_PORT = 15090
 CLUSTER_DOMAIN = "svc.cluster.local"
 
 
@@ -22,9 +25,11 @@ def node_id(role: ProxyRole, facts: PodFacts) -> str:
 
 def node_metadata(workload: Workload, facts: PodFacts, address: PodAddress) -> dict[str, object]:
     """The node metadata that Istio's agent would send, and what a pod without a network namespace adds."""
+    # A sidecar hears of the application's ports, not of its own.
+    containers = workload.applications or workload.spec.containers
     ports = [
         {"containerPort": port.container_port, "name": port.name, "protocol": port.protocol}
-        for container in workload.spec.containers
+        for container in containers
         for port in container.ports
     ]
     metadata: dict[str, object] = {
@@ -38,7 +43,7 @@ def node_metadata(workload: Workload, facts: PodFacts, address: PodAddress) -> d
         "MESH_ID": "cluster.local",
         "WORKLOAD_NAME": workload.name,
         "OWNER": f"kubernetes://apis/apps/v1/namespaces/{facts.namespace}/deployments/{workload.name}",
-        "APP_CONTAINERS": ",".join(container.name for container in workload.spec.containers),
+        "APP_CONTAINERS": ",".join(container.name for container in containers),
         "INTERCEPTION_MODE": "REDIRECT",
         "APP_ADDRESS": facts.app_address,
         "POD_PORTS": json.dumps(ports),
@@ -58,12 +63,11 @@ def proxy_arguments(
     extra_metadata: Mapping[str, object] | None = None,
 ) -> list[str]:
     """The command line of the pod's proxy. `also_bind`: more addresses for a gateway's listeners."""
-    app = workload.metadata.labels.get("app") or workload.name
     metadata = node_metadata(workload, facts, address) | dict(extra_metadata or {})
     arguments = [
         *("--xds", xds_address),
         *("--node-id", node_id(workload.role, facts)),
-        *("--node-cluster", f"{app}.{facts.namespace}"),
+        *("--node-cluster", node_cluster(workload)),
         *("--node-metadata", json.dumps(metadata)),
         *("--admin", f"{facts.pod_ip}:{address.real_port(ADMIN_PORT)}"),
         *("--pod-ip", facts.pod_ip),
@@ -76,6 +80,47 @@ def proxy_arguments(
     if workload.role is ProxyRole.SIDECAR:
         arguments.append("--capture")
     return arguments
+
+
+def envoy_arguments(
+    workload: Workload,
+    facts: PodFacts,
+    address: PodAddress,
+    *,
+    envoy: str,
+    xds_address: str,
+    also_bind: tuple[str, ...] = (),
+    extra_metadata: Mapping[str, object] | None = None,
+) -> list[str]:
+    """The command line of the agent that runs the program `envoy` as the pod's proxy."""
+    metadata = node_metadata(workload, facts, address) | dict(extra_metadata or {})
+    # Envoy does not know which addresses stand for others here, so the control plane is told.
+    metadata["MINIMESH_ADDRESSES"] = {
+        "pod_ip": facts.pod_ip,
+        "app_address": facts.app_address,
+        "also_bind": list(also_bind),
+        "port_map": {str(port): real for port, real in address.port_map.items()},
+        "capture": workload.role is ProxyRole.SIDECAR,
+    }
+    node = EnvoyNode(
+        id=node_id(workload.role, facts),
+        cluster=node_cluster(workload),
+        metadata=metadata,
+        admin=(facts.pod_ip, address.real_port(ADMIN_PORT)),
+        health=(facts.pod_ip, address.real_port(HEALTH_PORT)),
+        metrics=(facts.pod_ip, address.real_port(METRICS_PORT)),
+    )
+    host, _, port = xds_address.rpartition(":")
+    return [
+        *("--envoy", envoy),
+        *("--admin", f"{facts.pod_ip}:{address.real_port(ADMIN_PORT)}"),
+        *("--bootstrap", json.dumps(envoy_bootstrap(node, (host, int(port))))),
+    ]
+
+
+def node_cluster(workload: Workload) -> str:
+    """`httpbin.default`: what Istio calls the service of a proxy."""
+    return f"{workload.metadata.labels.get('app') or workload.name}.{workload.namespace}"
 
 
 def port_map_text(ports: Mapping[int, int]) -> str:

@@ -14,25 +14,25 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
+from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
 from minimesh.config.kubernetes import pod as kubernetes
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform import logs
 from minimesh.platform.container import ContainerPlan
+from minimesh.platform.engine import Engine
 from minimesh.platform.environment import PodFacts, container_environment
 from minimesh.platform.images import ImageTable, Program, UnknownImageError
 from minimesh.platform.pod import Pod
 from minimesh.platform.pod_events import NODE_NAME, PodEvent, assigned, ending
 from minimesh.platform.pod_network import PodAddress, PodNetwork, can_bind
 from minimesh.platform.pod_processes import PodProcesses, ProcessRequest
-from minimesh.platform.proxy_process import ADMIN_PORT, proxy_arguments
+from minimesh.platform.proxy_process import ADMIN_PORT, envoy_arguments, proxy_arguments
 from minimesh.platform.readiness import Check, http_check, tcp_check
 from minimesh.platform.state import StateFolder
 from minimesh.platform.workloads import (
-    PROXY_CONTAINER,
-    ProxyRole,
     Workload,
     plan,
     service_target_ports,
@@ -61,6 +61,16 @@ class RuntimeSettings:
     inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     extra_metadata: Mapping[str, object] = field(default_factory=dict)
     """More node metadata for every proxy."""
+    engine: Engine = field(default_factory=Engine)
+    """Which proxies the real Envoy plays."""
+
+
+class _ProxyFacts(TypedDict):
+    """What either engine's proxy is told beside who it is."""
+
+    xds_address: str
+    also_bind: tuple[str, ...]
+    extra_metadata: Mapping[str, object]
 
 
 class PodRuntime:
@@ -160,17 +170,15 @@ class PodRuntime:
         self._write_state()
 
     def _create(self, workload: Workload, snapshot: Snapshot) -> None:
-        programs = {c.name: self._program(c) for c in workload.spec.containers}
+        programs = {c.name: self._program(c) for c in workload.applications}
         listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
         facts = _facts(workload, address)
         plans: list[ContainerPlan] = []
         environments: dict[str, dict[str, str]] = {}
-        for container in workload.spec.containers:
+        for container in workload.applications:
             program = programs[container.name]
-            if workload.role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
-                continue
             image_environment = program.env if isinstance(program, Program) else {}
             environments[container.name] = container_environment(
                 facts,
@@ -240,24 +248,26 @@ class PodRuntime:
         )
 
     def _proxy_plan(self, workload: Workload, facts: PodFacts, address: PodAddress) -> ContainerPlan:
-        inherited = self._settings.inherited
-        arguments = proxy_arguments(
-            workload,
-            facts,
-            address,
-            xds_address=self._settings.xds_address,
-            also_bind=(LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
-            extra_metadata=self._settings.extra_metadata,
-        )
+        settings, inherited = self._settings, self._settings.inherited
+        told: _ProxyFacts = {
+            "xds_address": settings.xds_address,
+            "also_bind": (LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
+            "extra_metadata": settings.extra_metadata,
+        }
+        if envoy := settings.engine.runs_envoy(workload.role):
+            arguments = envoy_arguments(workload, facts, address, envoy=settings.engine.envoy_path, **told)
+        else:
+            arguments = proxy_arguments(workload, facts, address, **told)
         request = ProcessRequest(
-            name="proxy",
-            entry="proxy",
+            name="envoy" if envoy else "proxy",
+            entry="envoy" if envoy else "proxy",
             argv=arguments,
             environment={name: inherited[name] for name in ("PATH", "HOME", "TZ") if name in inherited},
             log_path=str(self._state.log_path(facts.namespace, facts.name, PROXY_CONTAINER)),
         )
         check = http_check(address.pod_ip, address.real_port(ADMIN_PORT), "/ready")
-        return ContainerPlan(PROXY_CONTAINER, "minimesh/proxy", request, check)
+        image = next(each.image for each in workload.spec.containers if each.name == PROXY_CONTAINER)
+        return ContainerPlan(PROXY_CONTAINER, image, request, check)
 
     def _end(self, pod: Pod) -> None:
         pod.terminating = True
@@ -321,9 +331,9 @@ class PodRuntime:
 def unknown_images(snapshot: Snapshot, images: ImageTable) -> tuple[str, ...]:
     """Why containers that the snapshot asks for could not run; each reason once."""
     reasons: dict[str, None] = {}
-    for key, role, spec in templates(snapshot):
+    for key, spec in templates(snapshot):
         for container in spec.containers:
-            if role is ProxyRole.GATEWAY and container.name == PROXY_CONTAINER:
+            if container.name == PROXY_CONTAINER:
                 continue
             try:
                 images.program(container)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from minimesh.control_plane.locality import NETWORK_LABEL, Locality, locality_of_labels
 from minimesh.control_plane.service_registry import RegisteredWorkload, parse_port_map
+from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class Proxy:
     port_map: Mapping[int, int] = field(default_factory=dict)
     app_address: str = "127.0.0.1"
     service_account: str = "default"
+    node_locality: Locality = Locality()
+    addresses: PodAddresses | None = None
+    """Set when its listeners are to be at real addresses already; see `pod_addresses`."""
 
     @classmethod
     def from_node(cls, node: Any) -> Proxy:
@@ -51,6 +56,7 @@ class Proxy:
             labels = {str(k): str(v) for k, v in dict(metadata.get("LABELS") or {}).items()}
             named_ports = _named_ports(metadata.get("POD_PORTS"))
             port_map = _port_map(metadata.get("PORT_MAP"))
+            addresses = PodAddresses.from_metadata(metadata)
         except (TypeError, ValueError) as error:
             raise InvalidNodeError(f"the metadata of node {node.id!r} cannot be read: {error}") from error
         return cls(
@@ -66,7 +72,20 @@ class Proxy:
             port_map=port_map,
             app_address=str(metadata.get("APP_ADDRESS") or "127.0.0.1"),
             service_account=str(metadata.get("SERVICE_ACCOUNT") or "default"),
+            node_locality=Locality(node.locality.region, node.locality.zone, node.locality.sub_zone),
+            addresses=addresses,
         )
+
+    @property
+    def locality(self) -> Locality:
+        """Where it runs: what its labels say, else what its node said."""
+        labelled = locality_of_labels(self.labels)
+        return labelled if any(labelled) else self.node_locality
+
+    @property
+    def network(self) -> str:
+        """The network it is in, as endpoints name theirs; empty when nothing says so."""
+        return str(self.metadata.get("NETWORK") or self.labels.get(NETWORK_LABEL, ""))
 
     @property
     def unprivileged(self) -> bool:
