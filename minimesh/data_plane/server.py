@@ -157,7 +157,7 @@ class ProxyServer:
 
     async def _apply_static_resources(self) -> None:
         with _located(self.bootstrap):
-            await self.configuration.add_static_resources(self.bootstrap.message.static_resources)
+            await self.configuration.apply_bootstrap(self.bootstrap.message)
 
     def _start_admin(self) -> None:
         options = self.options

@@ -75,6 +75,7 @@ from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_protocol_options_pb2
 from envoy.service.discovery.v3 import ads_pb2 as ads_pb2
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_pb2
+from envoy.service.runtime.v3 import rtds_pb2 as rtds_pb2
 from envoy.service.status.v3 import csds_pb2 as csds_pb2
 from envoy.type.matcher.v3 import regex_pb2 as regex_pb2
 from envoy.type.matcher.v3 import string_pb2 as string_pb2

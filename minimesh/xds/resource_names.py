@@ -15,6 +15,7 @@ CLUSTER_TYPE_URL = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT_TYPE_URL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER_TYPE_URL = "type.googleapis.com/envoy.config.listener.v3.Listener"
 ROUTE_TYPE_URL = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+RUNTIME_TYPE_URL = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 SECRET_TYPE_URL = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type
 
 SHORT_TYPE_NAMES = {

@@ -21,8 +21,9 @@ from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.data_plane.http.filters.cors import CorsPolicy
 from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings, Share
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.routing.actions import ClusterHandle, Fraction, RouteAction
+from minimesh.data_plane.routing.actions import ClusterHandle, RouteAction
 from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
+from minimesh.data_plane.runtime import Fraction
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore

@@ -118,6 +118,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise RefusedRequestError(f"Invalid regex: {error}: {pattern}") from None
 
 
+_RUNTIME_USAGE = (
+    "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n"
+    "or send the parameters as form values\n"
+    "use an empty value to remove a previously added override"
+)
 _FILTER = ("filter", "Regular expression for filtering by name")
 _FORMAT = ("format", "File format to use; One of (text, json)")
 
@@ -157,6 +162,7 @@ class _Commands:
             Command("/listeners", "print listener info", self.listeners, parameters=(_FORMAT,)),
             Command("/memory", "print current memory usage", self.memory),
             Command("/ready", "print server state, return 200 if LIVE, otherwise return 503", self.ready),
+            Command("/runtime", "print runtime values", self.runtime),
             Command("/server_info", "print server version/status information", self.server_info),
             Command(
                 "/stats",
@@ -202,6 +208,13 @@ class _Commands:
             Command("/quitquitquit", "exit the server", self.quit, post=True),
             Command("/reopen_logs", "reopen access logs", self.reopen_logs, post=True),
             Command("/reset_counters", "reset all counters to zero", self.reset_counters, post=True),
+            Command(
+                "/runtime_modify",
+                "Adds or modifies runtime values as passed in query parameters. "
+                "Use an empty value to remove a previously added override.",
+                self.runtime_modify,
+                post=True,
+            ),
         ]
 
     # --- views ---
@@ -304,6 +317,9 @@ class _Commands:
         waiting = sum(live.warming is not None for live in configuration.listeners.values())
         stats.gauge("listener_manager.total_listeners_warming").set(waiting)
 
+    def runtime(self, query: Mapping[str, str]) -> Answer:
+        return _json(status_dumps.runtime(self.configuration.context.runtime))
+
     # --- actions ---
 
     def drain_listeners(self, query: Mapping[str, str]) -> Answer:
@@ -316,6 +332,16 @@ class _Commands:
 
     def health_check_ok(self, query: Mapping[str, str]) -> Answer:
         self.state.healthy = True
+        return Answer("OK\n")
+
+    def runtime_modify(self, query: Mapping[str, str]) -> Answer:
+        if not query:
+            return Answer(_RUNTIME_USAGE, 400)
+        runtime = self.configuration.context.runtime
+        layer = runtime.admin_layer
+        if layer is None:
+            return Answer("No admin layer specified", 503)
+        runtime.set_layer(layer.name, {key: text for key, text in {**layer.values, **query}.items() if text})
         return Answer("OK\n")
 
     def logging(self, query: Mapping[str, str]) -> Answer:

@@ -14,6 +14,7 @@ from minimesh import __version__
 from minimesh.data_plane.admin.server_state import StateHolder
 from minimesh.data_plane.admin.view import HOST_GAUGES, HostState, HostStates
 from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.runtime import Fraction, Runtime
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
 from minimesh.data_plane.upstream.host import Health, HealthFlag, Host
 from minimesh.data_plane.xds_client.config_update import LiveCluster, LiveConfiguration
@@ -245,3 +246,32 @@ def _resident_bytes() -> int:
     except OSError:  # macOS: the peak, in bytes
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def runtime(values: Runtime) -> dict[str, Any]:
+    """/runtime: what each layer says of each key, and what holds."""
+    keys = sorted({key for layer in values.layers for key in layer.values})
+    return {
+        "layers": [layer.name for layer in values.layers],
+        "entries": {
+            key: {
+                "layer_values": [_runtime_text(layer.values.get(key)) for layer in values.layers],
+                "final_value": _runtime_text(values.value(key)),
+            }
+            for key in keys
+        },
+    }
+
+
+def _runtime_text(value: object | None) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
+        case Fraction():
+            return f"{value.numerator}/{value.denominator}"
+        case _:
+            return str(value)

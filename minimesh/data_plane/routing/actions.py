@@ -18,6 +18,7 @@ from minimesh.data_plane.routing.matchers import HasHeaderValues
 from minimesh.data_plane.routing.rate_limit import RateLimitRule
 from minimesh.data_plane.routing.request import RequestHead
 from minimesh.data_plane.routing.rewrite import HostRewrite, PathRewrite
+from minimesh.data_plane.runtime import AnyFraction, Fraction
 
 DEFAULT_ROUTE_TIMEOUT_S = 15.0
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -44,17 +45,6 @@ class HeaderPredicate(Protocol):
     """A condition on headers (see `matchers.HeaderMatcher`); works on responses as well as on requests."""
 
     def matches(self, head: HasHeaderValues, random_value: int = 0) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fraction:
-    """`numerator` in `denominator` requests: 5 in 100."""
-
-    numerator: int
-    denominator: int = 100
-
-    def includes(self, random_value: int) -> bool:
-        return random_value % self.denominator < self.numerator
 
 
 ALWAYS = Fraction(100, 100)
@@ -117,7 +107,7 @@ class MirrorPolicy:
     """A copy of the request goes to another cluster; its answer is dropped."""
 
     cluster: ClusterHandle
-    fraction: Fraction = ALWAYS
+    fraction: AnyFraction = ALWAYS
     append_shadow_suffix: bool = True
     host_rewrite: str = ""
 

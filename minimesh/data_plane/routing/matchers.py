@@ -19,6 +19,7 @@ from minimesh.data_plane.routing.request import (
     dynamic_metadata_of,
     peer_certificate_of,
 )
+from minimesh.data_plane.runtime import AnyFraction
 
 StringTest = Callable[[str], bool]
 _ABSENT = object()
@@ -189,14 +190,13 @@ def first_query_value(path: str, name: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class RuntimeFraction:
-    """Holds for `numerator` in `denominator` requests. There is no runtime layer: the default value rules."""
+class FractionMatcher:
+    """Holds for a fraction of the requests."""
 
-    numerator: int
-    denominator: int
+    fraction: AnyFraction
 
     def matches(self, head: RequestHead, random_value: int) -> bool:
-        return random_value % self.denominator < self.numerator
+        return self.fraction.includes(random_value)
 
 
 @dataclass(frozen=True, slots=True)

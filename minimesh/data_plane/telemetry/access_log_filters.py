@@ -8,9 +8,11 @@ import operator
 import random
 from collections.abc import Callable, Sequence
 
+from minimesh.data_plane.runtime import AnyFraction
 from minimesh.data_plane.telemetry.access_log import LogFilter
 from minimesh.data_plane.telemetry.stream_info import HeaderLookup, StreamInfo
 
+_RANDOM_DIGITS = 8
 #: Envoy's ComparisonFilter operators.
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "EQ": operator.eq,
@@ -62,9 +64,27 @@ def request_matches(matches: Callable[[HeaderLookup], bool]) -> LogFilter:
     return lambda info: matches(_NO_HEAD if info.request is None else info.request)
 
 
-def runtime_fraction(numerator: int, denominator: int) -> LogFilter:
-    """A share of all streams. There is no runtime here, so the configured default always holds."""
-    return lambda info: random.randrange(denominator) < numerator
+def sampled(share: AnyFraction, *, by_request_id: bool = False) -> LogFilter:
+    """A share of all streams. By request id every proxy on a request's way chooses alike, as in Envoy:
+    the first eight digits of x-request-id are the random number, where it has them.
+    """
+
+    def accepts(info: StreamInfo) -> bool:
+        if not share.numerator:
+            return False
+        number = _number_of(info.request_id) if by_request_id else None
+        return share.includes(random.randrange(share.denominator) if number is None else number)
+
+    return accepts
+
+
+def _number_of(request_id: str | None) -> int | None:
+    if request_id is None or len(request_id) < _RANDOM_DIGITS:
+        return None
+    try:
+        return int(request_id[:_RANDOM_DIGITS], 16)
+    except ValueError:
+        return None
 
 
 def all_of(filters: Sequence[LogFilter]) -> LogFilter:

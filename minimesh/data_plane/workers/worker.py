@@ -114,7 +114,7 @@ class Worker:
         return await self._requests[fields["do"]](fields, payload)
 
     async def _start(self, fields: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
-        await self._configuration.add_static_resources(self._settings.bootstrap.static_resources)
+        await self._configuration.apply_bootstrap(self._settings.bootstrap)
         return {}
 
     async def _apply(self, fields: Mapping[str, Any], payload: bytes) -> dict[str, Any]:

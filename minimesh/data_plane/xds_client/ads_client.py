@@ -28,12 +28,13 @@ from minimesh.xds.resource_names import (
     ENDPOINT_TYPE_URL,
     LISTENER_TYPE_URL,
     ROUTE_TYPE_URL,
+    RUNTIME_TYPE_URL,
     SECRET_TYPE_URL,
     SHORT_TYPE_NAMES,
 )
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
-_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS"}
+_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS", RUNTIME_TYPE_URL: "RTDS"}
 #: Reconnecting: the wait doubles from the first to the second, and a random part of it is slept.
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 5.0
@@ -78,6 +79,7 @@ class AdsClient:
         self._client.subscribe(ENDPOINT_TYPE_URL, configuration.endpoint_names)
         self._client.subscribe(ROUTE_TYPE_URL, configuration.route_names)
         self._client.subscribe(SECRET_TYPE_URL, configuration.secret_names)
+        self._client.subscribe(RUNTIME_TYPE_URL, configuration.runtime_names)
         if not self._waiting_for:
             self.initialized.set()
         stats = configuration.stats

@@ -112,7 +112,7 @@ def parse_message(text: str, file: str, message: Any) -> Any:
 
 
 #: Parts of a bootstrap that are acted on.
-_SUPPORTED = {"node", "static_resources", "dynamic_resources", "admin"}
+_SUPPORTED = {"node", "static_resources", "dynamic_resources", "layered_runtime", "admin"}
 #: ... and of `cluster_manager`; whatever else it says has no effect.
 _CLUSTER_MANAGER = {"outlier_detection"}
 #: Parts that tune what a single small process does not have; they are taken and reported as without effect.
@@ -121,7 +121,6 @@ _WITHOUT_EFFECT = {
     "deferred_stat_options",
     "enable_dispatcher_stats",
     "flags_path",
-    "layered_runtime",
     "overload_manager",
     "stats_config",
     "stats_flush_interval",

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.telemetry import access_log_filters as filters
 from minimesh.data_plane.telemetry.access_log import (
     ENVOY_DEFAULT_FORMAT,
@@ -19,7 +20,7 @@ from minimesh.data_plane.telemetry.access_log import (
 from minimesh.data_plane.telemetry.format_operators import LONG_FLAGS
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
-from minimesh.data_plane.xds_client.compile_match import compile_header_matchers
+from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_header_matchers
 from minimesh.data_plane.xds_client.filter_configs import struct_to_plain
 from minimesh.xds import messages as m
 
@@ -33,7 +34,6 @@ _STREAMS = {
         "/dev/stderr",
     ),
 }
-_DENOMINATORS = (100, 10_000, 1_000_000)
 _COMPARISONS = ("EQ", "GE", "LE", "NE")
 
 
@@ -49,7 +49,9 @@ def _access_log(message: Any, path: str, context: CompileContext) -> AccessLog:
         sink = context.log_files.open(context.access_log_override or file_path)
     except OSError as error:
         raise CompileError(where, f"unable to open file '{file_path}': {error.strerror}") from None
-    accepts = _filter(message.filter, join(path, "filter")) if message.HasField("filter") else None
+    accepts = (
+        _filter(message.filter, join(path, "filter"), context.runtime) if message.HasField("filter") else None
+    )
     return AccessLog(formatter, sink, accepts)
 
 
@@ -108,12 +110,12 @@ def _substitution_format(message: Any, path: str) -> Formatter:
 # --- filters --------------------------------------------------------------------------------------
 
 
-def _filter(message: Any, path: str) -> LogFilter:
+def _filter(message: Any, path: str, runtime: Runtime) -> LogFilter:
     kind = message.WhichOneof("filter_specifier") or ""
     compile_kind = _FILTERS.get(kind)
     if compile_kind is None:
         raise CompileError(join(path, kind), "not supported")
-    return compile_kind(getattr(message, kind), join(path, kind))
+    return compile_kind(getattr(message, kind), join(path, kind), runtime)
 
 
 def _comparison(message: Any, path: str) -> tuple[str, int]:
@@ -122,41 +124,42 @@ def _comparison(message: Any, path: str) -> tuple[str, int]:
     return _COMPARISONS[message.op], int(message.value.default_value)
 
 
-def _status_code(message: Any, path: str) -> LogFilter:
+def _status_code(message: Any, path: str, runtime: Runtime) -> LogFilter:
     return filters.status_code(*_comparison(message.comparison, join(path, "comparison")))
 
 
-def _duration(message: Any, path: str) -> LogFilter:
+def _duration(message: Any, path: str, runtime: Runtime) -> LogFilter:
     return filters.duration(*_comparison(message.comparison, join(path, "comparison")))
 
 
-def _response_flags(message: Any, path: str) -> LogFilter:
+def _response_flags(message: Any, path: str, runtime: Runtime) -> LogFilter:
     for flag in message.flags:
         if flag not in LONG_FLAGS:
             raise CompileError(join(path, "flags"), f"unknown response flag {flag!r}")
     return filters.response_flags(message.flags)
 
 
-def _not_health_check(message: Any, path: str) -> LogFilter:
+def _not_health_check(message: Any, path: str, runtime: Runtime) -> LogFilter:
     return filters.not_health_check()
 
 
-def _header(message: Any, path: str) -> LogFilter:
+def _header(message: Any, path: str, runtime: Runtime) -> LogFilter:
     (matcher,) = compile_header_matchers([message.header], join(path, "header"))
     return filters.request_matches(matcher.matches)
 
 
-def _runtime(message: Any, path: str) -> LogFilter:
-    percent = message.percent_sampled
-    return filters.runtime_fraction(percent.numerator, _DENOMINATORS[percent.denominator])
+def _runtime(message: Any, path: str, runtime: Runtime) -> LogFilter:
+    percent = compile_fraction(message.percent_sampled, join(path, "percent_sampled"))
+    share = runtime.share(message.runtime_key, *percent)
+    return filters.sampled(share, by_request_id=not message.use_independent_randomness)
 
 
-def _combined(message: Any, path: str, *, every: bool) -> LogFilter:
-    parts = [_filter(part, f"{path}.filters[{index}]") for index, part in enumerate(message.filters)]
+def _combined(message: Any, path: str, runtime: Runtime, *, every: bool) -> LogFilter:
+    parts = [_filter(part, f"{path}.filters[{index}]", runtime) for index, part in enumerate(message.filters)]
     return filters.all_of(parts) if every else filters.any_of(parts)
 
 
-_FILTERS: dict[str, Callable[[Any, str], LogFilter]] = {
+_FILTERS: dict[str, Callable[[Any, str, Runtime], LogFilter]] = {
     "status_code_filter": _status_code,
     "duration_filter": _duration,
     "response_flag_filter": _response_flags,

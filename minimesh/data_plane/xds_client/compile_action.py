@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.routing import rewrite
 from minimesh.data_plane.routing.actions import (
+    ALWAYS,
     NO_CLUSTER,
     Action,
     ClusterChoice,
     ClusterFromHeader,
     ClusterSpecifier,
     DirectResponseAction,
-    Fraction,
     HashPolicy,
     MirrorPolicy,
     NonForwardingAction,
@@ -27,9 +27,10 @@ from minimesh.data_plane.routing.actions import (
     WeightedClusters,
 )
 from minimesh.data_plane.routing.header_mutation import HeaderMutation, prepend
+from minimesh.data_plane.runtime import AnyFraction
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
-from minimesh.data_plane.xds_client.compile_match import compile_fraction
+from minimesh.data_plane.xds_client.compile_match import compile_runtime_fraction
 from minimesh.data_plane.xds_client.compile_rate_limits import compile_rate_limits
 from minimesh.data_plane.xds_client.compile_retry import compile_retry_policy
 from minimesh.data_plane.xds_client.filter_configs import (
@@ -306,10 +307,10 @@ def _mirror(message: Any, path: str, environment: RouteEnvironment) -> MirrorPol
     refuse_unsupported(message, path, frozenset(supported | {"trace_sampled"}))
     if not message.cluster:
         raise CompileError(join(path, "cluster"), "must not be empty")
-    fraction = Fraction(100, 100)
+    fraction: AnyFraction = ALWAYS
     if message.HasField("runtime_fraction"):
-        where = join(path, "runtime_fraction.default_value")
-        fraction = Fraction(*compile_fraction(message.runtime_fraction.default_value, where))
+        where = join(path, "runtime_fraction")
+        fraction = compile_runtime_fraction(message.runtime_fraction, where, environment.runtime)
     return MirrorPolicy(
         environment.clusters(message.cluster),
         fraction,

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.compile_error import CompileError
@@ -32,6 +33,8 @@ class CompileContext:
     """Secrets that have names."""
     tls_sockets: MutableMapping[object, object] = field(default_factory=WeakValueDictionary)
     """TLS sockets in use, by what their messages say."""
+    runtime: Runtime = field(default_factory=Runtime)
+    """Whose keys rule fractions."""
     access_log_override: str = ""
     """Where every access log goes instead of the configured path (`--access-log`); empty: as configured."""
     outlier_event_log_path: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from minimesh.data_plane.http.filters.cors import CorsFilter, CorsPolicy
-from minimesh.data_plane.routing.actions import ALWAYS, NEVER, Fraction
+from minimesh.data_plane.routing.actions import ALWAYS, NEVER
+from minimesh.data_plane.runtime import AnyFraction, Runtime
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import join, refuse_unsupported
-from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_string_matcher
+from minimesh.data_plane.xds_client.compile_match import compile_runtime_fraction, compile_string_matcher
 from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.data_plane.xds_client.route_environment import wire_text
 from minimesh.xds import messages as m
@@ -49,8 +50,8 @@ def compile_cors(message: Any, path: str, context: CompileContext) -> CorsPolicy
         allow_credentials=_wanted(message, "allow_credentials"),
         allow_private_network_access=_wanted(message, "allow_private_network_access"),
         forward_not_matching_preflights=_wanted(message, "forward_not_matching_preflights"),
-        enabled=_share(message, "filter_enabled", path, ALWAYS),
-        shadow_enabled=_share(message, "shadow_enabled", path, NEVER),
+        enabled=_share(message, "filter_enabled", path, context.runtime, ALWAYS),
+        shadow_enabled=_share(message, "shadow_enabled", path, context.runtime, NEVER),
     )
 
 
@@ -58,11 +59,10 @@ def _wanted(message: Any, field: str) -> bool | None:
     return bool(getattr(message, field).value) if message.HasField(field) else None
 
 
-def _share(message: Any, field: str, path: str, otherwise: Fraction) -> Fraction:
+def _share(message: Any, field: str, path: str, runtime: Runtime, otherwise: AnyFraction) -> AnyFraction:
     if not message.HasField(field):
         return otherwise
-    where = join(path, f"{field}.default_value")
-    return Fraction(*compile_fraction(getattr(message, field).default_value, where))
+    return compile_runtime_fraction(getattr(message, field), join(path, field), runtime)
 
 
 CORS = FilterKind(m.cors_pb2.Cors, _compile, m.cors_pb2.CorsPolicy, compile_cors)

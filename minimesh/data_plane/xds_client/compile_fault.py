@@ -12,7 +12,7 @@ from minimesh.data_plane.http.filters.fault import (
     FaultSettings,
     Share,
 )
-from minimesh.data_plane.routing.actions import Fraction
+from minimesh.data_plane.runtime import Fraction
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_header_matchers

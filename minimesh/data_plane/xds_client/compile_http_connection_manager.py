@@ -140,6 +140,7 @@ def _route_config(message: Any, path: str, context: CompileContext) -> tuple[Rou
             find_cluster=context.find_cluster,
             compile_format=value_formatter,
             compile_filter_config=route_filter_compiler(context),
+            runtime=context.runtime,
             validate_clusters=True,
         )
     except CompileError as error:

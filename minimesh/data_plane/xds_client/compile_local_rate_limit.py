@@ -12,14 +12,14 @@ from minimesh.data_plane.http.filters.local_rate_limit import (
     VirtualHostRules,
 )
 from minimesh.data_plane.http.token_bucket import BucketSettings
-from minimesh.data_plane.routing.actions import Fraction
 from minimesh.data_plane.routing.header_mutation import HeaderMutation, MutationStep
 from minimesh.data_plane.routing.rate_limit import Entry
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_headers import compile_addition
-from minimesh.data_plane.xds_client.compile_match import compile_fraction
+from minimesh.data_plane.xds_client.compile_match import compile_runtime_fraction
 from minimesh.data_plane.xds_client.compile_rate_limits import compile_rate_limits
 from minimesh.data_plane.xds_client.filter_kind import FilterKind, FilterSite
 from minimesh.data_plane.xds_client.route_environment import by_number, seconds, wire_text
@@ -58,10 +58,10 @@ def _compile(message: Any, site: FilterSite) -> LocalRateLimitFilter:
 def _limiter(message: Any, path: str, context: CompileContext) -> LocalRateLimiter:
     if not message.stat_prefix:
         raise CompileError(join(path, "stat_prefix"), "must not be empty")
-    return LocalRateLimiter(_limits(message, path), context.stats, message.stat_prefix)
+    return LocalRateLimiter(_limits(message, path, context.runtime), context.stats, message.stat_prefix)
 
 
-def _limits(message: Any, path: str) -> LocalRateLimit:
+def _limits(message: Any, path: str, runtime: Runtime) -> LocalRateLimit:
     refuse_unsupported(message, path, _LOCAL_RATE_LIMIT)
     if message.HasField("filter_enabled") and not message.HasField("token_bucket"):
         raise CompileError(join(path, "token_bucket"), "must be there where filter_enabled is")
@@ -74,8 +74,8 @@ def _limits(message: Any, path: str) -> LocalRateLimit:
         descriptors=_descriptors(message.descriptors, join(path, "descriptors"), bucket),
         max_dynamic_descriptors=message.max_dynamic_descriptors.value or _DEFAULT_DYNAMIC_DESCRIPTORS,
         status=status if status >= 400 else _DEFAULT_STATUS,
-        enabled=_fraction(message, "filter_enabled", path),
-        enforced=_fraction(message, "filter_enforced", path),
+        enabled=compile_runtime_fraction(message.filter_enabled, join(path, "filter_enabled"), runtime),
+        enforced=compile_runtime_fraction(message.filter_enforced, join(path, "filter_enforced"), runtime),
         request_headers_when_not_enforced=_additions(
             message, "request_headers_to_add_when_not_enforced", path
         ),
@@ -121,12 +121,6 @@ def _descriptors(
             raise CompileError(join(where, "entries"), "is there twice")
         limits[entries] = _bucket(message.token_bucket, join(where, "token_bucket"))
     return limits
-
-
-def _fraction(message: Any, field: str, path: str) -> Fraction:
-    """How often; not at all where nothing is written."""
-    where = join(path, f"{field}.default_value")
-    return Fraction(*compile_fraction(getattr(message, field).default_value, where))
 
 
 def _additions(message: Any, field: str, path: str) -> HeaderMutation:

@@ -8,6 +8,7 @@ from typing import Any
 from minimesh.data_plane.routing.matchers import (
     Condition,
     DynamicMetadataMatcher,
+    FractionMatcher,
     GrpcMatcher,
     HeaderMatcher,
     HeaderPresence,
@@ -15,7 +16,6 @@ from minimesh.data_plane.routing.matchers import (
     PathMatch,
     QueryParameterMatcher,
     RouteMatch,
-    RuntimeFraction,
     StringKind,
     StringTest,
     TlsContextMatcher,
@@ -23,6 +23,7 @@ from minimesh.data_plane.routing.matchers import (
     range_test,
     string_test,
 )
+from minimesh.data_plane.runtime import AnyFraction, Runtime
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.route_environment import by_number, compile_regex, wire_text
 
@@ -66,10 +67,10 @@ _STRING_MATCHER = frozenset({"exact", "prefix", "suffix", "safe_regex", "contain
 _DENOMINATORS = (100, 10_000, 1_000_000)
 
 
-def compile_route_match(message: Any, path: str) -> RouteMatch:
+def compile_route_match(message: Any, path: str, runtime: Runtime) -> RouteMatch:
     """A RouteMatch; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _ROUTE_MATCH)
-    return RouteMatch(_path_match(message, path), tuple(_conditions(message, path)))
+    return RouteMatch(_path_match(message, path), tuple(_conditions(message, path, runtime)))
 
 
 def _path_match(message: Any, path: str) -> PathMatch:
@@ -86,11 +87,11 @@ def _path_match(message: Any, path: str) -> PathMatch:
     return PathMatch(PathKind(specifier), value, case_sensitive)
 
 
-def _conditions(message: Any, path: str) -> list[Condition]:
+def _conditions(message: Any, path: str, runtime: Runtime) -> list[Condition]:
     conditions: list[Condition] = []
     if message.HasField("runtime_fraction"):
-        where = join(path, "runtime_fraction.default_value")
-        conditions.append(RuntimeFraction(*compile_fraction(message.runtime_fraction.default_value, where)))
+        where = join(path, "runtime_fraction")
+        conditions.append(FractionMatcher(compile_runtime_fraction(message.runtime_fraction, where, runtime)))
     if message.HasField("grpc"):
         conditions.append(GrpcMatcher())
     conditions += compile_header_matchers(message.headers, join(path, "headers"))
@@ -106,6 +107,12 @@ def _conditions(message: Any, path: str) -> list[Condition]:
 def compile_fraction(message: Any, path: str) -> tuple[int, int]:
     """A FractionalPercent as (numerator, denominator)."""
     return message.numerator, by_number(_DENOMINATORS, message.denominator, join(path, "denominator"))
+
+
+def compile_runtime_fraction(message: Any, path: str, runtime: Runtime) -> AnyFraction:
+    """A RuntimeFractionalPercent: its default, or what the runtime has under its key. Empty: never."""
+    default = compile_fraction(message.default_value, join(path, "default_value"))
+    return runtime.fraction(message.runtime_key, *default)
 
 
 def _tls_context(message: Any) -> TlsContextMatcher:

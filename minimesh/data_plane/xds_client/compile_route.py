@@ -24,6 +24,7 @@ from minimesh.data_plane.routing.route_table import (
     VirtualHost,
     VirtualHostSettings,
 )
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.xds_client.compile_action import RouteLevel, compile_action, compile_mirrors
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_headers import compile_mutation_step
@@ -111,6 +112,7 @@ def compile_route_configuration(
     find_cluster: Callable[[str], ClusterHandle | None] | None = None,
     compile_format: CompileFormat | None = None,
     compile_filter_config: Callable[[str, Any], object] | None = None,
+    runtime: Runtime | None = None,
     validate_clusters: bool = False,
     version: str = "",
 ) -> RouteTable:
@@ -125,7 +127,9 @@ def compile_route_configuration(
         validate_clusters = message.validate_clusters.value
     if validate_clusters and find_cluster is not None:
         clusters = _checked(clusters, find_cluster)
-    environment = RouteEnvironment(clusters, find_cluster, compile_format, compile_filter_config)
+    environment = RouteEnvironment(
+        clusters, find_cluster, compile_format, compile_filter_config, runtime or Runtime()
+    )
     return _Compiler(message, environment).compile(version)
 
 
@@ -243,7 +247,7 @@ class _Compiler:
 
     def _route(self, message: Any, host: _HostLevel, path: str) -> tuple[RouteMatch, Route]:
         refuse_unsupported(message, path, _ROUTE)
-        match = compile_route_match(message.match, join(path, "match"))
+        match = compile_route_match(message.match, join(path, "match"), self.environment.runtime)
         own = _Level(message, path, self.environment)
         own_limit = _buffer_limit(message)
         levels = (own, host.level, self.level)

@@ -39,6 +39,7 @@ from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.compile_http_filters import route_filter_compiler
 from minimesh.data_plane.xds_client.compile_listener import CompiledListener, compile_listener
 from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile_runtime import compile_layers, layer_values, rtds_layers
 from minimesh.data_plane.xds_client.dns import DnsResolver
 from minimesh.xds import messages as m
 
@@ -140,6 +141,7 @@ class LiveConfiguration:
         self.draining_listeners: list[Listener] = []
         self.started_at = time.time()
         self._handles: dict[str, ClusterHandle] = {}
+        self._rtds_layers: dict[str, str] = {}
         self._warming_timeout_s = warming_timeout_s
         self._sockets = sockets
         self._accepting = True
@@ -177,6 +179,11 @@ class LiveConfiguration:
         return self.context.secrets.ads_names
 
     @property
+    def runtime_names(self) -> list[str]:
+        """Runtime layers that come over ADS."""
+        return sorted(self._rtds_layers)
+
+    @property
     def is_warming(self) -> bool:
         """Whether a cluster or listener waits for what it needs."""
         return any(not live.warm for live in self.clusters.values()) or any(
@@ -190,6 +197,15 @@ class LiveConfiguration:
             await self._warmth_changed.wait()
 
     # --- static resources of a bootstrap file ---
+
+    async def apply_bootstrap(self, bootstrap: Any) -> None:
+        """Runtime layers and static resources of a Bootstrap message.
+
+        Raises CompileError with the field's path from the root of the bootstrap, or OSError.
+        """
+        self.context.runtime.set_layers(compile_layers(bootstrap.layered_runtime, "layered_runtime"))
+        self._rtds_layers = rtds_layers(bootstrap.layered_runtime, "layered_runtime")
+        await self.add_static_resources(bootstrap.static_resources)
 
     async def add_static_resources(self, message: Any, path: str = "static_resources") -> None:
         """Clusters, then listeners, of a bootstrap's StaticResources; in between, names are resolved.
@@ -290,6 +306,14 @@ class LiveConfiguration:
         except CompileError as error:
             raise RejectedUpdateError(f"Error adding/updating secret(s) {error}") from None
         self._take_secrets()
+
+    def update_runtime(self, messages: Sequence[Any], version: str) -> None:
+        """RTDS: layers of some names; those not mentioned stay as they are."""
+        unknown = [each.name for each in messages if each.name not in self._rtds_layers]
+        if unknown:
+            raise RejectedUpdateError(f"Unexpected RTDS runtime (nobody asked for it): {', '.join(unknown)}")
+        for message in messages:
+            self.context.runtime.set_layer(self._rtds_layers[message.name], layer_values(message.layer))
 
     # --- draining ---
 
@@ -416,6 +440,7 @@ class LiveConfiguration:
             find_cluster=self._find_cluster,
             compile_format=value_formatter,
             compile_filter_config=route_filter_compiler(self.context),
+            runtime=self.context.runtime,
             version=version,
         )
 

@@ -11,6 +11,7 @@ from minimesh.xds.resource_names import (
     ENDPOINT_TYPE_URL,
     LISTENER_TYPE_URL,
     ROUTE_TYPE_URL,
+    RUNTIME_TYPE_URL,
     SECRET_TYPE_URL,
 )
 
@@ -19,6 +20,7 @@ _MESSAGES = {
     ENDPOINT_TYPE_URL: m.endpoint_pb2.ClusterLoadAssignment,
     LISTENER_TYPE_URL: m.listener_pb2.Listener,
     ROUTE_TYPE_URL: m.route_pb2.RouteConfiguration,
+    RUNTIME_TYPE_URL: m.rtds_pb2.Runtime,
     SECRET_TYPE_URL: m.tls_secret_pb2.Secret,
 }
 
@@ -31,6 +33,7 @@ def apply_response(configuration: LiveConfiguration, response: Any) -> None:
         ENDPOINT_TYPE_URL: configuration.update_endpoints,
         LISTENER_TYPE_URL: configuration.update_listeners,
         ROUTE_TYPE_URL: configuration.update_routes,
+        RUNTIME_TYPE_URL: configuration.update_runtime,
         SECRET_TYPE_URL: configuration.update_secrets,
     }[response.type_url]
     update(messages, response.version_info)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.header_mutation import CompileFormat
 from minimesh.data_plane.routing.regex import Regex, RegexError, Substitution
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ class RouteEnvironment:
     """Header values with `%OPERATORS%`; an operator without a value must yield nothing, not a dash."""
     compile_filter_config: Callable[[str, Any], object] | None = None
     """(filter name, Any) -> that filter's configuration for a route; ValueError when it is refused."""
+    runtime: Runtime = field(default_factory=Runtime)
+    """Whose keys rule fractions."""
 
 
 def wire_text(text: str) -> str:

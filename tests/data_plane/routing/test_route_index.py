@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from minimesh.data_plane.routing.actions import DirectResponseAction
 from minimesh.data_plane.routing.matchers import (
+    FractionMatcher,
     HeaderPresence,
     PathKind,
     PathMatch,
     RouteMatch,
-    RuntimeFraction,
 )
 from minimesh.data_plane.routing.regex import Regex
 from minimesh.data_plane.routing.request import path_without_query
 from minimesh.data_plane.routing.route_index import RouteIndex, literal_prefix
 from minimesh.data_plane.routing.route_table import Route, VirtualHost
+from minimesh.data_plane.runtime import Fraction
 from tests.data_plane.routing.requests import Head
 
 _PATHS = st.text("/aAb", max_size=5).map(lambda text: "/" + text)
@@ -46,7 +47,7 @@ def _path_matches(draw: Callable[[Any], Any]) -> PathMatch:
 _CONDITIONS = st.lists(
     st.one_of(
         st.builds(HeaderPresence, st.sampled_from(["x", "y"]), st.booleans()),
-        st.builds(RuntimeFraction, st.sampled_from([0, 50, 100]), st.just(100)),
+        st.builds(FractionMatcher, st.builds(Fraction, st.sampled_from([0, 50, 100]))),
     ),
     max_size=2,
 ).map(tuple)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.data_plane.runtime import Fraction
 from minimesh.data_plane.telemetry import access_log_filters as filters
 from minimesh.data_plane.telemetry.access_log import AccessLog
 from minimesh.data_plane.telemetry.access_log_file import BATCH_LINES, AccessLogFile, AccessLogFiles
@@ -96,8 +97,8 @@ def _info(code: int = 200, flags: str = "", took_ms: int = 5) -> StreamInfo:
         (filters.not_health_check(), _info(), True),
         (filters.all_of([filters.not_health_check(), filters.status_code("EQ", 200)]), _info(201), False),
         (filters.any_of([filters.status_code("EQ", 200), filters.status_code("EQ", 201)]), _info(201), True),
-        (filters.runtime_fraction(0, 100), _info(), False),
-        (filters.runtime_fraction(100, 100), _info(), True),
+        (filters.sampled(Fraction(0)), _info(), False),
+        (filters.sampled(Fraction(100)), _info(), True),
         (filters.request_matches(lambda head: not head.header_values("x")), _info(), True),
     ],
 )

@@ -114,8 +114,8 @@ def test_an_any_must_name_a_known_type(any_: str, complaint: str) -> None:
 
 
 def test_parts_without_effect_are_noted() -> None:
-    (notice,) = parse_bootstrap("layered_runtime: {}", "f.yaml").notices
-    assert str(notice) == "f.yaml:1:1: info: layered_runtime: accepted, without effect here"
+    (notice,) = parse_bootstrap("watchdogs: {}", "f.yaml").notices
+    assert str(notice) == "f.yaml:1:1: info: watchdogs: accepted, without effect here"
 
 
 def test_a_problem_is_located_at_the_nearest_field_that_was_written() -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from minimesh.data_plane.http.interfaces import FilterStatus
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
-from minimesh.data_plane.routing.actions import ALWAYS, NEVER, Fraction
+from minimesh.data_plane.routing.actions import ALWAYS, NEVER
+from minimesh.data_plane.runtime import AnyFraction
 
 if TYPE_CHECKING:
     from minimesh.data_plane.http.header_block import Field
@@ -40,8 +41,8 @@ class CorsPolicy:
     allow_private_network_access: bool | None = None
     forward_not_matching_preflights: bool | None = None
     """False: a preflight of an origin that may not is answered here as well, without naming the origin."""
-    enabled: Fraction = ALWAYS
-    shadow_enabled: Fraction = NEVER
+    enabled: AnyFraction = ALWAYS
+    shadow_enabled: AnyFraction = NEVER
     """Where the policy is not enabled: origins are still looked at, and counted."""
 
     def allows(self, origin: str) -> bool:

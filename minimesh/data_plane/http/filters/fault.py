@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
-    from minimesh.data_plane.routing.actions import Fraction, HeaderPredicate
+    from minimesh.data_plane.routing.actions import HeaderPredicate
+    from minimesh.data_plane.runtime import Fraction
     from minimesh.data_plane.telemetry.stats import StatsStore
 
 ABORTED = b"fault filter abort"

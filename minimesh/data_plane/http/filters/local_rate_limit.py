@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.interfaces import FilterStatus
 from minimesh.data_plane.http.token_bucket import BucketSettings, TokenBucket
-from minimesh.data_plane.routing.actions import NEVER, Fraction, RouteAction
+from minimesh.data_plane.routing.actions import NEVER, RouteAction
 from minimesh.data_plane.routing.header_mutation import NO_MUTATION, HeaderMutation
 from minimesh.data_plane.routing.rate_limit import Descriptor, Entry, RateLimitRule, Subject, descriptors
+from minimesh.data_plane.runtime import AnyFraction
 
 if TYPE_CHECKING:
     from minimesh.data_plane.http.messages import ResponseHead
@@ -39,8 +40,8 @@ class LocalRateLimit:
     """Limits for requests of a kind. An empty value stands for any, each with a bucket of its own."""
     max_dynamic_descriptors: int = 20
     status: int = 429
-    enabled: Fraction = NEVER
-    enforced: Fraction = NEVER
+    enabled: AnyFraction = NEVER
+    enforced: AnyFraction = NEVER
     request_headers_when_not_enforced: HeaderMutation = NO_MUTATION
     response_headers: HeaderMutation = NO_MUTATION
     per_connection: bool = False
