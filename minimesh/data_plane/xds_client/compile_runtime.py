@@ -15,7 +15,7 @@ def compile_layers(message: Any, path: str) -> list[Layer]:
 
     Without any there is the one that the admin API writes, as in Envoy.
     """
-    layers = []
+    layers: list[Layer] = []
     for index, layer in enumerate(message.layers):
         where = f"{path}.layers[{index}]"
         if not layer.name:
