@@ -145,6 +145,7 @@ ACTED_ON: dict[str, str] = {
         spec.exportTo
         spec.subsets[].name
         spec.subsets[].labels.**
+        spec.workloadSelector.**
         {spec.trafficPolicy}
         {spec.subsets[].trafficPolicy}
     """,
@@ -204,6 +205,7 @@ EVERY_KIND = """
 _POLICY = """
     loadBalancer.simple
     loadBalancer.consistentHash.**
+    loadBalancer.localityLbSetting.**
     loadBalancer.warmup.**
     loadBalancer.warmupDurationSecs
     connectionPool.tcp.maxConnections
@@ -256,6 +258,8 @@ SHARED: dict[str, str] = {
     "trafficPolicy": "\n".join(
         (
             *_POLICY.split(),
+            "retryBudget.percent",
+            "retryBudget.minRetryConcurrency",
             "portLevelSettings[].port.number",
             *(f"portLevelSettings[].{path}" for path in _POLICY.split()),
         )

@@ -14,6 +14,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.locality import (
+    NETWORK_LABEL,
+    NOWHERE,
+    Locality,
+    locality_of_labels,
+    topology_labels,
+)
+
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
@@ -124,6 +132,9 @@ class Workload:
     port_map: Mapping[int, int] = field(default_factory=dict)
     ready: bool = True
     service_account: str = "default"
+    locality: Locality = NOWHERE
+    network: str = ""
+    weight: int = 0
 
     def mapped(self, port: int) -> int:
         """The port that really answers for this container port."""
@@ -227,7 +238,9 @@ class ServiceRegistry:
             yield Endpoint(
                 workload.address,
                 workload.mapped(target),
-                workload.labels,
+                topology_labels(workload.labels, workload.locality, workload.network),
+                str(workload.locality),
+                workload.weight,
                 workload=workload.name,
                 namespace=workload.namespace,
             )
@@ -404,6 +417,8 @@ def _workload_of_pod(resource: Resource) -> Workload | None:
         port_map=parse_port_map(resource.metadata.annotations.get(PORT_MAP_ANNOTATION, "")),
         ready=ready,
         service_account=spec.service_account_name or "default",
+        locality=locality_of_labels(resource.metadata.labels),
+        network=resource.metadata.labels.get(NETWORK_LABEL, ""),
     )
 
 
@@ -416,6 +431,8 @@ def _workload_of_registration(registered: RegisteredWorkload) -> Workload:
         named_ports=registered.named_ports,
         port_map=registered.port_map,
         service_account=registered.service_account,
+        locality=locality_of_labels(registered.labels),
+        network=registered.labels.get(NETWORK_LABEL, ""),
     )
 
 

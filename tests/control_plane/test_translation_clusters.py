@@ -122,7 +122,9 @@ def test_subset_settings_win_over_the_rules_where_they_say_something() -> None:
     v2 = as_json(found[f"outbound|9080|v2|{EVERYTHING_HOST}"])
     assert (v1["lb_policy"], v1["ring_hash_lb_config"]) == ("RING_HASH", {"minimum_ring_size": "2048"})
     assert v2["lb_policy"] == "MAGLEV"
-    assert v1["connect_timeout"] == v2["connect_timeout"] == "3s"
+    assert v1["connect_timeout"] == "3s"
+    # An entry for a port inherits nothing.
+    assert v2["connect_timeout"] == "10s"
     assert v1["metadata"]["filter_metadata"]["istio"]["subset"] == "v1"
     other_port = found[f"outbound|9090|v2|{EVERYTHING_HOST}"]
     assert other_port.lb_policy == other_port.ROUND_ROBIN
@@ -272,3 +274,53 @@ spec: {egress: [{hosts: ["istio-system/*"]}]}
 """
     assert HTTPBIN in clusters(HTTPBIN_LAB, sidecar)
     assert HTTPBIN not in clusters(HTTPBIN_LAB, sidecar, proxy=sidecar_proxy({"app": "sleep"}))
+
+
+LOCALITY_RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: httpbin-near}
+spec:
+  host: httpbin
+  trafficPolicy:
+    retryBudget: {percent: 25, minRetryConcurrency: 5}
+    outlierDetection: {consecutive5xxErrors: 1}
+    loadBalancer:
+      localityLbSetting:
+        failoverPriority: [topology.kubernetes.io/region]
+"""
+HTTPBIN_SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: httpbin}
+spec:
+  selector: {app: httpbin}
+  ports: [{name: http, port: 8000, targetPort: 80}]
+"""
+
+
+def located_pod(name: str, ip: str, locality: str) -> str:
+    return running_pod(name, ip, {"app": "httpbin", "istio-locality": locality}, {"http": 80})
+
+
+def test_pods_far_away_are_fallen_back_on() -> None:
+    near, far = located_pod("near", "127.10.1.1", "west.a"), located_pod("far", "127.10.1.2", "east.a")
+    mesh = push(HTTPBIN_SERVICE, LOCALITY_RULE, near, far)
+    proxy = sidecar_proxy({"app": "sleep", "istio-locality": "west.b"})
+    cluster = as_json({c.name: c for c in build_clusters(proxy, mesh)}[HTTPBIN])
+    assert "locality_weighted_lb_config" in cluster["common_lb_config"]
+    [thresholds] = cluster["circuit_breakers"]["thresholds"]
+    assert thresholds["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 5}
+    [assignment] = build_endpoints(proxy, mesh, [HTTPBIN])
+    found = {
+        (e.locality.region, e.lb_endpoints[0].endpoint.address.socket_address.address): e.priority
+        for e in assignment.endpoints
+    }
+    assert found == {("west", "127.10.1.1"): 0, ("east", "127.10.1.2"): 1}
+
+
+def test_localities_without_weights_do_not_weigh() -> None:
+    """They would else overrule the choice of the least busy host."""
+    rule = LOCALITY_RULE.replace("failoverPriority: [topology.kubernetes.io/region]", "enabled: true")
+    cluster = clusters(HTTPBIN_SERVICE, rule)[HTTPBIN]
+    assert not cluster.common_lb_config.HasField("locality_weighted_lb_config")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from minimesh.config.istio.destination_rule import LocalityLoadBalancerSetting
+
 
 class AccessLogEncoding(StrEnum):
     """How a line of the access log is written."""
@@ -57,6 +59,10 @@ class MeshConfig:
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy.ALLOW_ANY
     default_http_retry_policy: DefaultRetryPolicy = field(default_factory=DefaultRetryPolicy)
     connect_timeout_s: float = 10.0
+    locality_lb_setting: LocalityLoadBalancerSetting | None = field(
+        default_factory=LocalityLoadBalancerSetting
+    )
+    """For rules that have none of their own; None switches preference for near hosts off."""
     proxy_listen_port: int = 15001
     proxy_inbound_listen_port: int = 15006
     proxy_http_port: int = 15080

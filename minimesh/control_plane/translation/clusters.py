@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.endpoints import build_load_assignment
+from minimesh.control_plane.translation.locality_groups import effective_setting
 from minimesh.control_plane.translation.protobuf_values import address, ads, config_path, duration
 from minimesh.control_plane.translation.proxy import application_port, service_targets
+from minimesh.control_plane.translation.sni_clusters import sni_clusters
 from minimesh.control_plane.translation.traffic_policies import (
     TrafficPolicy,
     apply_connection_pool,
     apply_policy,
     policy_for_port,
-    policy_for_subset,
+    policy_of_cluster,
 )
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 def build_clusters(proxy: Proxy, push: PushContext) -> list[Any]:
     """All clusters of a proxy by name. Of two with one name the first (older service) stays."""
     found: dict[str, Any] = {}
-    for cluster in (*_outbound(proxy, push), *_inbound(proxy, push), *_fixed(proxy, push)):
+    outbound = [*_outbound(proxy, push)]
+    by_server_name = sni_clusters(proxy, push, outbound)
+    for cluster in (*outbound, *by_server_name, *_inbound(proxy, push), *_fixed(proxy, push)):
         found.setdefault(cluster.name, cluster)
     return [found[name] for name in sorted(found)]
 
@@ -61,11 +65,9 @@ def _service_port_clusters(
     rule: DestinationRuleConfig | None,
 ) -> Iterator[Any]:
     """The cluster of a service port, then one for each subset of its DestinationRule."""
-    policy = policy_for_port(rule.traffic_policy, port.port) if rule is not None else TrafficPolicy()
-    yield _outbound_cluster(proxy, push, service, port, rule, policy, None)
-    for subset in rule.subsets if rule is not None else ():
-        own = policy_for_subset(policy, subset.traffic_policy, port.port)
-        yield _outbound_cluster(proxy, push, service, port, rule, own, subset)
+    for subset in (None, *(rule.subsets if rule is not None else ())):
+        policy = policy_of_cluster(rule, port.port, subset)
+        yield _outbound_cluster(proxy, push, service, port, rule, policy, subset)
 
 
 def _outbound_cluster(
@@ -83,10 +85,12 @@ def _outbound_cluster(
     _set_discovery(cluster, service)
     if cluster.type == cluster.STRICT_DNS:
         labels = subset.labels if subset is not None else {}
-        cluster.load_assignment.CopyFrom(build_load_assignment(name, push, service, port, labels))
+        assignment = build_load_assignment(name, proxy, push, service, port, policy, labels)
+        cluster.load_assignment.CopyFrom(assignment)
         cluster.dns_lookup_family = cluster.V4_ONLY
         cluster.respect_dns_ttl = True
-    apply_policy(cluster, policy, port.protocol, sniffs=proxy.type == "sidecar")
+    locality = effective_setting(push.mesh.locality_lb_setting, policy.load_balancer)
+    apply_policy(cluster, policy, port.protocol, locality, sniffs=proxy.type == "sidecar")
     if cluster.type == cluster.EDS:
         cluster.eds_cluster_config.service_name = name
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.translation.locality_groups import (
+    Caller,
+    LocalityGroup,
+    arranged,
+    by_locality,
+    effective_setting,
+)
 from minimesh.control_plane.translation.protobuf_values import address, uint32
+from minimesh.control_plane.translation.traffic_policies import TrafficPolicy, policy_of_cluster
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -24,17 +32,29 @@ def build_endpoints(proxy: Proxy, push: PushContext, names: Iterable[str]) -> li
 
 
 def build_load_assignment(
-    name: str, push: PushContext, service: Service, port: ServicePort, labels: Mapping[str, str]
+    name: str,
+    proxy: Proxy,
+    push: PushContext,
+    service: Service,
+    port: ServicePort,
+    policy: TrafficPolicy,
+    labels: Mapping[str, str],
 ) -> Any:
-    """The endpoints of a service port whose labels include `labels`, grouped by locality."""
-    message = m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    groups: dict[str, list[Endpoint]] = {}
-    for endpoint in push.registry.endpoints(service, port):
-        if all(endpoint.labels.get(key) == value for key, value in labels.items()):
-            groups.setdefault(endpoint.locality, []).append(endpoint)
-    for locality, endpoints in sorted(groups.items()):
-        message.endpoints.append(_locality(locality, endpoints))
-    return message
+    """The endpoints of a service port whose labels include `labels`, by locality as this proxy sees it."""
+    chosen = (
+        endpoint
+        for endpoint in push.registry.endpoints(service, port)
+        if all(endpoint.labels.get(key) == value for key, value in labels.items())
+    )
+    groups = arranged(
+        by_locality(chosen),
+        effective_setting(push.mesh.locality_lb_setting, policy.load_balancer),
+        Caller.at(proxy.locality, proxy.labels, proxy.network),
+        fails_over=policy.outlier_detection is not None,
+    )
+    return m.endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=name, endpoints=[_locality(group) for group in groups]
+    )
 
 
 def _assignment(proxy: Proxy, push: PushContext, name: str) -> Any:
@@ -46,24 +66,22 @@ def _assignment(proxy: Proxy, push: PushContext, name: str) -> Any:
     port = service.port(cluster.port) if service is not None else None
     if service is None or port is None:
         return empty
-    labels: Mapping[str, str] = {}
-    if cluster.subset:
-        rule = push.destination_rule(cluster.hostname, proxy.namespace, proxy.labels)
-        subset = rule.subset(cluster.subset) if rule is not None else None
-        if subset is None:
-            return empty
-        labels = subset.labels
-    return build_load_assignment(name, push, service, port, labels)
+    rule = push.destination_rule(cluster.hostname, proxy.namespace, proxy.labels)
+    subset = rule.subset(cluster.subset) if rule is not None and cluster.subset else None
+    if cluster.subset and subset is None:
+        return empty
+    policy = policy_of_cluster(rule, cluster.port, subset)
+    labels = subset.labels if subset is not None else {}
+    return build_load_assignment(name, proxy, push, service, port, policy, labels)
 
 
-def _locality(locality: str, endpoints: Iterable[Endpoint]) -> Any:
-    """One locality. It weighs as much as its endpoints together; an undeclared weight counts 1."""
-    lb_endpoints = [_lb_endpoint(endpoint) for endpoint in endpoints]
-    region, zone, sub_zone = (*locality.split("/"), "", "")[:3]
+def _locality(group: LocalityGroup) -> Any:
+    region, zone, sub_zone = group.locality
     return m.endpoint_components_pb2.LocalityLbEndpoints(
         locality=m.base_pb2.Locality(region=region, zone=zone, sub_zone=sub_zone),
-        lb_endpoints=lb_endpoints,
-        load_balancing_weight=uint32(sum(e.load_balancing_weight.value for e in lb_endpoints)),
+        lb_endpoints=[_lb_endpoint(endpoint) for endpoint in group.endpoints],
+        load_balancing_weight=uint32(group.weight),
+        priority=group.priority,
     )
 
 

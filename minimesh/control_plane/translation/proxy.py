@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from minimesh.control_plane.locality import NETWORK_LABEL, Locality, locality_of_labels
+from minimesh.control_plane.locality import NETWORK_LABEL, NOWHERE, Locality, locality_of_labels
 from minimesh.control_plane.service_registry import RegisteredWorkload, parse_port_map
 from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.xds import messages as m
@@ -39,7 +39,7 @@ class Proxy:
     port_map: Mapping[int, int] = field(default_factory=dict)
     app_address: str = "127.0.0.1"
     service_account: str = "default"
-    node_locality: Locality = Locality()
+    node_locality: Locality = NOWHERE
     addresses: PodAddresses | None = None
     """Set when its listeners are to be at real addresses already; see `pod_addresses`."""
 

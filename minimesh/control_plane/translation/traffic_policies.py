@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.service_registry import Protocol
 from minimesh.control_plane.translation.protobuf_values import any_of, duration, uint32
@@ -14,10 +14,16 @@ from minimesh.control_plane.translation.upstream_protocol import (
 )
 from minimesh.xds import messages as m
 
+if TYPE_CHECKING:
+    from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
+
 UNLIMITED = 4294967295
 """Istio lifts Envoy's limits of 1024 connections and 3 retries, too tight while pods come and go."""
 
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+_DEFAULT_RETRY_PERCENT = 20.0
+_DEFAULT_RETRY_CONCURRENCY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +33,64 @@ class TrafficPolicy:
     connection_pool: Any = None
     outlier_detection: Any = None
     load_balancer: Any = None
+    tls: Any = None
+    retry_budget: Any = None
 
 
 def policy_for_port(policy: Any | None, port: int) -> TrafficPolicy:
     """A rule's policy for one port: a port-level entry replaces the rule's settings as a whole."""
     if policy is None:
         return TrafficPolicy()
-    for setting in policy.port_level_settings:
-        if setting.port is not None and setting.port.number == port:
-            return _settings(setting)
-    return _settings(policy)
+    return _settings(_port_level(policy, port) or policy, policy.retry_budget)
 
 
 def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int) -> TrafficPolicy:
-    """A subset's policy over the rule's: what the subset sets wins, field by field."""
+    """A subset's policy over the rule's: what the subset sets wins, field by field.
+
+    An entry for the port replaces all of it, as in the rule itself.
+    """
     if subset_policy is None:
         return base
-    own = policy_for_port(subset_policy, port)
+    budget = subset_policy.retry_budget or base.retry_budget
+    own = _port_level(subset_policy, port)
+    if own is not None:
+        return _settings(own, budget)
     return TrafficPolicy(
-        own.connection_pool if own.connection_pool is not None else base.connection_pool,
-        own.outlier_detection if own.outlier_detection is not None else base.outlier_detection,
-        own.load_balancer if own.load_balancer is not None else base.load_balancer,
+        subset_policy.connection_pool or base.connection_pool,
+        subset_policy.outlier_detection or base.outlier_detection,
+        subset_policy.load_balancer or base.load_balancer,
+        subset_policy.tls or base.tls,
+        budget,
     )
 
 
-def apply_policy(cluster: Any, policy: TrafficPolicy, port: Protocol, *, sniffs: bool) -> None:
-    """Write an outbound policy into a Cluster whose type is set (`sniffs`: see `upstream_protocol`)."""
+def policy_of_cluster(rule: DestinationRuleConfig | None, port: int, subset: Any | None) -> TrafficPolicy:
+    """What a rule says about one port of its host, or of one of its subsets."""
+    if rule is None:
+        return TrafficPolicy()
+    policy = policy_for_port(rule.traffic_policy, port)
+    return policy_for_subset(policy, subset.traffic_policy, port) if subset is not None else policy
+
+
+def apply_policy(
+    cluster: Any, policy: TrafficPolicy, port: Protocol, locality: Any | None, *, sniffs: bool
+) -> None:
+    """Write an outbound policy into a Cluster whose type is set (`sniffs`: see `upstream_protocol`).
+
+    `locality` is the LocalityLoadBalancerSetting in force.
+    """
     apply_connection_pool(cluster, policy.connection_pool, port, sniffs=sniffs)
+    if policy.retry_budget is not None:
+        _apply_retry_budget(cluster.circuit_breakers.thresholds[0], policy.retry_budget)
     _apply_outlier_detection(cluster, policy.outlier_detection)
+    if locality is not None and weighs_localities(locality, fails_over=policy.outlier_detection is not None):
+        cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
     _apply_load_balancer(cluster, policy.load_balancer)
+
+
+def weighs_localities(setting: Any, *, fails_over: bool) -> bool:
+    """Whether weights of localities count; they would else only spoil the choice of the least busy host."""
+    return bool(setting.distribute or (fails_over and (setting.failover or setting.failover_priority)))
 
 
 def apply_connection_pool(
@@ -75,8 +110,22 @@ def apply_connection_pool(
         cluster.typed_extension_protocol_options[HTTP_PROTOCOL_OPTIONS].CopyFrom(any_of(options))
 
 
-def _settings(policy: Any) -> TrafficPolicy:
-    return TrafficPolicy(policy.connection_pool, policy.outlier_detection, policy.load_balancer)
+def _port_level(policy: Any, port: int) -> Any | None:
+    entries = (e for e in policy.port_level_settings if e.port is not None and e.port.number == port)
+    return next(entries, None)
+
+
+def _settings(policy: Any, retry_budget: Any | None) -> TrafficPolicy:
+    return TrafficPolicy(
+        policy.connection_pool, policy.outlier_detection, policy.load_balancer, policy.tls, retry_budget
+    )
+
+
+def _apply_retry_budget(thresholds: Any, written: Any) -> None:
+    """Retries as a share of the requests under way; it takes the place of a fixed limit."""
+    budget = thresholds.retry_budget
+    budget.budget_percent.value = _DEFAULT_RETRY_PERCENT if written.percent is None else written.percent
+    budget.min_retry_concurrency.value = written.min_retry_concurrency or _DEFAULT_RETRY_CONCURRENCY
 
 
 def _thresholds(http: Any | None, tcp: Any | None) -> Any:
