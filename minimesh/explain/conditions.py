@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.routing.matchers import (
+    FractionMatcher,
     GrpcMatcher,
     HeaderMatcher,
     HeaderPresence,
     PathKind,
     PathMatch,
     QueryParameterMatcher,
-    RuntimeFraction,
     TlsContextMatcher,
     first_query_value,
 )
@@ -87,9 +87,8 @@ def _described(condition: Condition, head: RequestHead) -> tuple[str, str, str |
     if isinstance(condition, QueryParameterMatcher):
         wanted = condition.wanted or ("must be there" if condition.present else "must not be there")
         return f"query parameter {condition.name}", wanted, first_query_value(head.path, condition.name)
-    if isinstance(condition, RuntimeFraction):
-        share = f"{condition.numerator} of {condition.denominator} requests"
-        return "chance", share, "by lot"
+    if isinstance(condition, FractionMatcher):
+        return "lot", "a fraction of the requests", "drawn"
     if isinstance(condition, GrpcMatcher):
         return "header content-type", "gRPC", _values(head, "content-type")
     if isinstance(condition, TlsContextMatcher):
