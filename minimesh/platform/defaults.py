@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import resources
 
 from minimesh.config.decoding import decode
-from minimesh.config.resources import Resource
+from minimesh.config.resources import Resource, ResourceKey
 
 FILE = "minimesh/platform/defaults.yaml"
+DEFAULT_NAMESPACE = ResourceKey("Namespace", "", "default")
 
 
-def default_resources() -> tuple[Resource, ...]:
-    """The namespaces and the ingress gateway that installing Istio would bring."""
+def default_resources(*, injects_by_default: bool = True) -> tuple[Resource, ...]:
+    """The namespaces, the ingress gateway and its like that installing Istio would bring.
+
+    `injects_by_default`: whether the `default` namespace asks for sidecars. It does in a mesh over files, for
+    labs begin by labelling it; in an empty one its user labels it, as in a cluster.
+    """
     text = resources.files("minimesh.platform").joinpath("defaults.yaml").read_text(encoding="utf-8")
     decoded = decode(text, FILE)
     assert not decoded.diagnostics, decoded.diagnostics
-    return decoded.resources
+    if not injects_by_default:
+        return decoded.resources
+    return tuple(_labelled(each) if each.key == DEFAULT_NAMESPACE else each for each in decoded.resources)
+
+
+def _labelled(namespace: Resource) -> Resource:
+    labels = {**namespace.metadata.labels, "istio-injection": "enabled"}
+    return dataclasses.replace(namespace, metadata=dataclasses.replace(namespace.metadata, labels=labels))

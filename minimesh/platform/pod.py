@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from minimesh.config.injection import PROXY_CONTAINER
 from minimesh.config.kubernetes.pod_status import (
     ContainerState,
     ContainerStateRunning,
@@ -26,7 +27,7 @@ from minimesh.platform.pod_events import NODE_NAME, ContainerNews
 from minimesh.platform.pod_network import PodAddress
 from minimesh.platform.pod_processes import PodProcesses
 from minimesh.platform.proxy_process import port_map_text
-from minimesh.platform.workloads import PROXY_CONTAINER, Workload
+from minimesh.platform.workloads import Workload
 
 PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 

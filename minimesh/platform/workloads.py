@@ -1,32 +1,21 @@
 """What the store asks to run: from Pods to workloads, and from workloads to a plan.
 
-Pure: a snapshot and the pods that run go in, the pods to start and to end come out. Whether a pod gets a
-sidecar is decided here, by the rules of Istio's injector.
+Pure: a snapshot and the pods that run go in, the pods to start and to end come out. Which proxy a pod has
+is read from its spec, where `minimesh.config.injection` put it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
+from minimesh.config.injection import PROXY_CONTAINER, ProxyRole, proxy_role
 from minimesh.config.kubernetes.meta import ObjectMeta
-from minimesh.config.kubernetes.pod import PodSpec
+from minimesh.config.kubernetes.pod import Container, PodSpec
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot
 
-INJECT = "sidecar.istio.io/inject"
-TEMPLATES = "inject.istio.io/templates"
-PROXY_CONTAINER = "istio-proxy"
 DEFAULT_GRACE_S = 30
-
-
-class ProxyRole(Enum):
-    """What the proxy of a pod is: none, a sidecar beside the application, or a gateway of its own."""
-
-    NONE = "none"
-    SIDECAR = "sidecar"
-    GATEWAY = "router"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +43,11 @@ class Workload:
         """How long the application may take to end after SIGTERM."""
         given = self.spec.termination_grace_period_seconds
         return float(DEFAULT_GRACE_S if given is None else given)
+
+    @property
+    def applications(self) -> tuple[Container, ...]:
+        """The containers beside the proxy."""
+        return tuple(each for each in self.spec.containers if each.name != PROXY_CONTAINER)
 
     @property
     def container_ports(self) -> tuple[int, ...]:
@@ -84,7 +78,6 @@ class Plan:
 
 def workloads(snapshot: Snapshot) -> tuple[Workload, ...]:
     """The pods that should run, by namespace and name: those that are not being removed."""
-    namespaces = namespace_labels(snapshot)
     return tuple(
         Workload(
             key=pod.key,
@@ -92,7 +85,7 @@ def workloads(snapshot: Snapshot) -> tuple[Workload, ...]:
             owner=_owner(pod, snapshot),
             metadata=pod.metadata,
             spec=pod.spec,
-            role=proxy_role(namespaces.get(pod.namespace, {}), pod.metadata, pod.spec),
+            role=proxy_role(pod.spec),
         )
         for pod in snapshot.by_kind("Pod")
         if not pod.metadata.deletion_timestamp
@@ -128,22 +121,13 @@ def _processes(spec: PodSpec) -> list[tuple[object, ...]]:
     return [(c.name, c.image, c.command, c.args, c.env, c.env_from, c.ports) for c in spec.containers]
 
 
-def templates(snapshot: Snapshot) -> Iterable[tuple[ResourceKey, ProxyRole, PodSpec]]:
+def templates(snapshot: Snapshot) -> Iterable[tuple[ResourceKey, PodSpec]]:
     """What pods are or will be made from: of everything that nothing else owns."""
-    namespaces = namespace_labels(snapshot)
     for kind in ("Deployment", "ReplicaSet", "Pod"):
         for each in snapshot.by_kind(kind):
             template = each if kind == "Pod" else each.spec.template
-            if each.metadata.owner_references or template is None or template.spec is None:
-                continue
-            metadata = template.metadata or ObjectMeta()
-            role = proxy_role(namespaces.get(each.namespace, {}), metadata, template.spec)
-            yield each.key, role, template.spec
-
-
-def namespace_labels(snapshot: Snapshot) -> dict[str, Mapping[str, str]]:
-    """The labels of all namespaces, by name."""
-    return {namespace.name: namespace.metadata.labels for namespace in snapshot.by_kind("Namespace")}
+            if not each.metadata.owner_references and template is not None and template.spec is not None:
+                yield each.key, template.spec
 
 
 def _owner(resource: Resource, snapshot: Snapshot) -> ResourceKey:
@@ -167,23 +151,3 @@ def service_target_ports(workload: Workload, snapshot: Snapshot) -> frozenset[in
         for port in service.spec.ports
         if not isinstance(port.target_port, str)
     )
-
-
-def proxy_role(namespace_labels: Mapping[str, str], metadata: ObjectMeta, spec: PodSpec) -> ProxyRole:
-    """What the injector would do with the pod, or what proxy the template brings itself."""
-    if not _is_injected(namespace_labels, metadata, spec):
-        return ProxyRole.NONE
-    templates = metadata.annotations.get(TEMPLATES, "").split(",")
-    return ProxyRole.GATEWAY if "gateway" in templates else ProxyRole.SIDECAR
-
-
-def _is_injected(namespace_labels: Mapping[str, str], metadata: ObjectMeta, spec: PodSpec) -> bool:
-    if spec.host_network:
-        return False
-    asked = metadata.labels.get(INJECT) or metadata.annotations.get(INJECT)
-    of_namespace = namespace_labels.get("istio-injection")
-    if of_namespace == "disabled":
-        return False
-    if of_namespace == "enabled" or (of_namespace is None and "istio.io/rev" in namespace_labels):
-        return asked != "false"
-    return asked == "true"

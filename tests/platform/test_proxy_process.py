@@ -63,7 +63,12 @@ def test_a_sidecar_has_istios_node_identity() -> None:
     assert metadata["SERVICE_ACCOUNT"] == "httpbin"
     digest = metadata["LABELS"].pop("pod-template-hash")
     assert len(digest) == 10
-    assert metadata["LABELS"] == {"app": "httpbin", "version": "v1"}
+    assert metadata["LABELS"] == {
+        "app": "httpbin",
+        "version": "v1",
+        "service.istio.io/canonical-name": "httpbin",
+        "service.istio.io/canonical-revision": "v1",
+    }
     assert metadata["APP_ADDRESS"] == "127.11.1.2"
     assert json.loads(metadata["POD_PORTS"]) == [{"containerPort": 80, "name": "http", "protocol": "TCP"}]
     assert "PORT_MAP" not in metadata

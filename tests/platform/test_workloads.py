@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from minimesh.config.decoding import decode
+from minimesh.config.injection import ProxyRole
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot, Store
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
-from minimesh.platform.workloads import ProxyRole, Workload, plan, workloads
+from minimesh.platform.workloads import Workload, plan, workloads
 
 
 def deployment(labels: str = "{app: web}") -> str:
@@ -125,9 +126,13 @@ def test_the_ingress_gateway_is_among_the_defaults() -> None:
     assert gateway.role is ProxyRole.GATEWAY
 
 
-def test_the_default_namespace_asks_for_sidecars() -> None:
-    found = workloads(cluster(deployment(), more=default_resources()))
-    assert {workload.name: workload.role for workload in found}["web"] is ProxyRole.SIDECAR
+@pytest.mark.parametrize(("injects_by_default", "role"), [(True, ProxyRole.SIDECAR), (False, ProxyRole.NONE)])
+def test_the_default_namespace_asks_for_sidecars_in_a_mesh_over_files(
+    injects_by_default: bool, role: ProxyRole
+) -> None:
+    defaults = default_resources(injects_by_default=injects_by_default)
+    found = workloads(cluster(deployment(), more=defaults))
+    assert {workload.name: workload.role for workload in found}["web"] is role
 
 
 def test_what_should_run_is_started_once() -> None:

@@ -10,7 +10,7 @@ import click
 import yaml
 
 from minimesh.cli.istioctl.proxy_status import connected_proxies
-from minimesh.platform.proxy_process import ISTIO_VERSION
+from minimesh.config.injection import ISTIO_VERSION
 from minimesh.platform.state import StateFolder
 
 

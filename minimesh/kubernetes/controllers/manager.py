@@ -18,6 +18,7 @@ from minimesh.config.store import Change, Snapshot, Store
 from minimesh.kubernetes.controllers import (
     deployment,
     garbage,
+    injector,
     replica_set,
     service_accounts,
     service_endpoints,
@@ -56,6 +57,7 @@ class Controllers:
             garbage.reconcile,
             self._deployments,
             self._replica_sets,
+            lambda snapshot, now: injector.reconcile(snapshot),
             lambda snapshot, now: service_endpoints.reconcile(snapshot),
             lambda snapshot, now: service_accounts.reconcile(snapshot),
         )
