@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 
 import click
 
@@ -20,7 +21,17 @@ from minimesh.cli.refusal import Refusal
 @click.option(
     "--debug", default="127.0.0.1:15014", show_default=True, metavar="HOST:PORT", help="The debug API."
 )
-def control_plane(paths: tuple[str, ...], listen: str, debug: str) -> None:
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS on the ADS port, with this certificate.")
+@click.option("--tls-key", metavar="FILE", help="Its private key.")
+@click.option("--tls-client-ca", metavar="FILE", help="Only proxies with a certificate of these authorities.")
+def control_plane(
+    paths: tuple[str, ...],
+    listen: str,
+    debug: str,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
+) -> None:
     """Serve configuration to proxies; each that connects and asks for it becomes an endpoint."""
     from minimesh.config.store import Store
     from minimesh.control_plane.server import ControlPlane
@@ -31,6 +42,7 @@ def control_plane(paths: tuple[str, ...], listen: str, debug: str) -> None:
     configure("info")
     ads_host, ads_port = split_address(listen, "--listen")
     debug_host, debug_port = split_address(debug, "--debug")
+    tls = _tls_context(tls_cert, tls_key, tls_client_ca)
     store = Store()
     for resource in default_resources():
         store.put(resource)
@@ -43,6 +55,7 @@ def control_plane(paths: tuple[str, ...], listen: str, debug: str) -> None:
             store,
             ads_host=ads_host,
             ads_port=ads_port,
+            ads_tls=tls,
             debug_host=debug_host,
             debug_port=debug_port,
             config_paths=paths,
@@ -57,6 +70,25 @@ def control_plane(paths: tuple[str, ...], listen: str, debug: str) -> None:
         asyncio.run(run())
     except OSError as error:
         raise Refusal(f"cannot listen on {listen} or {debug}: {error.strerror or error}") from error
+
+
+def _tls_context(cert: str | None, key: str | None, client_ca: str | None) -> ssl.SSLContext | None:
+    """What the ADS port speaks; None for plain text."""
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None:
+        raise Refusal("TLS takes both --tls-cert and --tls-key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_cert_chain(cert, key)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise Refusal(f"the certificates cannot be used: {error.strerror or error}") from error
+    return context
 
 
 def split_address(text: str, option: str) -> tuple[str, int]:

@@ -19,6 +19,8 @@ _COMMANDS = {
     "istioctl": ("istioctl", "Istio's own commands: proxy-config, proxy-status, analyze and more."),
     "kubectl": ("kubectl", "Run the real kubectl against the mesh that runs."),
     "shell": ("shell", "Open a shell in which kubectl and istioctl talk to the mesh that runs."),
+    "config-dump": ("config_dump", "Show the configuration of a pod's proxy, as Envoy's admin API does."),
+    "bootstrap": ("bootstrap", "Print the bootstrap with which a real Envoy joins, or takes a dump along."),
     "proxy": ("proxy", "Run one proxy: a hand-written Envoy file, or what a control plane sends."),
     "control-plane": ("control_plane", "Run the control plane alone, for proxies in containers."),
     "pod": ("pod", "Run one pod in this container: an application and its sidecar."),

@@ -43,7 +43,7 @@ def pod(deployment: str, paths: tuple[str, ...], xds: str, images: Path | None) 
     from minimesh.platform.images import ImageTable, ImageTableError
 
     refuse_missing(paths)
-    store = _store_of_one(deployment, paths)
+    store = store_of_one(deployment, paths)
     try:
         table = ImageTable.load(images)
     except ImageTableError as error:
@@ -57,7 +57,7 @@ def pod(deployment: str, paths: tuple[str, ...], xds: str, images: Path | None) 
             os.waitpid(parent.pid, 0)
 
 
-def _store_of_one(deployment: str, paths: tuple[str, ...]) -> Store:
+def store_of_one(deployment: str, paths: tuple[str, ...]) -> Store:
     """Everything configured, but of all that asks for pods only this Deployment, and the one pod it makes."""
     from minimesh.config.decoding import decode
     from minimesh.config.resources import ResourceKey

@@ -23,6 +23,7 @@ from minimesh.control_plane.translation import build_resources
 from minimesh.logs import get_logger
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -50,6 +51,7 @@ class ControlPlane:
         *,
         ads_host: str = "127.0.0.1",
         ads_port: int = ADS_PORT,
+        ads_tls: ssl.SSLContext | None = None,
         debug_host: str = "127.0.0.1",
         debug_port: int = DEBUG_PORT,
         mesh: MeshConfig | None = None,
@@ -66,6 +68,7 @@ class ControlPlane:
         """
         self._store = store
         self._addresses = ((ads_host, ads_port), (debug_host, debug_port))
+        self._ads_tls = ads_tls
         self._mesh = mesh or MeshConfig()
         self._extra_status = extra_status
         self._pushed_version = 0
@@ -118,7 +121,7 @@ class ControlPlane:
             self._unwatch = self._store.watch(self._store_changed)
             self._pushes = asyncio.create_task(self._queue.run())
             (ads, debug) = self._addresses
-            await self._ads.start(*ads)
+            await self._ads.start(*ads, self._ads_tls)
             await self._debug.start(*debug)
         except BaseException:
             await self.stop()

@@ -94,28 +94,50 @@ def envoy_arguments(
 ) -> list[str]:
     """The command line of the agent that runs the program `envoy` as the pod's proxy."""
     metadata = node_metadata(workload, facts, address) | dict(extra_metadata or {})
-    # Envoy does not know which addresses stand for others here, so the control plane is told.
-    metadata["MINIMESH_ADDRESSES"] = {
-        "pod_ip": facts.pod_ip,
-        "app_address": facts.app_address,
-        "also_bind": list(also_bind),
-        "port_map": {str(port): real for port, real in address.port_map.items()},
-        "capture": workload.role is ProxyRole.SIDECAR,
-    }
-    node = EnvoyNode(
-        id=node_id(workload.role, facts),
-        cluster=node_cluster(workload),
-        metadata=metadata,
-        admin=(facts.pod_ip, address.real_port(ADMIN_PORT)),
-        health=(facts.pod_ip, address.real_port(HEALTH_PORT)),
-        metrics=(facts.pod_ip, address.real_port(METRICS_PORT)),
+    node = envoy_node(
+        node_id(workload.role, facts),
+        node_cluster(workload),
+        metadata,
+        address,
+        captures=workload.role is ProxyRole.SIDECAR,
+        also_bind=also_bind,
     )
     host, _, port = xds_address.rpartition(":")
     return [
         *("--envoy", envoy),
-        *("--admin", f"{facts.pod_ip}:{address.real_port(ADMIN_PORT)}"),
+        *("--admin", f"{address.pod_ip}:{address.real_port(ADMIN_PORT)}"),
         *("--bootstrap", json.dumps(envoy_bootstrap(node, (host, int(port))))),
     ]
+
+
+def envoy_node(
+    identity: str,
+    cluster: str,
+    metadata: Mapping[str, object],
+    address: PodAddress,
+    *,
+    captures: bool,
+    also_bind: tuple[str, ...] = (),
+) -> EnvoyNode:
+    """An Envoy at a pod's addresses. It does not know which stand for others here; the control plane does.
+
+    `captures`: calls to the application's ports are to reach it.
+    """
+    told = {
+        "pod_ip": address.pod_ip,
+        "app_address": address.app_address,
+        "also_bind": list(also_bind),
+        "port_map": {str(port): real for port, real in address.port_map.items()},
+        "capture": captures,
+    }
+    return EnvoyNode(
+        id=identity,
+        cluster=cluster,
+        metadata={**metadata, "MINIMESH_ADDRESSES": told},
+        admin=(address.pod_ip, address.real_port(ADMIN_PORT)),
+        health=(address.pod_ip, address.real_port(HEALTH_PORT)),
+        metrics=(address.pod_ip, address.real_port(METRICS_PORT)),
+    )
 
 
 def node_cluster(workload: Workload) -> str:

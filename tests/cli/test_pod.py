@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from minimesh.cli.pod import _store_of_one
+from minimesh.cli.pod import store_of_one
 from minimesh.cli.refusal import Refusal
-from minimesh.platform.workloads import ProxyRole, workloads
+from minimesh.config.injection import ProxyRole
+from minimesh.platform.workloads import workloads
 from tests.end_to_end.mesh import REPOSITORY
 
 HTTPBIN = (str(REPOSITORY / "configs" / "httpbin"),)
@@ -21,10 +22,10 @@ HTTPBIN = (str(REPOSITORY / "configs" / "httpbin"),)
     ],
 )
 def test_a_container_runs_one_pod_of_its_deployment(deployment: str, role: ProxyRole) -> None:
-    (pod,) = workloads(_store_of_one(deployment, HTTPBIN).snapshot())
+    (pod,) = workloads(store_of_one(deployment, HTTPBIN).snapshot())
     assert (pod.name, pod.role) == (deployment.rpartition("/")[2], role)
 
 
 def test_a_deployment_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refusal, match="there is no Deployment default/nothing"):
-        _store_of_one("nothing", HTTPBIN)
+        store_of_one("nothing", HTTPBIN)

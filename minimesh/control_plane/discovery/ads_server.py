@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,10 @@ class AdsServer:
         """The port really bound, 0 while not listening."""
         return self._listening.sockets[0].getsockname()[1] if self._listening is not None else 0
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen; port 0 takes any free one. Raises OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connection_protocol, host, port)
+        self._listening = await loop.create_server(self._connection_protocol, host, port, ssl=tls)
 
     async def stop(self) -> None:
         """End every stream, close every connection and stop listening."""
