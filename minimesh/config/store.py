@@ -242,7 +242,8 @@ class Store:
             previous = before.get(key)
             if current is not None and previous is not None and _same_declaration(previous, resource):
                 # Controllers may have added to the object since; only its place in the file is news.
-                self._objects[key] = dataclasses.replace(current, source=resource.source, raw=resource.raw)
+                raw = resource.raw if current.spec == resource.spec else current.raw
+                self._objects[key] = dataclasses.replace(current, source=resource.source, raw=raw)
                 self._snapshot = None
                 continue
             status = current.status if current is not None else None
@@ -287,7 +288,7 @@ class Store:
         recorded = self._durable.get(stored.key)
         if (recorded is None and not durable) or self.declared_at(stored.key) is not None:
             return
-        if self._recorder is not None and (recorded is None or not _same_declaration(recorded, stored)):
+        if self._recorder is not None and (recorded is None or not _same_record(recorded, stored)):
             self._recorder.record(stored)
         self._durable[stored.key] = stored
 
@@ -395,7 +396,13 @@ def _same_declaration(one: Resource, other: Resource) -> bool:
 
 
 def _same_object(one: Resource, other: Resource) -> bool:
-    return _same_declaration(one, other) and one.status == other.status
+    return _same_record(one, other) and one.status == other.status
+
+
+def _same_record(one: Resource, other: Resource) -> bool:
+    """Whether two say the same but for their status; who manages the fields counts."""
+    same_managers = one.metadata.managed_fields == other.metadata.managed_fields
+    return same_managers and _same_declaration(one, other)
 
 
 def _conflict(resource: Resource, other: Resource) -> Diagnostic:

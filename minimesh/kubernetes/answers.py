@@ -40,14 +40,19 @@ def compact(content: Any) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def write_options(query: Mapping[str, str]) -> WriteOptions:
-    """`fieldValidation` and `dryRun` of the query string."""
+def write_options(query: Mapping[str, str], user_agent: str = "") -> WriteOptions:
+    """What the query string says about a write; who writes is its field manager, or else its program."""
     asked = query.get("fieldValidation", "") or FieldValidation.WARN
     try:
         validation = FieldValidation(asked)
     except ValueError as error:
         raise bad_request(f"invalid fieldValidation: {asked}") from error
-    return WriteOptions(validation, dry_run=query.get("dryRun", "") == "All")
+    return WriteOptions(
+        validation,
+        dry_run=query.get("dryRun", "") == "All",
+        manager=query.get("fieldManager") or user_agent.partition("/")[0] or "unknown",
+        force=query.get("force") == "true",
+    )
 
 
 def selection(query: Mapping[str, str], name: str = "") -> Predicate:

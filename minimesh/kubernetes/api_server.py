@@ -9,12 +9,10 @@ Everything stands below a secret path; see `access`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from minimesh.config.resources import ResourceKey
 from minimesh.config.store import Store
 from minimesh.kubernetes import api_errors, discovery, openapi
 from minimesh.kubernetes.access import new_secret, refusal
@@ -28,7 +26,6 @@ from minimesh.kubernetes.pod_exec import serve_exec
 from minimesh.kubernetes.pod_logs import serve_log
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
-from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
 from minimesh.kubernetes.watch import WatchCache
 
 VERSION = {
@@ -175,21 +172,10 @@ class ApiServer:
                 pass
             case _:
                 raise api_errors.no_such_path()
-        document = openapi.document(types, group, version, self._custom_schema)
+        document = openapi.document(types, group, version, self._registry.schemas.custom)
         if document is None:
             raise api_errors.no_such_path()
         return web.Response(body=document, content_type="application/json")
-
-    def _custom_schema(self, type_: ResourceType, version: str) -> Mapping[str, Any] | None:
-        key = ResourceKey(CRD_KIND, "", f"{type_.plural}.{type_.group}")
-        definition = self._registry.store.snapshot().get(key)
-        if definition is None:
-            return None
-        for each in definition.raw.get("spec", {}).get("versions", ()):
-            if each.get("name") == version:
-                found: Mapping[str, Any] | None = (each.get("schema") or {}).get("openAPIV3Schema")
-                return found
-        return None
 
 
 def _wants_aggregated(request: web.Request) -> bool:

@@ -23,7 +23,7 @@ from minimesh.kubernetes.bodies import read_object
 from minimesh.kubernetes.deletion import delete, finish
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.patching import patch, scale, set_scale
-from minimesh.kubernetes.registry import Registry, Written
+from minimesh.kubernetes.registry import Registry, WriteOptions, Written
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.tables import table, wants_table
 from minimesh.kubernetes.watch import WatchCache
@@ -48,14 +48,13 @@ class ObjectsApi:
             return self._get(request, info) if info.name else self._list(request, info)
         if request.method == "POST" and not info.name:
             return self._written(
-                request, info, self._registry.create(info, await read_object(request), write_options(query))
+                request, info, self._registry.create(info, await read_object(request), _options(request))
             )
         if request.method == "PUT" and info.name:
             return self._put(request, info, await read_object(request))
         if request.method == "PATCH" and info.name:
-            written = patch(
-                self._registry, info, request.content_type, await request.read(), write_options(query)
-            )
+            body = await request.read()
+            written = patch(self._registry, info, request.content_type, body, _options(request))
             return self._written(request, info, written)
         if request.method == "DELETE":
             return self._delete(request, info, await read_object(request, required=False))
@@ -149,7 +148,7 @@ class ObjectsApi:
     # -- Writing
 
     def _put(self, request: web.Request, info: RequestInfo, given: Object) -> web.StreamResponse:
-        options = write_options(request.query)
+        options = _options(request)
         if info.subresource == "scale":
             return answer(set_scale(self._registry, info, given, options).object)
         if info.subresource == "status":
@@ -182,6 +181,10 @@ class ObjectsApi:
                 "items": found,
             }
         )
+
+
+def _options(request: web.Request) -> WriteOptions:
+    return write_options(request.query, request.headers.get("User-Agent", ""))
 
 
 def _wants_metadata(request: web.Request) -> bool:

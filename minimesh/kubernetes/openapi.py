@@ -19,6 +19,7 @@ from minimesh.kubernetes.schemas import (
     definitions,
     references,
 )
+from minimesh.kubernetes.type_schemas import with_metadata
 
 CustomSchemas = Callable[[ResourceType, str], Mapping[str, Any] | None]
 """The schema of a custom type in a version; None when nobody wrote one."""
@@ -90,17 +91,8 @@ def _custom_name(type_: ResourceType, version: str) -> str:
 
 
 def _custom_schema(type_: ResourceType, version: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    given = dict(schema or {"type": "object", "properties": {"spec": anything, "status": anything}})
-    metadata = {"allOf": [{"$ref": REFERENCE + OBJECT_META}], "description": "Standard object's metadata."}
-    properties = {
-        "apiVersion": {"type": "string", "description": "Which version of the API the object is written in."},
-        "kind": {"type": "string", "description": "Which kind of object this is."},
-        **given.get("properties", {}),
-        "metadata": metadata,
-    }
     gvk = {"group": type_.group, "version": version, "kind": type_.kind}
-    return {**given, "type": "object", "properties": properties, "x-kubernetes-group-version-kind": [gvk]}
+    return {**with_metadata(schema or {}), "x-kubernetes-group-version-kind": [gvk]}
 
 
 def _paths(type_: ResourceType, version: str, schema: str) -> dict[str, Any]:

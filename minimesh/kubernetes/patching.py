@@ -13,17 +13,24 @@ from minimesh.kubernetes.patches import PatchError, json_patch, merge_patch
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.schemas import schema_of_kind
+from minimesh.kubernetes.server_side_apply import server_side_apply
 from minimesh.kubernetes.strategic_merge import strategic_merge
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 
 
 def patch(
     registry: Registry, info: RequestInfo, media_type: str, body: bytes, options: WriteOptions
 ) -> Written:
     """Change the object that the request names, or its status, or its scale."""
+    if media_type == APPLY_PATCH:
+        return server_side_apply(registry, info, body, options)
+    if options.force:
+        why = "force: Forbidden: may not be specified for non-apply patch"
+        raise bad_request(f'PatchOptions.meta.k8s.io "" is invalid: {why}')
     if info.subresource == "scale":
         changed = patched(info, scale(registry, info), media_type, body)
         return set_scale(registry, info, changed, options)
@@ -37,7 +44,8 @@ def patch(
 def patched(info: RequestInfo, target: Object, media_type: str, body: bytes) -> Object:
     """The object with the patch applied. ApiError for a media type that the kind does not take."""
     schema = schema_of_kind(info.type.group, info.version, info.type.kind)
-    accepted = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_MERGE_PATCH] if schema is not None else [])]
+    strategic = [STRATEGIC_MERGE_PATCH] if schema is not None else []
+    accepted = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, *strategic]
     if media_type not in accepted:
         raise api_errors.unsupported_media_type(accepted)
     try:

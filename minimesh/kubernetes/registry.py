@@ -20,12 +20,21 @@ from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_errors import bad_request
 from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.defaults import set_defaults
+from minimesh.kubernetes.managed_fields import (
+    UPDATE,
+    Manager,
+    Managers,
+    read_managers,
+    updated,
+    written_managers,
+)
 from minimesh.kubernetes.objects import Object, to_object, to_resource
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType, ResourceTypes
 from minimesh.kubernetes.selectors import Predicate
+from minimesh.kubernetes.type_schemas import TypeSchemas
 
-_SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields")
+_SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
 _DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -35,6 +44,8 @@ class WriteOptions:
 
     validation: FieldValidation = FieldValidation.WARN
     dry_run: bool = False
+    manager: str = "unknown"
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class Registry:
     def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.store = store
         self.clock = clock
+        self.schemas = TypeSchemas(store)
         self._types: ResourceTypes | None = None
         store.watch(self._store_changed)
 
@@ -94,8 +106,10 @@ class Registry:
 
     # -- Writing
 
-    def create(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
-        """Store a new object."""
+    def create(
+        self, info: RequestInfo, given: Object, options: WriteOptions, managers: Managers | None = None
+    ) -> Written:
+        """Store a new object. `managers` says who manages its fields, where an apply has found that out."""
         given, warnings = decoded(given, info.type, info.version, options.validation)
         given = self._addressed(info, given)
         metadata = given["metadata"]
@@ -105,7 +119,7 @@ class Registry:
             metadata["name"] = metadata["generateName"] + random_suffix(os.urandom(5))
         if not metadata.get("name"):
             raise _nameless(info.type)
-        for name in (*_SERVER_METADATA, *_DELETION):
+        for name in (*_SERVER_METADATA, *_DELETION, "managedFields"):
             metadata.pop(name, None)
         if "status" in info.type.subresources:
             given.pop("status", None)
@@ -113,10 +127,19 @@ class Registry:
         key = ResourceKey(info.type.store_kind, info.namespace, metadata["name"])
         if self.store.snapshot().get(key) is not None:
             raise api_errors.already_exists(info.type, metadata["name"])
-        return self._write(info, given, options, warnings, created=True)
+        return self._write(info, given, options, warnings, managers=managers)
 
-    def replace(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
-        """Put an object in place of the stored one, whose version it must name if it names any."""
+    def replace(
+        self,
+        info: RequestInfo,
+        given: Object,
+        options: WriteOptions,
+        managers: Managers | None = None,
+    ) -> Written:
+        """Put an object in place of the stored one, whose version it must name if it names any.
+
+        `managers` says who manages its fields, where an apply has found that out.
+        """
         given, warnings = decoded(given, info.type, info.version, options.validation)
         given = self._addressed(info, given)
         old = self.get(info)
@@ -135,12 +158,14 @@ class Registry:
             if "status" in old:
                 given["status"] = old["status"]
         _refuse_change(info.type, info.name, old, given)
-        return self._write(info, given, options, warnings)
+        return self._write(info, given, options, warnings, old, managers)
 
     def replace_status(self, info: RequestInfo, given: Object, options: WriteOptions) -> Written:
         """Put the status of an object in place of the stored one's; nothing else of it counts."""
-        changed = copy.deepcopy(self.get(info))
+        old = self.get(info)
+        changed = copy.deepcopy(old)
         changed["status"] = given.get("status") or {}
+        self._manage(info, old, changed, options, None)
         resource, _ = to_resource(changed, info.type)
         if resource is None:
             raise bad_request("the status cannot be read")
@@ -157,14 +182,38 @@ class Registry:
         given: Object,
         options: WriteOptions,
         warnings: Sequence[str],
-        *,
-        created: bool = False,
+        old: Object | None = None,
+        managers: Managers | None = None,
     ) -> Written:
         set_defaults(given, info.type, self.now())
+        self._manage(info, old, given, options, managers)
         resource, more = admitted(given, info.type, info.version, options.validation)
         warnings = (*warnings, *(each for each in more if each not in warnings))
         stored = resource if options.dry_run else self.put(resource)
-        return Written(to_object(stored, info.type, info.version), warnings, created)
+        return Written(to_object(stored, info.type, info.version), warnings, created=old is None)
+
+    def _manage(
+        self,
+        info: RequestInfo,
+        old: Object | None,
+        given: Object,
+        options: WriteOptions,
+        managers: Managers | None,
+    ) -> None:
+        """Write down in the object who manages its fields; unless told, whoever changes one does."""
+        metadata = given["metadata"]
+        sent = metadata.pop("managedFields", None)
+        if managers is None:
+            known = (old or {}).get("metadata", {}).get("managedFields")
+            if sent == [{}] or (old is not None and not known and not sent):
+                return  # reset by its writer, or never managed since it was made
+            own = info.type.api_version(info.version)
+            manager = Manager(options.manager, UPDATE, own, info.subresource)
+            schema = self.schemas.of(info.type, info.version)
+            before = copy.deepcopy(_NEWBORN.get(info.type.kind, {})) if old is None else old
+            base = read_managers(known if info.subresource else sent or known)
+            managers = updated(before, given, base, manager, schema, self.now())
+        metadata["managedFields"] = written_managers(managers)
 
     def _addressed(self, info: RequestInfo, given: Object) -> Object:
         """A copy of the object that agrees with the path. ApiError (400) when it says something else."""
@@ -221,6 +270,16 @@ def _nameless(type_: ResourceType) -> api_errors.ApiError:
     return api_errors.invalid(
         type_, "", [{"reason": "FieldValueRequired", "message": message, "field": "metadata.name"}]
     )
+
+
+_TEMPLATED: Object = {"spec": {"template": {"metadata": {}, "spec": {"containers": []}}}}
+_NEWBORN: Mapping[str, Object] = {
+    "Deployment": {"spec": {**_TEMPLATED["spec"], "strategy": {}}},
+    "ReplicaSet": _TEMPLATED,
+    "Pod": {"spec": {"containers": []}},
+    **{kind: {"spec": {}} for kind in ("Namespace", "Node", "Service", "Ingress", "IngressClass")},
+}
+"""What an object holds before anything is said: these fields are there, so that nobody adds them."""
 
 
 _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
