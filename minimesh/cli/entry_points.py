@@ -13,11 +13,13 @@ _MODULES = {
     "envoy": "minimesh.platform.envoy_agent",
     "gsservice": "demo_apps.gsservice",
     "helloworld": "demo_apps.helloworld",
+    "http-echo": "demo_apps.http_echo",
     "httpbin": "demo_apps.httpbin",
     "productpage": "demo_apps.bookinfo.productpage",
     "ratings": "demo_apps.bookinfo.ratings",
     "reviews": "demo_apps.bookinfo.reviews",
     "sleep": "demo_apps.sleep",
+    "tcp-echo": "demo_apps.tcp_echo",
 }
 
 

@@ -129,7 +129,7 @@ class ImageTable:
                 f"give container {container.name!r} a `command`"
             )
         if entry.entry is not None:
-            return Program(entry.entry, entry.args, entry.port, entry.env)
+            return Program(entry.entry, (*entry.args, *container.args), entry.port, entry.env)
         return Program(None, (*entry.command, *entry.args, *container.args), entry.port, entry.env)
 
     def _find(self, wanted: ImageName) -> ImageEntry | None:

@@ -131,6 +131,23 @@ def test_sigterm_is_an_orderly_end() -> None:
     assert application.stop() == 0
 
 
+def test_http_echo_says_its_text() -> None:
+    application = Application("http_echo", "--port", "0", "-text=Hello World! This is version v1")
+    response, body = application.ask("GET", "/v1")
+    assert (response.status, body) == (200, b"Hello World! This is version v1\n")
+    assert response.headers["X-App-Name"] == "http-echo"
+    assert application.stop() == 0
+
+
+def test_tcp_echo_sends_lines_back_behind_its_word() -> None:
+    application = Application("tcp_echo", "0", "hello")
+    with socket.create_connection(("127.0.0.1", application.port), timeout=20) as connection:
+        connection.sendall(b"world\nagain\n")
+        with connection.makefile("rb") as lines:
+            assert [lines.readline(), lines.readline()] == [b"hello world\n", b"hello again\n"]
+    assert application.stop() == 0
+
+
 def test_the_sleep_pod_waits_for_sigterm() -> None:
     process = subprocess.Popen([sys.executable, "-m", "demo_apps.sleep", "3650d"])
     with pytest.raises(subprocess.TimeoutExpired):

@@ -72,6 +72,12 @@ def test_address_and_port_are_filled_in(table: ImageTable) -> None:
     assert program.arguments("127.11.0.2", 20080) == ("--host", "127.11.0.2", "--port", "20080")
 
 
+def test_a_demo_application_gets_the_containers_arguments_after_its_own(table: ImageTable) -> None:
+    image = "registry.istio.io/release/tcp-echo-server:1.3"
+    program = table.program(Container(name="tcp-echo", image=image, args=("9000,9001,9002", "hello")))
+    assert program.arguments("127.11.0.2", None) == ("--host", "127.11.0.2", "9000,9001,9002", "hello")
+
+
 def test_a_containers_sleep_is_our_own_and_takes_any_length(table: ImageTable) -> None:
     container = Container(name="sleep", image="curlimages/curl", command=("/bin/sleep", "3650d"))
     assert table.program(container).entry == "sleep"
