@@ -65,6 +65,8 @@ def _chain_match(chain: Any) -> str:
     parts = []
     if match.HasField("destination_port"):
         parts.append(str(match.destination_port.value))
+    parts.extend(f"sni {name}" for name in match.server_names)
+    parts.extend(f"{each.address_prefix}/{each.prefix_len.value}" for each in match.prefix_ranges)
     parts.extend(match.application_protocols)
     return f" ({' '.join(parts)})" if parts else ""
 
@@ -74,7 +76,8 @@ def _target(chain: Any) -> str:
     if last.name.endswith("tcp_proxy"):
         tcp = m.tcp_proxy_pb2.TcpProxy()
         last.typed_config.Unpack(tcp)
-        return f"tcp {tcp.cluster or [c.name for c in tcp.weighted_clusters.clusters]}"
+        weighted = ", ".join(f"{c.weight} {c.name}" for c in tcp.weighted_clusters.clusters)
+        return f"tcp {tcp.cluster or weighted}"
     manager = connection_manager(chain)
     if manager.HasField("rds"):
         return f"rds {manager.rds.route_config_name}"

@@ -111,7 +111,7 @@ def test_protocols_decide_the_shape_of_outbound_listeners() -> None:
     described = describe_listeners(resources)
     address = next(n for n in resources.listeners if n.endswith("_9100")).partition("_")[0]
     assert "0.0.0.0_9080 (http/1.1 h2c) -> rds 9080" in described
-    weighted = f"['outbound|9100||{host}', 'outbound|9080||{host}']"
+    weighted = f"60 outbound|9100||{host}, 40 outbound|9080||{host}"
     assert f"{address}_9100 -> tcp {weighted}" in described
     assert f"{address}_9200 (http/1.1 h2c) -> rds {host}:9200" in described
     assert f"{address}_9200 -> tcp outbound|9200||{host}" in described
@@ -120,7 +120,7 @@ def test_protocols_decide_the_shape_of_outbound_listeners() -> None:
 def test_a_gateways_tcp_server_follows_the_tcp_rules() -> None:
     described = describe_listeners(build_resources(gateway_proxy(), push(EVERYTHING)))
     host = "everything.default.svc.cluster.local"
-    assert f"0.0.0.0_9100 -> tcp ['outbound|9100||{host}', 'outbound|9080||{host}']" in described
+    assert f"0.0.0.0_9100 -> tcp 60 outbound|9100||{host}, 40 outbound|9080||{host}" in described
 
 
 EXTERNAL_TLS = """

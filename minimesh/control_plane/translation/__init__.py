@@ -43,7 +43,7 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
         endpoints={e.cluster_name: e for e in build_endpoints(proxy, push, eds_cluster_names(clusters))},
         listeners=_by_name(listeners),
         routes=_by_name(build_routes(proxy, push, route_names(listeners))),
-        secrets=_by_name(build_secrets(proxy, push, listeners)),
+        secrets=_by_name(build_secrets(proxy, push, listeners, clusters)),
     )
 
 

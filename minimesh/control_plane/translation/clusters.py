@@ -18,6 +18,7 @@ from minimesh.control_plane.translation.traffic_policies import (
     policy_for_port,
     policy_of_cluster,
 )
+from minimesh.control_plane.translation.upstream_tls import apply_upstream_tls
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -91,6 +92,8 @@ def _outbound_cluster(
         cluster.respect_dns_ttl = True
     locality = effective_setting(push.mesh.locality_lb_setting, policy.load_balancer)
     apply_policy(cluster, policy, port.protocol, locality, sniffs=proxy.type == "sidecar")
+    selected = rule is not None and bool(rule.workload_labels)
+    apply_upstream_tls(cluster, policy.tls, fetches_credentials=proxy.type == "router" or selected)
     if cluster.type == cluster.EDS:
         cluster.eds_cluster_config.service_name = name
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.hostnames import intersection
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.gateway_tls import build_tls_chains
+from minimesh.control_plane.translation.l4_routes import gateway_tcp_route
 from minimesh.control_plane.translation.network_filters import FilterBuilder
-from minimesh.control_plane.translation.protobuf_values import address, origin_metadata
+from minimesh.control_plane.translation.protobuf_values import address
 from minimesh.control_plane.translation.proxy import container_ports
 from minimesh.control_plane.translation.sidecar_inbound_listeners import add_listener_filter
 from minimesh.xds import messages as m
@@ -67,27 +67,10 @@ def _filter_chain(
 
 
 def _tcp_chain(filters: FilterBuilder, server: GatewayServer) -> Any | None:
-    """The first TCP rule of a bound VirtualService that matches; without one the port stays closed."""
-    for rule in filters.push.gateway_rules(filters.proxy.namespace, server.gateway):
-        if not intersection(server.hosts_for(rule.namespace), rule.hosts):
-            continue
-        for tcp in rule.tcp:
-            if not tcp.route or not any(_matches(match, server) for match in tcp.match or (None,)):
-                continue
-            name = f"{rule.name}.{rule.namespace}"
-            return m.listener_components_pb2.FilterChain(
-                filters=[filters.tcp_routes(tcp.route, rule.namespace, server.port, name)],
-                metadata=origin_metadata(rule.resource),
-            )
-    return None
-
-
-def _matches(match: Any | None, server: GatewayServer) -> bool:
-    if match is None:
-        return True
-    if match.port and match.port != server.port:
-        return False
-    return not match.gateways or server.gateway in match.gateways
+    """Bytes to where a bound VirtualService sends them; without one the port stays closed."""
+    rules = filters.push.gateway_rules(filters.proxy.namespace, server.gateway)
+    route = gateway_tcp_route(rules, server)
+    return None if route is None else filters.l4_chain(route, server.port)
 
 
 def _listener(proxy: Proxy, push: PushContext, port: ServerPort, chains: Sequence[Any]) -> Any:

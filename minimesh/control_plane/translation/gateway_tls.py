@@ -1,8 +1,8 @@
 """TLS on a gateway's ports: one filter chain for each server that ends TLS, and for each name passed through.
 
 Chains are told apart by the server name in the hello. Certificates travel apart from listeners: a chain names
-`kubernetes://<credential>`, and the proxy fetches that by SDS. Modes that need a mesh's own certificates
-(ISTIO_MUTUAL, AUTO_PASSTHROUGH) have no chain: this mesh has none.
+`kubernetes://<credential>`, and the proxy fetches that by SDS. ISTIO_MUTUAL has no chain: it needs the mesh's
+own certificates, and this mesh has none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.hostnames import intersection
-from minimesh.control_plane.translation.protobuf_values import any_of, boolean, origin_metadata
-from minimesh.control_plane.translation.secrets import CA_SUFFIX, KUBERNETES
+from minimesh.control_plane.push_context.hostnames import is_subset
+from minimesh.control_plane.push_context.telemetry import TrafficMode
+from minimesh.control_plane.translation.l4_routes import gateway_tls_routes
+from minimesh.control_plane.translation.protobuf_values import any_of, boolean
+from minimesh.control_plane.translation.secrets import CA_SUFFIX, KUBERNETES, name_secret
+from minimesh.control_plane.translation.sni_clusters import sni_cluster_names
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 _TLS = m.tls_pb2
 _ASKS_FOR_CERTIFICATE = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
 _ENDS_HERE = frozenset({"SIMPLE", *_ASKS_FOR_CERTIFICATE})
+ISTIO_MUTUAL_PROTOCOLS = (
+    "istio",
+    "istio-peer-exchange",
+    "istio-http/1.0",
+    "istio-http/1.1",
+    "istio-h2",
+)
+"""What Istio's proxies offer each other in a hello."""
 _HTTP_ALPN = ("h2", "http/1.1")
 
 
@@ -43,6 +54,8 @@ def build_tls_chains(
             found = [_terminating_chain(filters, port, server, tcp_filter)]
         elif mode == "PASSTHROUGH":
             found = [*_passing_chains(filters, server)]
+        elif mode == "AUTO_PASSTHROUGH":
+            found = [*_auto_passing_chains(filters, server)]
         else:
             continue
         for chain in found:
@@ -77,20 +90,22 @@ def _terminating_chain(
 
 def _passing_chains(filters: FilterBuilder, server: GatewayServer) -> Iterator[Any]:
     """One for each TLS match of the VirtualServices bound to the server."""
-    for rule in filters.push.gateway_rules(filters.proxy.namespace, server.gateway):
-        hosts = server.hosts_for(rule.namespace)
-        for tls in rule.tls:
-            for match in tls.match if tls.route else ():
-                elsewhere = match.gateways and server.gateway not in match.gateways
-                if elsewhere or (match.port and match.port != server.port):
-                    continue
-                names = intersection(hosts, match.sni_hosts)
-                if names:
-                    name = f"{rule.name}.{rule.namespace}"
-                    passing = filters.tcp_routes(tls.route, rule.namespace, server.port, name)
-                    chain = _chain(_server_names(names), passing)
-                    chain.metadata.CopyFrom(origin_metadata(rule.resource))
-                    yield chain
+    rules = filters.push.gateway_rules(filters.proxy.namespace, server.gateway)
+    for route in gateway_tls_routes(rules, server):
+        yield filters.l4_chain(route, server.port)
+
+
+def _auto_passing_chains(filters: FilterBuilder, server: GatewayServer) -> Iterator[Any]:
+    """One for each service port and subset of the mesh: who asks for `outbound_.80_.v2_.host` gets there.
+
+    Only for a hello of Istio's own mutual TLS, which its application protocols tell.
+    """
+    hosts = [host.rpartition("/")[2] for host in server.hosts]
+    for name in sni_cluster_names(filters.proxy, filters.push):
+        if any(is_subset(name.hostname, host) for host in hosts):
+            chain = _chain([name.sni()], filters.tcp(name.sni(), TrafficMode.CLIENT))
+            chain.filter_chain_match.application_protocols.extend(ISTIO_MUTUAL_PROTOCOLS)
+            yield chain
 
 
 def _chain(server_names: Sequence[str], network_filter: Any) -> Any:
@@ -138,7 +153,7 @@ def _version(istios: str) -> str:
 def _add_certificates(common: Any, settings: Any) -> None:
     names = settings.credential_names or ((settings.credential_name,) if settings.credential_name else ())
     for name in names:
-        _name_secret(common.tls_certificate_sds_secret_configs.add(), f"{KUBERNETES}{name}")
+        name_secret(common.tls_certificate_sds_secret_configs.add(), f"{KUBERNETES}{name}")
     if names:
         return
     for each in settings.tls_certificates or (settings,):
@@ -159,16 +174,9 @@ def _ask_for_client_certificate(common: Any, settings: Any) -> None:
     default.verify_certificate_hash.extend(settings.verify_certificate_hash)
     if settings.credential_name or settings.ca_cert_credential_name:
         named = settings.ca_cert_credential_name or settings.credential_name
-        _name_secret(combined.validation_context_sds_secret_config, f"{KUBERNETES}{named}{CA_SUFFIX}")
+        name_secret(combined.validation_context_sds_secret_config, f"{KUBERNETES}{named}{CA_SUFFIX}")
         return
     validation = m.tls_pb2.CommonTlsContext().validation_context
     validation.CopyFrom(default)
     validation.trusted_ca.filename = settings.ca_certificates
     common.validation_context.CopyFrom(validation)
-
-
-def _name_secret(config: Any, name: str) -> None:
-    config.name = name
-    # No endless wait as for other types: a missing credential must not keep the other servers' port shut.
-    config.sds_config.ads.SetInParent()
-    config.sds_config.resource_api_version = m.config_source_pb2.ApiVersion.V3

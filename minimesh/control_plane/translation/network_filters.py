@@ -9,13 +9,27 @@ from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_access_logs
 from minimesh.control_plane.translation.http_filters import CORS_FILTER, FAULT_FILTER
 from minimesh.control_plane.translation.http_routes import destination_cluster
-from minimesh.control_plane.translation.protobuf_values import ads, any_of, boolean, duration, uint32
+from minimesh.control_plane.translation.protobuf_values import (
+    ads,
+    any_of,
+    boolean,
+    cidr_range,
+    duration,
+    origin_metadata,
+    uint32,
+)
+from minimesh.control_plane.translation.traffic_policies import (
+    TrafficPolicy,
+    policy_of_cluster,
+)
 from minimesh.xds import messages as m
+from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.translation.l4_routes import L4Route
     from minimesh.control_plane.translation.proxy import Proxy
 
 SERVER_NAME = "istio-envoy"
@@ -58,29 +72,72 @@ class FilterBuilder:
         _forward_certificate_details(manager, cert=False)
         return _http_filter(manager)
 
-    def tcp(self, cluster: str, mode: TrafficMode, *, logged: bool = True, stat_prefix: str = "") -> Any:
-        """Bytes to one cluster."""
+    def tcp(
+        self,
+        cluster: str,
+        mode: TrafficMode,
+        *,
+        logged: bool = True,
+        stat_prefix: str = "",
+        policy: TrafficPolicy | None = None,
+    ) -> Any:
+        """Bytes to one cluster. `policy` is what a DestinationRule says of connections to it."""
         message = m.tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster)
+        if policy is not None:
+            _apply_policy(message, policy)
         if logged:
             message.access_log.extend(build_access_logs(self.proxy, self.push, mode))
         return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
 
+    def tcp_to(self, destination: Any, rule_namespace: str, listen_port: int) -> Any:
+        """Bytes to the one destination of a rule."""
+        cluster = self._cluster_of(destination, rule_namespace, listen_port)
+        return self.tcp(cluster, TrafficMode.CLIENT, policy=self.policy_of(cluster))
+
     def tcp_routes(self, routes: Sequence[Any], rule_namespace: str, listen_port: int, name: str) -> Any:
         """Bytes to the destinations of a VirtualService's TCP or TLS rule, by weight."""
-
-        def cluster_of(route: Any) -> str:
-            host = route.destination.host
-            service = self.push.service_for(host, rule_namespace, self.proxy.namespace)
-            return destination_cluster(route.destination, service, listen_port)
-
         if len(routes) == 1:
-            return self.tcp(cluster_of(routes[0]), TrafficMode.CLIENT)
+            return self.tcp_to(routes[0].destination, rule_namespace, listen_port)
         message = m.tcp_proxy_pb2.TcpProxy(stat_prefix=name)
         for route in routes:
             if route.weight:
-                message.weighted_clusters.clusters.add(name=cluster_of(route), weight=route.weight)
+                cluster = self._cluster_of(route.destination, rule_namespace, listen_port)
+                message.weighted_clusters.clusters.add(name=cluster, weight=route.weight)
+        policy = self.policy_of(self._cluster_of(routes[0].destination, rule_namespace, listen_port))
+        if policy is not None:
+            # One proxy has one such setting: istiod takes that of the first destination.
+            _apply_policy(message, policy)
         message.access_log.extend(build_access_logs(self.proxy, self.push, TrafficMode.CLIENT))
         return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
+
+    def l4_chain(self, route: L4Route, listen_port: int) -> Any:
+        """A filter chain for a TCP or TLS rule, with the names and subnets that it asks for."""
+        name = f"{route.rule.name}.{route.rule.namespace}"
+        network_filter = self.tcp_routes(route.destinations, route.rule.namespace, listen_port, name)
+        chain = m.listener_components_pb2.FilterChain(
+            filters=[network_filter], metadata=origin_metadata(route.rule.resource)
+        )
+        match = chain.filter_chain_match
+        if "*" not in route.server_names:
+            match.server_names.extend(dict.fromkeys(route.server_names))
+        match.prefix_ranges.extend(cidr_range(subnet) for subnet in route.subnets)
+        if not match.ListFields():
+            chain.ClearField("filter_chain_match")
+        return chain
+
+    def policy_of(self, cluster: str) -> TrafficPolicy | None:
+        """The traffic policy that applies to an outbound cluster; None without a DestinationRule."""
+        name = resource_names.parse_cluster_name(cluster)
+        if name is None:
+            return None
+        rule = self.push.destination_rule(name.hostname, self.proxy.namespace, self.proxy.labels)
+        if rule is None:
+            return None
+        return policy_of_cluster(rule, name.port, rule.subset(name.subset) if name.subset else None)
+
+    def _cluster_of(self, destination: Any, rule_namespace: str, listen_port: int) -> str:
+        service = self.push.service_for(destination.host, rule_namespace, self.proxy.namespace)
+        return destination_cluster(destination, service, listen_port)
 
     def _manager(self, stat_prefix: str, mode: TrafficMode) -> Any:
         """What all three managers have in common."""
@@ -114,6 +171,16 @@ def _http_filters() -> list[tuple[str, Any]]:
         (CORS_FILTER, m.cors_pb2.Cors()),
         ("envoy.filters.http.router", m.router_pb2.Router()),
     ]
+
+
+def _apply_policy(message: Any, policy: TrafficPolicy) -> None:
+    """How long plain connections may idle, and what chooses a host for them."""
+    tcp = policy.connection_pool.tcp if policy.connection_pool is not None else None
+    if tcp is not None and tcp.idle_timeout is not None:
+        message.idle_timeout.CopyFrom(duration(tcp.idle_timeout))
+    hashed = policy.load_balancer.consistent_hash if policy.load_balancer is not None else None
+    if hashed is not None and hashed.use_source_ip:
+        message.hash_policy.add().source_ip.SetInParent()
 
 
 def _use_rds(manager: Any, route_name: str) -> None:

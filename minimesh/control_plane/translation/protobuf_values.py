@@ -5,9 +5,11 @@ Messages are generated classes without type information, hence `Any` in every si
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
@@ -50,6 +52,21 @@ def boolean(value: bool) -> Any:
 def address(host: str, port: int) -> Any:
     """A TCP socket address."""
     return m.address_pb2.Address(socket_address=m.address_pb2.SocketAddress(address=host, port_value=port))
+
+
+def endpoint_address(host: str, port: int) -> Any:
+    """A socket address, or for `unix:///path` the socket's path; an abstract one's begins with `@`."""
+    if host.startswith(UNIX_PREFIX):
+        return m.address_pb2.Address(pipe=m.address_pb2.Pipe(path=host.removeprefix(UNIX_PREFIX)))
+    return address(host, port)
+
+
+def cidr_range(text: str) -> Any:
+    """`10.1.0.0/16` -> the range; an address alone is a range of one."""
+    network = ipaddress.ip_network(text, strict=False)
+    return m.address_pb2.CidrRange(
+        address_prefix=str(network.network_address), prefix_len=uint32(network.prefixlen)
+    )
 
 
 def ads() -> Any:

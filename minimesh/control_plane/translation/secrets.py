@@ -1,13 +1,13 @@
-"""The certificates that a gateway's listeners name, out of Secret resources of the gateway's namespace.
+"""The certificates that a proxy's listeners and clusters name, out of Secrets of the proxy's namespace.
 
-`kubernetes://gs` is the key pair of the Secret `gs`; `kubernetes://gs-cacert` the authorities for client
-certificates, of the Secret `gs-cacert` or else of `gs` itself. A Secret that is not there, or holds nothing
+`kubernetes://gs` is the key pair of the Secret `gs`; `kubernetes://gs-cacert` the authorities for the peer's
+certificate, of the Secret `gs-cacert` or else of `gs` itself. A Secret that is not there, or holds nothing
 of the kind, is left out: the listener's chain then takes no connection, as in Istio.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minimesh.xds import messages as m
@@ -23,23 +23,40 @@ _KEY_PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
 _AUTHORITIES = ("ca.crt", "cacert")
 
 
-def build_secrets(proxy: Proxy, push: PushContext, listeners: Iterable[Any]) -> list[Any]:
-    """The secrets that these listeners name, as far as they are there; sorted by name."""
-    found = (_secret(proxy, push, name) for name in sorted(_names(listeners)))
+def build_secrets(
+    proxy: Proxy, push: PushContext, listeners: Iterable[Any], clusters: Iterable[Any]
+) -> list[Any]:
+    """The secrets that these listeners and clusters name, as far as they are there; sorted by name."""
+    found = (_secret(proxy, push, name) for name in sorted(_names(listeners, clusters)))
     return [secret for secret in found if secret is not None]
 
 
-def _names(listeners: Iterable[Any]) -> set[str]:
+def name_secret(config: Any, name: str) -> None:
+    """Write an SdsSecretConfig that fetches a secret over ADS."""
+    config.name = name
+    # No endless wait as for other types: a missing credential must not keep the other servers' port shut.
+    config.sds_config.ads.SetInParent()
+    config.sds_config.resource_api_version = m.config_source_pb2.ApiVersion.V3
+
+
+def _names(listeners: Iterable[Any], clusters: Iterable[Any]) -> set[str]:
     names: set[str] = set()
+    for socket, kind in _transport_sockets(listeners, clusters):
+        config = kind()
+        if not socket.typed_config.Unpack(config):
+            continue
+        common = config.common_tls_context
+        names.update(each.name for each in common.tls_certificate_sds_secret_configs)
+        names.add(common.combined_validation_context.validation_context_sds_secret_config.name)
+    return {name for name in names if name.startswith(KUBERNETES)}
+
+
+def _transport_sockets(listeners: Iterable[Any], clusters: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for listener in listeners:
         for chain in listener.filter_chains:
-            config = m.tls_pb2.DownstreamTlsContext()
-            if not chain.transport_socket.typed_config.Unpack(config):
-                continue
-            common = config.common_tls_context
-            names.update(each.name for each in common.tls_certificate_sds_secret_configs)
-            names.add(common.combined_validation_context.validation_context_sds_secret_config.name)
-    return {name for name in names if name.startswith(KUBERNETES)}
+            yield chain.transport_socket, m.tls_pb2.DownstreamTlsContext
+    for cluster in clusters:
+        yield cluster.transport_socket, m.tls_pb2.UpstreamTlsContext
 
 
 def _secret(proxy: Proxy, push: PushContext, name: str) -> Any | None:

@@ -7,17 +7,17 @@ to use a proxy calls the HTTP proxy listener instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
-from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
+from minimesh.control_plane.push_context.hostnames import overlaps
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
+from minimesh.control_plane.translation.l4_routes import sidecar_tcp_routes, sidecar_tls_routes
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
-from minimesh.control_plane.translation.protobuf_values import address, boolean, duration, origin_metadata
-from minimesh.control_plane.translation.route_match import source_matches
+from minimesh.control_plane.translation.protobuf_values import address, boolean, duration
 from minimesh.control_plane.translation.sidecar_inbound_listeners import (
     PLAIN_HTTP_PROTOCOLS,
     add_listener_filter,
@@ -87,7 +87,7 @@ def _service_listeners(
         # A headless TCP service is called by the addresses of its pods.
         addresses = tuple(e.address for e in push.registry.endpoints(service, port) if e.port == port.port)
     for bind in addresses:
-        yield _address_listener(proxy, push, egress, service, port, bind)
+        yield _address_listener(proxy, push, scope, egress, service, port, bind)
 
 
 def _http_listener(
@@ -119,14 +119,7 @@ def _stranger_listener(
     """A service outside the mesh without an address: known by the name in the TLS hello, or by its port."""
     filters = FilterBuilder(proxy, push)
     listener = _captured_listener(proxy, push, WILDCARD_ADDRESS, port.port)
-    chain = _tcp_chain(filters, egress, service, port)
-    if port.protocol in (Protocol.TLS, Protocol.HTTPS):
-        chain.filter_chain_match.server_names.append(service.hostname)
-        listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
-        add_listener_filter(
-            listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector()
-        )
-    listener.filter_chains.append(chain)
+    _add_l4_chains(listener, filters, scope, _l4_chains(filters, egress, service, port))
     return listener
 
 
@@ -142,6 +135,7 @@ def _merge_listener(known: Any, other: Any) -> None:
 def _address_listener(
     proxy: Proxy,
     push: PushContext,
+    scope: SidecarScope,
     egress: EgressListener,
     service: Service,
     port: ServicePort,
@@ -158,30 +152,38 @@ def _address_listener(
         http.filter_chain_match.transport_protocol = "raw_buffer"
         http.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
         _add_inspectors(listener)
-    listener.filter_chains.append(_tcp_chain(filters, egress, service, port))
+    _add_l4_chains(listener, filters, scope, _l4_chains(filters, egress, service, port))
     return listener
 
 
-def _tcp_chain(filters: FilterBuilder, egress: EgressListener, service: Service, port: ServicePort) -> Any:
-    """A TCP rule of a VirtualService for the service, else straight to it."""
-    for rule in egress.virtual_services:
-        if service.hostname not in rule.hosts:
-            continue
-        for tcp in rule.tcp:
-            if tcp.route and any(_matches(match, port.port, filters.proxy) for match in tcp.match or (None,)):
-                name = f"{rule.name}.{rule.namespace}"
-                return m.listener_components_pb2.FilterChain(
-                    filters=[filters.tcp_routes(tcp.route, rule.namespace, port.port, name)],
-                    metadata=origin_metadata(rule.resource),
-                )
+def _l4_chains(
+    filters: FilterBuilder, egress: EgressListener, service: Service, port: ServicePort
+) -> list[Any]:
+    """Chains for the TLS or TCP rules of the service's VirtualServices; the rest goes straight to it."""
+    rules = [
+        rule for rule in egress.virtual_services if any(overlaps(service.hostname, h) for h in rule.hosts)
+    ]
+    if port.protocol in (Protocol.TLS, Protocol.HTTPS):
+        routes = sidecar_tls_routes(rules, port.port, filters.proxy)
+        if routes:
+            return [filters.l4_chain(route, port.port) for route in routes]
+        return [_straight_chain(filters, service, port, () if service.addresses else (service.hostname,))]
+    routes = sidecar_tcp_routes(rules, port.port, filters.proxy)
+    chains = [filters.l4_chain(route, port.port) for route in routes]
+    if all(route.subnets for route in routes):
+        chains.append(_straight_chain(filters, service, port))
+    return chains
+
+
+def _straight_chain(
+    filters: FilterBuilder, service: Service, port: ServicePort, server_names: Sequence[str] = ()
+) -> Any:
     cluster = resource_names.outbound(port.port, service.hostname)
-    return m.listener_components_pb2.FilterChain(filters=[filters.tcp(cluster, TrafficMode.CLIENT)])
-
-
-def _matches(match: Any | None, port: int, proxy: Proxy) -> bool:
-    if match is not None and match.port and match.port != port:
-        return False
-    return source_matches(match, proxy.labels, proxy.namespace, (MESH_GATEWAY,))
+    network_filter = filters.tcp(cluster, TrafficMode.CLIENT, policy=filters.policy_of(cluster))
+    chain = m.listener_components_pb2.FilterChain(filters=[network_filter])
+    if server_names:
+        chain.filter_chain_match.server_names.extend(server_names)
+    return chain
 
 
 def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) -> Any:
@@ -195,6 +197,17 @@ def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) ->
         listener_filters_timeout=duration(0),
         access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
     )
+
+
+def _add_l4_chains(listener: Any, filters: FilterBuilder, scope: SidecarScope, chains: Sequence[Any]) -> None:
+    """Chains told apart by server names need somebody to read the hello; what none takes is a stranger's."""
+    listener.filter_chains.extend(chains)
+    inspector = "envoy.filters.listener.tls_inspector"
+    inspects = any(each.name == inspector for each in listener.listener_filters)
+    if not inspects and any(chain.filter_chain_match.server_names for chain in chains):
+        add_listener_filter(listener, inspector, m.tls_inspector_pb2.TlsInspector())
+    if all(chain.filter_chain_match.ListFields() for chain in chains):
+        listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
 
 
 def _add_inspectors(listener: Any) -> None:
