@@ -22,6 +22,8 @@ ACTED_ON: dict[str, str] = {
         spec.ports[].protocol
         spec.ports[].targetPort
         spec.ports[].appProtocol
+        spec.ports[].nodePort
+        spec.allocateLoadBalancerNodePorts
         spec.type
         spec.clusterIP
         spec.clusterIPs
@@ -139,6 +141,21 @@ ACTED_ON: dict[str, str] = {
         spec.http[].mirrorPercentage.**
         spec.http[].mirrorPercent
         spec.http[].corsPolicy.**
+        spec.tls[].match[].sniHosts
+        spec.tls[].match[].destinationSubnets
+        spec.tls[].match[].port
+        spec.tls[].match[].sourceLabels.**
+        spec.tls[].match[].gateways
+        spec.tls[].match[].sourceNamespace
+        spec.tls[].route[].destination.**
+        spec.tls[].route[].weight
+        spec.tcp[].match[].destinationSubnets
+        spec.tcp[].match[].port
+        spec.tcp[].match[].sourceLabels.**
+        spec.tcp[].match[].gateways
+        spec.tcp[].match[].sourceNamespace
+        spec.tcp[].route[].destination.**
+        spec.tcp[].route[].weight
     """,
     "DestinationRule": """
         spec.host
@@ -154,6 +171,27 @@ ACTED_ON: dict[str, str] = {
         spec.accessLogging[].match.mode
         spec.accessLogging[].providers[].name
         spec.accessLogging[].disabled
+    """,
+    "EnvoyFilter": """
+        spec.workloadSelector.**
+        spec.targetRefs.**
+        spec.priority
+        spec.configPatches[].applyTo
+        spec.configPatches[].match.context
+        spec.configPatches[].match.proxy.**
+        spec.configPatches[].match.listener.name
+        spec.configPatches[].match.listener.portNumber
+        spec.configPatches[].match.listener.listenerFilter
+        spec.configPatches[].match.listener.filterChain.name
+        spec.configPatches[].match.listener.filterChain.sni
+        spec.configPatches[].match.listener.filterChain.transportProtocol
+        spec.configPatches[].match.listener.filterChain.applicationProtocols
+        spec.configPatches[].match.listener.filterChain.destinationPort
+        spec.configPatches[].match.listener.filterChain.filter.**
+        spec.configPatches[].match.routeConfiguration.**
+        spec.configPatches[].match.cluster.**
+        spec.configPatches[].patch.operation
+        spec.configPatches[].patch.value.**
     """,
     "Sidecar": """
         spec.workloadSelector.**
@@ -178,10 +216,26 @@ ACTED_ON: dict[str, str] = {
         spec.endpoints[].labels.**
         spec.endpoints[].locality
         spec.endpoints[].weight
+        spec.endpoints[].network
         spec.workloadSelector.**
+        spec.subjectAltNames
         spec.exportTo
     """,
     "WorkloadEntry": """
+        spec.address
+        spec.ports.**
+        spec.labels.**
+        spec.network
+        spec.locality
+        spec.weight
+    """,
+    "WorkloadGroup": """
+        spec.metadata.labels.**
+        spec.template.ports.**
+        spec.template.labels.**
+        spec.template.network
+        spec.template.locality
+        spec.template.weight
     """,
 }
 """Kind -> the paths that are acted on. A line in braces stands for a block of SHARED below that path."""
@@ -203,6 +257,15 @@ EVERY_KIND = """
 """Acted on for all kinds; what a server wrote (as `kubectl get -o yaml` shows it) needs no report."""
 
 _POLICY = """
+    tls.mode
+    tls.clientCertificate
+    tls.privateKey
+    tls.caCertificates
+    tls.caCrl
+    tls.credentialName
+    tls.subjectAltNames
+    tls.sni
+    tls.insecureSkipVerify
     loadBalancer.simple
     loadBalancer.consistentHash.**
     loadBalancer.localityLbSetting.**

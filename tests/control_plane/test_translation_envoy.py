@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,53 @@ def test_envoy_accepts_a_published_sample(sample: Path, tmp_path: Path) -> None:
     context = push(GATEWAY, application, subsets, sample.read_text())
     for proxy in (gateway_proxy(), sidecar_proxy({"app": "productpage"})):
         assert_envoy_accepts(build_resources(proxy, context), tmp_path)
+
+
+PATCHES = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: patches, namespace: istio-system}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match:
+      listener:
+        filterChain:
+          filter:
+            name: envoy.filters.network.http_connection_manager
+            subFilter: {name: envoy.filters.http.router}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: envoy.filters.http.lua
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+          inlineCode: |
+            function envoy_on_response(handle) handle:headers():add("x-lua", "yes") end
+  - applyTo: NETWORK_FILTER
+    match: {listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}}
+    patch:
+      operation: MERGE
+      value:
+        typed_config:
+          "@type": type.googleapis.com/udpa.type.v1.TypedStruct
+          type_url: type.googleapis.com/MANAGER
+          value: {common_http_protocol_options: {idle_timeout: 30s}}
+  - applyTo: CLUSTER
+    patch: {operation: MERGE, value: {per_connection_buffer_limit_bytes: 4096}}
+  - applyTo: VIRTUAL_HOST
+    patch: {operation: MERGE, value: {request_headers_to_remove: [x-a]}}
+  - applyTo: HTTP_ROUTE
+    patch: {operation: MERGE, value: {response_headers_to_remove: [x-b]}}
+"""
+
+
+@pytest.mark.parametrize("envoy", [True, False], ids=["Envoy", "ours"])
+def test_envoy_accepts_what_envoy_filters_patched(envoy: bool, tmp_path: Path) -> None:
+    manager = m.http_connection_manager_pb2.HttpConnectionManager.DESCRIPTOR.full_name
+    patches = PATCHES.replace("MANAGER", manager)
+    context = push(GATEWAY, HTTPBIN_LAB, *HTTPBIN_PODS, patches)
+    for proxy in (gateway_proxy(), sidecar_proxy({"app": "httpbin"})):
+        resources = build_resources(dataclasses.replace(proxy, is_envoy=envoy), context)
+        assert_envoy_accepts(resources, tmp_path)
+        assert ("x-lua" in (tmp_path / "envoy.json").read_text()) is envoy

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from minimesh.config.checks.finding import Finding, Findings
 from minimesh.config.checks.selectors import check_label_selector, check_match_labels, check_targets
 from minimesh.config.diagnostics import Severity
+from minimesh.config.simulated_extensions import SIMULATED_TARGETS, extensions_not_simulated
 
 if TYPE_CHECKING:
     from minimesh.config.istio.envoy_filter import EnvoyConfigObjectPatch, EnvoyFilter
@@ -42,6 +43,31 @@ def _patch(path: str, one: EnvoyConfigObjectPatch) -> Findings:
     if patch.filter_class not in (None, "UNSPECIFIED") and one.apply_to != "HTTP_FILTER":
         message = "Envoy filter: filterClass applies to HTTP_FILTER only"
         yield Finding(f"{path}.patch.filterClass", "unused-field", message, Severity.WARNING)
+    yield from _patch_value(path, one)
+
+
+def _patch_value(path: str, one: EnvoyConfigObjectPatch) -> Findings:
+    """Whether the value is what `applyTo` says, and whether the asyncio proxy can have it."""
+    patch, target = one.patch, str(one.apply_to)
+    if patch is None or one.apply_to in (None, "INVALID"):
+        return
+    if target not in SIMULATED_TARGETS:
+        message = f"patches of {target} are accepted, not simulated"
+        yield Finding(f"{path}.applyTo", "not-simulated", message, Severity.INFO)
+        return
+    if patch.operation == "REMOVE" or patch.value is None:
+        return
+    missing = extensions_not_simulated(patch.value)
+    for name in missing:
+        message = f"{name}: accepted, not simulated; a real Envoy gets it, the asyncio proxy does not"
+        yield Finding(f"{path}.patch.value", "not-simulated", message, Severity.INFO)
+    if not missing:
+        from minimesh.xds.patch_values import PatchValueError, read_patch_value  # protobuf is slow to load
+
+        try:
+            read_patch_value(target, patch.value)
+        except PatchValueError as error:
+            yield Finding(f"{path}.patch.value", "bad-patch", f"Envoy filter: {error}")
 
 
 def check_proxy_config(spec: ProxyConfig) -> Findings:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
+from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshConfig", "PushContext"]
 
+_KINDS = ("DestinationRule", "EnvoyFilter", "Gateway", "Secret", "Sidecar", "Telemetry", "VirtualService")
+
 
 class PushContext:
     """The mesh as of one snapshot. Every look-up answers from an index made when it was built."""
@@ -44,6 +47,7 @@ class PushContext:
         self.mesh = mesh
         self.registry = registry
         self.destination_rules = DestinationRules(by_kind.get("DestinationRule", ()), mesh)
+        self.envoy_filters = EnvoyFilters(by_kind.get("EnvoyFilter", ()), mesh)
         self.telemetry = Telemetry(by_kind.get("Telemetry", ()), mesh)
         self.virtual_services = resolve_virtual_services(by_kind.get("VirtualService", ()), mesh)
         self._gateways = sorted(by_kind.get("Gateway", ()), key=creation_order)
@@ -62,8 +66,7 @@ class PushContext:
         """Index a snapshot of the store, with the proxies that registered themselves as workloads."""
         settings = mesh or MeshConfig()
         registry = ServiceRegistry.from_snapshot(snapshot, registered, settings.domain_suffix)
-        kinds = ("DestinationRule", "Telemetry", "VirtualService", "Gateway", "Sidecar", "Secret")
-        resources = [resource for kind in kinds for resource in snapshot.by_kind(kind)]
+        resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         return cls(registry, resources, settings)
 
     def secret(self, namespace: str, name: str) -> Any | None:

@@ -1,8 +1,8 @@
 """Delegation: one VirtualService hands a route over to another, whose rules then stand in its place.
 
 A delegate is a VirtualService without hosts. Each of its rules must stay within what the root's rule matches:
-a rule of which some condition contradicts all of the root's is left out. Delegation goes one level deep: a delegate that
-delegates is refused before it comes here.
+a rule of which some condition contradicts all of the root's is left out. Delegation goes one level deep: a
+delegate that delegates is refused before it comes here.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
 from minimesh.control_plane.translation.endpoints import build_endpoints
+from minimesh.control_plane.translation.envoy_filters import Patching
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
 from minimesh.control_plane.translation.routes import build_routes
 from minimesh.control_plane.translation.secrets import build_secrets
@@ -36,13 +37,14 @@ class Resources:
 
 def build_resources(proxy: Proxy, push: PushContext) -> Resources:
     """Translate a push for one proxy, complete in itself: each name referred to is there."""
-    clusters = build_clusters(proxy, push)
-    listeners = build_listeners(proxy, push)
+    patching = Patching(proxy, push)
+    clusters = patching.clusters(build_clusters(proxy, push))
+    listeners = patching.listeners(build_listeners(proxy, push))
     return Resources(
         clusters=_by_name(clusters),
         endpoints={e.cluster_name: e for e in build_endpoints(proxy, push, eds_cluster_names(clusters))},
         listeners=_by_name(listeners),
-        routes=_by_name(build_routes(proxy, push, route_names(listeners))),
+        routes=_by_name(patching.routes(build_routes(proxy, push, route_names(listeners)))),
         secrets=_by_name(build_secrets(proxy, push, listeners, clusters)),
     )
 

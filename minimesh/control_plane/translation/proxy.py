@@ -39,6 +39,8 @@ class Proxy:
     port_map: Mapping[int, int] = field(default_factory=dict)
     app_address: str = "127.0.0.1"
     service_account: str = "default"
+    is_envoy: bool = False
+    """Whether it is the real Envoy, which has extensions that ours has not."""
     node_locality: Locality = NOWHERE
     addresses: PodAddresses | None = None
     """Set when its listeners are to be at real addresses already; see `pod_addresses`."""
@@ -74,6 +76,7 @@ class Proxy:
             service_account=str(metadata.get("SERVICE_ACCOUNT") or "default"),
             node_locality=Locality(node.locality.region, node.locality.zone, node.locality.sub_zone),
             addresses=addresses,
+            is_envoy=node.user_agent_name == "envoy",
         )
 
     @property
@@ -108,6 +111,7 @@ class Proxy:
             self.named_ports,
             self.port_map,
             self.service_account,
+            str(self.metadata.get("AUTO_REGISTER_GROUP") or ""),
         )
 
 
