@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.locality import (
     NETWORK_LABEL,
     NOWHERE,
@@ -75,7 +76,8 @@ class Resolution(StrEnum):
     """How a service's name becomes addresses."""
 
     ENDPOINTS = "ENDPOINTS"  # the control plane knows them (EDS)
-    DNS = "DNS"  # the proxy asks DNS (STRICT_DNS)
+    DNS = "DNS"  # the proxy asks DNS and uses all addresses (STRICT_DNS)
+    DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"  # the proxy asks DNS and uses the first address (LOGICAL_DNS)
     PASSTHROUGH = "PASSTHROUGH"  # wherever the client was going (headless services, resolution NONE)
     ALIAS = "ALIAS"  # another service's second name (ExternalName)
 
@@ -92,13 +94,18 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One host name that can be called. `addresses` are virtual (ClusterIPs), empty when it has none."""
+    """One host name that can be called.
+
+    `addresses` are virtual (ClusterIPs), `address_ranges` CIDR blocks that stand for the service; both may be
+    empty. `subject_alt_names` are what certificates of its hosts may be made out to.
+    """
 
     hostname: str
     namespace: str
     name: str
     ports: tuple[ServicePort, ...]
     addresses: tuple[str, ...] = ()
+    address_ranges: tuple[str, ...] = ()
     resolution: Resolution = Resolution.ENDPOINTS
     selector: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +116,7 @@ class Service:
     aliases: tuple[str, ...] = ()
     publish_not_ready: bool = False
     endpoints: tuple[Endpoint, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
     created: str = ""
     resource: Resource | None = None
 
@@ -122,7 +130,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A running pod or a registered proxy: one address, its labels, its container ports."""
+    """A running pod, a WorkloadEntry or a registered proxy: one address, its labels, its ports.
+
+    `named_ports` are a pod's container ports by name; `service_ports`, of a WorkloadEntry, say for the name of
+    a service's port which port answers here.
+    """
 
     name: str
     namespace: str
@@ -135,6 +147,7 @@ class Workload:
     locality: Locality = NOWHERE
     network: str = ""
     weight: int = 0
+    service_ports: Mapping[str, int] = field(default_factory=dict)
 
     def mapped(self, port: int) -> int:
         """The port that really answers for this container port."""
@@ -142,6 +155,8 @@ class Workload:
 
     def resolve(self, port: ServicePort) -> int | None:
         """The container port behind a service port; None when its name is unknown to this workload."""
+        if port.name in self.service_ports:
+            return self.service_ports[port.name]
         if isinstance(port.target_port, str):
             return self.named_ports.get(port.target_port)
         return port.target_port or port.port
@@ -158,11 +173,13 @@ class RegisteredWorkload:
     named_ports: Mapping[str, int] = field(default_factory=dict)
     port_map: Mapping[int, int] = field(default_factory=dict)
     service_account: str = "default"
+    group: str = ""
+    """The WorkloadGroup of its namespace whose template it follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address behind one service port. `weight` 0 means undeclared."""
+    """One address behind one service port, or the path of a Unix socket. `weight` 0 means undeclared."""
 
     address: str
     port: int
@@ -201,14 +218,24 @@ class ServiceRegistry:
         registered: Sequence[RegisteredWorkload] = (),
         domain_suffix: str = "cluster.local",
     ) -> ServiceRegistry:
-        """Read Services, ServiceEntries and Pods. A Pod wins over a registration of the same address."""
+        """Read Services, ServiceEntries, Pods and WorkloadEntries.
+
+        What is declared wins over a registration of the same address.
+        """
         services = [_kubernetes_service(r, domain_suffix) for r in snapshot.by_kind("Service")]
         for resource in snapshot.by_kind("ServiceEntry"):
             services.extend(_services_of_entry(resource))
         pods = [workload for r in snapshot.by_kind("Pod") if (workload := _workload_of_pod(r)) is not None]
-        known = {pod.address for pod in pods}
-        announced = [_workload_of_registration(r) for r in registered if r.address not in known]
-        return cls(_with_cluster_ips(services), [*pods, *announced])
+        entries = [_workload_of_entry(r) for r in snapshot.by_kind("WorkloadEntry")]
+        declared = [*pods, *(entry for entry in entries if entry.address)]
+        known = {workload.address for workload in declared}
+        groups = {(g.namespace, g.name): g.spec for g in snapshot.by_kind("WorkloadGroup")}
+        announced = [
+            _workload_of_registration(each, groups.get((each.namespace, each.group)))
+            for each in registered
+            if each.address not in known
+        ]
+        return cls(_with_cluster_ips(services), [*declared, *announced])
 
     def service(self, hostname: str, namespace: str | None = None) -> Service | None:
         """The service of that name: of that namespace if there is one, else the oldest."""
@@ -235,6 +262,8 @@ class ServiceRegistry:
             target = workload.resolve(port)
             if target is None or not (workload.ready or service.publish_not_ready):
                 continue
+            if service.resolution is Resolution.ENDPOINTS and not _is_address(workload.address):
+                continue  # a name, which only DNS could resolve
             yield Endpoint(
                 workload.address,
                 workload.mapped(target),
@@ -422,24 +451,49 @@ def _workload_of_pod(resource: Resource) -> Workload | None:
     )
 
 
-def _workload_of_registration(registered: RegisteredWorkload) -> Workload:
+def _workload_of_entry(resource: Resource) -> Workload:
+    spec: Any = resource.spec
+    labels = {**spec.labels, **resource.metadata.labels}
+    return Workload(
+        name=resource.name,
+        namespace=resource.namespace,
+        address=spec.address,
+        labels=labels,
+        named_ports=dict(spec.ports),
+        service_ports=dict(spec.ports),
+        service_account=spec.service_account or "default",
+        locality=Locality.parse(spec.locality) if spec.locality else locality_of_labels(labels),
+        network=spec.network or labels.get(NETWORK_LABEL, ""),
+        weight=spec.weight,
+    )
+
+
+def _workload_of_registration(registered: RegisteredWorkload, group: Any | None) -> Workload:
+    """A proxy that announced itself; its WorkloadGroup's template says what it left open."""
+    template = group.template if group is not None else None
+    common = dict(group.metadata.labels) if group is not None and group.metadata is not None else {}
+    labels = {**(template.labels if template is not None else {}), **common, **registered.labels}
+    where = Locality.parse(template.locality) if template is not None else NOWHERE
+    labelled = locality_of_labels(labels)
     return Workload(
         name=registered.name,
         namespace=registered.namespace,
         address=registered.address,
-        labels=registered.labels,
+        labels=labels,
         named_ports=registered.named_ports,
         port_map=registered.port_map,
+        service_ports=dict(template.ports) if template is not None else {},
         service_account=registered.service_account,
-        locality=locality_of_labels(registered.labels),
-        network=registered.labels.get(NETWORK_LABEL, ""),
+        locality=labelled if any(labelled) else where,
+        network=labels.get(NETWORK_LABEL, "") or (template.network if template is not None else ""),
+        weight=template.weight if template is not None else 0,
     )
 
 
 _ENTRY_RESOLUTIONS = {
     "STATIC": Resolution.ENDPOINTS,
     "DNS": Resolution.DNS,
-    "DNS_ROUND_ROBIN": Resolution.DNS,
+    "DNS_ROUND_ROBIN": Resolution.DNS_ROUND_ROBIN,
 }
 
 
@@ -457,7 +511,8 @@ def _services_of_entry(resource: Resource) -> Iterable[Service]:
             namespace=resource.namespace,
             name=resource.name,
             ports=ports,
-            addresses=tuple(a for a in spec.addresses if "/" not in a),
+            addresses=tuple(a.partition("/")[0] for a in spec.addresses if not _is_range(a)),
+            address_ranges=tuple(a for a in spec.addresses if _is_range(a)),
             resolution=resolution,
             selector=dict(selector),
             labels=dict(resource.metadata.labels),
@@ -465,9 +520,26 @@ def _services_of_entry(resource: Resource) -> Iterable[Service]:
             external=str(spec.location or "MESH_EXTERNAL") == "MESH_EXTERNAL",
             kubernetes=False,
             endpoints=tuple(_entry_endpoints(spec, ports, resolution, host)),
+            subject_alt_names=tuple(spec.subject_alt_names),
             created=str(resource.metadata.creation_timestamp or ""),
             resource=resource,
         )
+
+
+def _is_range(address: str) -> bool:
+    """Whether it is a CIDR block of more than one address."""
+    return "/" in address and not address.endswith(("/32", "/128"))
+
+
+def _is_address(text: str) -> bool:
+    """Whether a proxy can connect to it as it is: an IP address, or a Unix socket's path."""
+    if text.startswith(UNIX_PREFIX):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _entry_endpoints(
@@ -479,10 +551,12 @@ def _entry_endpoints(
             yield Endpoint(
                 entry.address,
                 entry.ports.get(port.name, number),
-                dict(entry.labels),
-                entry.locality or "",
+                topology_labels(entry.labels, Locality.parse(entry.locality), entry.network),
+                entry.locality,
                 entry.weight or 0,
                 port_name=port.name,
             )
-        if not spec.endpoints and resolution is Resolution.DNS and not host.startswith("*"):
+        asks_dns = resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+        alone = not spec.endpoints and spec.workload_selector is None
+        if asks_dns and alone and not host.startswith("*"):
             yield Endpoint(host, number, port_name=port.name)

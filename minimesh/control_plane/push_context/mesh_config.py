@@ -59,6 +59,7 @@ class MeshConfig:
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy.ALLOW_ANY
     default_http_retry_policy: DefaultRetryPolicy = field(default_factory=DefaultRetryPolicy)
     connect_timeout_s: float = 10.0
+    dns_refresh_rate_s: float = 60.0
     locality_lb_setting: LocalityLoadBalancerSetting | None = field(
         default_factory=LocalityLoadBalancerSetting
     )

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from minimesh.control_plane.translation.proxy import Proxy
 
 
+_ASK_DNS = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+
+
 def build_clusters(proxy: Proxy, push: PushContext) -> list[Any]:
     """All clusters of a proxy by name. Of two with one name the first (older service) stays."""
     found: dict[str, Any] = {}
@@ -68,7 +71,10 @@ def _service_port_clusters(
     """The cluster of a service port, then one for each subset of its DestinationRule."""
     for subset in (None, *(rule.subsets if rule is not None else ())):
         policy = policy_of_cluster(rule, port.port, subset)
-        yield _outbound_cluster(proxy, push, service, port, rule, policy, subset)
+        cluster = _outbound_cluster(proxy, push, service, port, rule, policy, subset)
+        if service.resolution in _ASK_DNS and not cluster.load_assignment.endpoints:
+            continue  # nothing to resolve, which Envoy refuses; istiod leaves it out too
+        yield cluster
 
 
 def _outbound_cluster(
@@ -84,12 +90,13 @@ def _outbound_cluster(
     name = resource_names.outbound(port.port, service.hostname, subset_name)
     cluster = _cluster(name, push)
     _set_discovery(cluster, service)
-    if cluster.type == cluster.STRICT_DNS:
+    if service.resolution in _ASK_DNS:
         labels = subset.labels if subset is not None else {}
         assignment = build_load_assignment(name, proxy, push, service, port, policy, labels)
         cluster.load_assignment.CopyFrom(assignment)
         cluster.dns_lookup_family = cluster.V4_ONLY
         cluster.respect_dns_ttl = True
+        cluster.dns_refresh_rate.CopyFrom(duration(push.mesh.dns_refresh_rate_s))
     locality = effective_setting(push.mesh.locality_lb_setting, policy.load_balancer)
     apply_policy(cluster, policy, port.protocol, locality, sniffs=proxy.type == "sidecar")
     selected = rule is not None and bool(rule.workload_labels)
@@ -116,6 +123,8 @@ def _set_discovery(cluster: Any, service: Service) -> None:
     """
     if service.resolution is Resolution.DNS:
         cluster.type = cluster.STRICT_DNS
+    elif service.resolution is Resolution.DNS_ROUND_ROBIN:
+        cluster.type = cluster.LOGICAL_DNS
     elif service.resolution is Resolution.PASSTHROUGH and not service.kubernetes:
         cluster.type = cluster.ORIGINAL_DST
     else:

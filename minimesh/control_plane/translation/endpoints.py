@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.service_registry import Resolution
 from minimesh.control_plane.translation.locality_groups import (
     Caller,
     LocalityGroup,
@@ -12,7 +13,7 @@ from minimesh.control_plane.translation.locality_groups import (
     by_locality,
     effective_setting,
 )
-from minimesh.control_plane.translation.protobuf_values import address, uint32
+from minimesh.control_plane.translation.protobuf_values import endpoint_address, uint32
 from minimesh.control_plane.translation.traffic_policies import TrafficPolicy, policy_of_cluster
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
@@ -41,11 +42,13 @@ def build_load_assignment(
     labels: Mapping[str, str],
 ) -> Any:
     """The endpoints of a service port whose labels include `labels`, by locality as this proxy sees it."""
-    chosen = (
+    chosen = [
         endpoint
         for endpoint in push.registry.endpoints(service, port)
         if all(endpoint.labels.get(key) == value for key, value in labels.items())
-    )
+    ]
+    if service.resolution is Resolution.DNS_ROUND_ROBIN:
+        del chosen[1:]  # Envoy refuses more than one name
     groups = arranged(
         by_locality(chosen),
         effective_setting(push.mesh.locality_lb_setting, policy.load_balancer),
@@ -90,7 +93,7 @@ def _lb_endpoint(endpoint: Endpoint) -> Any:
         health_status=m.health_check_pb2.HealthStatus.HEALTHY,
         load_balancing_weight=uint32(endpoint.weight or 1),
     )
-    message.endpoint.address.CopyFrom(address(endpoint.address, endpoint.port))
+    message.endpoint.address.CopyFrom(endpoint_address(endpoint.address, endpoint.port))
     if endpoint.workload:
         # Istio's telemetry reads `workload;namespace;canonical name;canonical revision;cluster` here.
         canonical = endpoint.labels.get("app", "")

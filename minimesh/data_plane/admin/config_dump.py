@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minimesh.data_plane.admin.status_dumps import eds_health
+from minimesh.data_plane.admin.status_dumps import eds_health, write_address
 from minimesh.data_plane.upstream.cluster_settings import Discovery
 from minimesh.data_plane.upstream.host import Host
 from minimesh.data_plane.xds_client.compile_listener import CompiledListener
@@ -194,8 +194,7 @@ def _load_assignment(live: LiveCluster) -> Any:
 
 
 def _add_endpoint(message: Any, host: Host) -> None:
-    address = message.endpoint.address.socket_address
-    address.address, address.port_value = host.address, host.port
+    write_address(message.endpoint.address, host)
     message.endpoint.health_check_config.SetInParent()
     message.endpoint.hostname = host.spec.hostname
     message.health_status = m.health_check_pb2.HealthStatus.Value(eds_health(host))

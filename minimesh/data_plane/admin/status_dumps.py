@@ -16,7 +16,7 @@ from minimesh.data_plane.admin.view import HOST_GAUGES, HostState, HostStates
 from minimesh.data_plane.network.listener import Listener
 from minimesh.data_plane.runtime import Fraction, Runtime
 from minimesh.data_plane.upstream.circuit_breakers import CircuitBreakers
-from minimesh.data_plane.upstream.host import Health, HealthFlag, Host
+from minimesh.data_plane.upstream.host import Health, HealthFlag, Host, is_unix_path
 from minimesh.data_plane.xds_client.config_update import LiveCluster, LiveConfiguration
 from minimesh.xds import messages as m
 
@@ -87,9 +87,16 @@ def _add_thresholds(message: Any, limits: CircuitBreakers) -> None:
     message.max_retries.value = limits.max_retries
 
 
+def write_address(message: Any, host: Host) -> None:
+    """A host's address as Envoy writes it: of a Unix socket the path."""
+    if is_unix_path(host.address):
+        message.pipe.path = host.address
+    else:
+        message.socket_address.address, message.socket_address.port_value = host.address, host.port
+
+
 def _add_host_status(status: Any, host: Host, state: HostState) -> None:
-    address = status.address.socket_address
-    address.address, address.port_value = host.address, host.port
+    write_address(status.address, host)
     for name, value in state.numbers.items():
         kind = m.metrics_pb2.SimpleMetric
         status.stats.add(name=name, value=value, type=kind.GAUGE if name in HOST_GAUGES else kind.COUNTER)

@@ -6,6 +6,7 @@ The caller minds the connect timeout, which covers the handshake as in Envoy.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from minimesh.data_plane.network.tls.failure import SECRET_MISSING, TlsFailureError, failure_of
 from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shaken, handshake_socket
+from minimesh.data_plane.upstream.host import is_unix_path
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.tls.client import ClientTls
@@ -41,6 +43,8 @@ async def dial(
     tls = None if sockets is None else sockets.choose(host.metadata)
     if tls is not None:
         return await _dial_tls(make_protocol, host, settings, tls, offers)
+    if is_unix_path(host.address):
+        return await _dial_unix(make_protocol, host)
     transport, protocol = await asyncio.get_running_loop().create_connection(
         lambda: make_protocol(""),
         host.address,
@@ -49,6 +53,14 @@ async def dial(
     )
     if settings.tcp_keepalive is not None:
         keep_alive(transport.get_extra_info("socket"), settings.tcp_keepalive)
+    return protocol
+
+
+async def _dial_unix(make_protocol: Callable[[str], UpstreamProtocol], host: Host) -> UpstreamProtocol:
+    """A socket in the file system, or an abstract one, whose name begins with a zero byte."""
+    path = host.address
+    name = "\0" + path[1:] if path.startswith("@") else path
+    _, protocol = await asyncio.get_running_loop().create_unix_connection(lambda: make_protocol(""), name)
     return protocol
 
 
@@ -91,6 +103,8 @@ async def _dial_tls(
 
 
 async def _connected_socket(host: Host, settings: ClusterSettings) -> socket.socket:
+    if is_unix_path(host.address):
+        raise OSError(errno.EAFNOSUPPORT, "TLS over a Unix socket is not supported")
     family = socket.AF_INET6 if ":" in host.address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -69,7 +69,10 @@ NO_LOCALITY = Locality()
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """An endpoint as configured. `metadata` is filter metadata as plain values, by namespace."""
+    """An endpoint as configured. `metadata` is filter metadata as plain values, by namespace.
+
+    The address of a Unix socket is its path, and its port 0.
+    """
 
     address: str
     port: int
@@ -88,6 +91,18 @@ class HostSpec:
     health_check_address: str = ""
     health_check_hostname: str = ""
     health_check_disabled: bool = False
+
+
+def is_unix_path(address: str) -> bool:
+    """Whether an address is the path of a Unix socket; that of an abstract one begins with `@`."""
+    return address.startswith(("/", "@"))
+
+
+def _name(spec: HostSpec) -> str:
+    if is_unix_path(spec.address):
+        return spec.address
+    host = f"[{spec.address}]" if ":" in spec.address else spec.address
+    return f"{host}:{spec.port}"
 
 
 class ClosableConnection(Protocol):
@@ -130,8 +145,8 @@ class Host:
     def __init__(self, spec: HostSpec) -> None:
         self.address = spec.address
         self.port = spec.port
-        #: "ip:port", as the access log and the admin API print it.
-        self.name = f"[{spec.address}]:{spec.port}" if ":" in spec.address else f"{spec.address}:{spec.port}"
+        #: "ip:port" or a Unix socket's path, as the access log and the admin API print it.
+        self.name = _name(spec)
         self.pool: Pool | None = None
         #: For requests of routes with priority HIGH, which have limits of their own; by whether multiplexed.
         self.high_priority_pools: dict[bool, Pool] = {}

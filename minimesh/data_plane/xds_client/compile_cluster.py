@@ -10,7 +10,7 @@ from typing import Any
 from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery, TcpKeepalive
 from minimesh.data_plane.upstream.ejection_log import EjectionFile
-from minimesh.data_plane.upstream.host import Health, HostSpec, Locality
+from minimesh.data_plane.upstream.host import Health, HostSpec, Locality, is_unix_path
 from minimesh.data_plane.upstream.lb_settings import LoadBalancerPolicy
 from minimesh.data_plane.upstream.outlier_detection import EjectionLog
 from minimesh.data_plane.upstream.priority_load import OVERPROVISIONING_FACTOR_PERCENT
@@ -128,7 +128,7 @@ def compile_load_assignment(message: Any, path: str = "") -> tuple[HostSpec, ...
     """The endpoints of a ClusterLoadAssignment whose addresses are IP addresses. Raises CompileError."""
     specs = tuple(_endpoints(message, path))
     for spec in specs:
-        if not _is_ip(spec.address):
+        if not (is_unix_path(spec.address) or _is_ip(spec.address)):
             raise CompileError(
                 path,
                 f"malformed IP address: {spec.address}. Consider setting cluster type to 'STRICT_DNS' "
@@ -235,15 +235,17 @@ def _endpoints(message: Any, path: str) -> Iterable[HostSpec]:
 
 def _endpoint(message: Any, locality: Locality, priority: int, path: str) -> HostSpec:
     address = message.endpoint.address
-    if not address.HasField("socket_address"):
+    host, port = address.socket_address.address, address.socket_address.port_value
+    if address.HasField("pipe"):
+        host = address.pipe.path
+    elif not address.HasField("socket_address"):
         kind = address.WhichOneof("address") or "endpoint without address"
         raise CompileError(join(path, "endpoint.address"), f"{kind}: not supported")
-    socket_address = address.socket_address
     health = m.health_check_pb2.HealthStatus.Name(message.health_status)
     check = message.endpoint.health_check_config
     return HostSpec(
-        address=socket_address.address,
-        port=socket_address.port_value,
+        address=host,
+        port=port,
         weight=_value_or(message, "load_balancing_weight", 1),
         health=_HEALTH.get(health, Health.HEALTHY),
         draining=health == "DRAINING",
