@@ -28,7 +28,9 @@ from envoy.config.listener.v3 import listener_components_pb2 as listener_compone
 from envoy.config.listener.v3 import listener_pb2 as listener_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_components_pb2
 from envoy.config.route.v3 import route_pb2 as route_pb2
+from envoy.data.accesslog.v3 import accesslog_pb2 as _access_log_data_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_access_log_pb2
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2 as _grpc_access_log_pb2
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream_access_log_pb2
 from envoy.extensions.compression.gzip.compressor.v3 import gzip_pb2 as gzip_pb2
 from envoy.extensions.filters.common.fault.v3 import fault_pb2 as _common_fault_pb2
@@ -73,6 +75,7 @@ from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2 as r
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as _tls_secret_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as http_protocol_options_pb2
+from envoy.service.accesslog.v3 import als_pb2 as _access_log_service_pb2
 from envoy.service.discovery.v3 import ads_pb2 as ads_pb2
 from envoy.service.discovery.v3 import discovery_pb2 as discovery_pb2
 from envoy.service.runtime.v3 import rtds_pb2 as rtds_pb2
@@ -95,6 +98,9 @@ from google.protobuf.message import Message as Message
 from google.rpc import status_pb2 as status_pb2
 
 # Modules whose own name is too general are known here by a clearer one.
+grpc_access_log_pb2 = _grpc_access_log_pb2
+access_log_data_pb2 = _access_log_data_pb2
+access_log_service_pb2 = _access_log_service_pb2
 file_access_log_pb2 = _file_access_log_pb2
 stream_access_log_pb2 = _stream_access_log_pb2
 common_fault_pb2 = _common_fault_pb2

@@ -12,7 +12,7 @@ from enum import Enum
 from minimesh.data_plane.http.interfaces import Filter
 from minimesh.data_plane.network.http2_options import DEFAULT_HTTP2_OPTIONS, Http2Options
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
-from minimesh.data_plane.telemetry.access_log import AccessLog
+from minimesh.data_plane.telemetry.access_log import AccessLogger
 from minimesh.data_plane.telemetry.stats import StatsStore
 
 
@@ -118,7 +118,7 @@ class HttpConnectionManagerConfig:
     # --- what happens on the way ---
     filters: tuple[Filter, ...] = ()
     """In front of the router, in order; the router itself is not among them."""
-    access_logs: tuple[AccessLog, ...] = ()
+    access_logs: tuple[AccessLogger, ...] = ()
     suppress_envoy_headers: bool = False
     """The router's option: no x-envoy-* headers of ours are added."""
     buffer_limit_bytes: int = 1024 * 1024

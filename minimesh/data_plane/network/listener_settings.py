@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.timers import TimerWheel
     from minimesh.data_plane.network.tls.server import ServerTls
-    from minimesh.data_plane.telemetry.access_log import AccessLog
+    from minimesh.data_plane.telemetry.access_log import AccessLogger
 
 
 class ServerConnection(Protocol):
@@ -73,7 +73,7 @@ class ListenerSettings:
     """Sockets to open; empty for a listener with `bind_to_port: false`."""
     filter_chains: tuple[FilterChain, ...] = ()
     default_filter_chain: FilterChain | None = None
-    access_logs: tuple[AccessLog, ...] = ()
+    access_logs: tuple[AccessLogger, ...] = ()
     """For connections that no chain takes."""
     reuse_port: bool = False
     backlog: int = 1024

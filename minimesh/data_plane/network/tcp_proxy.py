@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
 from minimesh.data_plane.routing.actions import ClusterHandle
-from minimesh.data_plane.telemetry.access_log import AccessLog
+from minimesh.data_plane.telemetry.access_log import AccessLogger
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 from minimesh.data_plane.upstream.connection_pool import transport_reason
@@ -44,7 +44,7 @@ class TcpProxyConfig:
     stat_prefix: str
     clusters: tuple[WeightedCluster, ...]
     stats: StatsStore = field(default_factory=StatsStore)
-    access_logs: tuple[AccessLog, ...] = ()
+    access_logs: tuple[AccessLogger, ...] = ()
     idle_timeout_s: float = 3600.0
     max_connect_attempts: int = 1
 

@@ -45,6 +45,12 @@ class LogSink(Protocol):
     def write(self, line: str, /) -> None: ...
 
 
+class AccessLogger(Protocol):
+    """Is told of every finished stream."""
+
+    def log(self, info: StreamInfo) -> None: ...
+
+
 class AccessLog:
     """One configured access log."""
 

@@ -315,7 +315,7 @@ _TIME_POINTS = {
     "US_TX_END": "upstream_tx_done_at",
     "US_RX_BEG": "first_upstream_rx_at",
     "US_RX_BODY_BEG": "first_upstream_rx_at",
-    "US_RX_END": "last_upstream_rx_at",
+    "US_RX_END": "upstream_rx_done_at",
     "DS_TX_BEG": "downstream_tx_begun_at",
     "DS_TX_END": "downstream_tx_done_at",
 }

@@ -75,7 +75,6 @@ class StreamInfo:
     upstream_connect_started_at: float | None = None
     upstream_connect_finished_at: float | None = None
     last_upstream_tx_at: float | None = None
-    last_upstream_rx_at: float | None = None
     last_downstream_tx_at: float | None = None
     health_check: bool = False
     response_trailers: HeaderLookup | None = None
@@ -174,6 +173,13 @@ class StreamInfo:
         if self.last_downstream_rx_at is None:
             return None
         return self.last_upstream_tx_at or self.first_upstream_tx_at
+
+    @property
+    def upstream_rx_done_at(self) -> float | None:
+        """When the last byte of a whole response came: it is passed on in the same turn, which ends the stream."""
+        if self.first_upstream_rx_at is None or not self.response_is_complete:
+            return None
+        return self.completed_at
 
     @property
     def downstream_tx_begun_at(self) -> float | None:

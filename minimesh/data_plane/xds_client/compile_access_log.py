@@ -11,17 +11,22 @@ from minimesh.data_plane.telemetry import access_log_filters as filters
 from minimesh.data_plane.telemetry.access_log import (
     ENVOY_DEFAULT_FORMAT,
     AccessLog,
+    AccessLogger,
     FormatError,
     Formatter,
     LogFilter,
     compile_json_format,
     compile_text_format,
 )
+from minimesh.data_plane.telemetry.access_log_batch import BatchedAccessLog
 from minimesh.data_plane.telemetry.format_operators import LONG_FLAGS
+from minimesh.data_plane.xds_client.access_log_entries import LoggedHeaders
+from minimesh.data_plane.xds_client.access_log_service import ServiceSettings
 from minimesh.data_plane.xds_client.compile_context import CompileContext
 from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile_match import compile_fraction, compile_header_matchers
 from minimesh.data_plane.xds_client.filter_configs import struct_to_plain
+from minimesh.data_plane.xds_client.route_environment import optional_seconds, wire_text
 from minimesh.xds import messages as m
 
 _STREAMS = {
@@ -37,22 +42,80 @@ _STREAMS = {
 _COMPARISONS = ("EQ", "GE", "LE", "NE")
 
 
-def compile_access_logs(messages: Sequence[Any], path: str, context: CompileContext) -> tuple[AccessLog, ...]:
+def compile_access_logs(
+    messages: Sequence[Any], path: str, context: CompileContext
+) -> tuple[AccessLogger, ...]:
     """All logs of a listener, connection manager or TCP proxy. Raises CompileError."""
     return tuple(_access_log(log, f"{path}[{index}]", context) for index, log in enumerate(messages))
 
 
-def _access_log(message: Any, path: str, context: CompileContext) -> AccessLog:
+def _access_log(message: Any, path: str, context: CompileContext) -> AccessLogger:
     where = join(path, "typed_config")
+    accepts = (
+        _filter(message.filter, join(path, "filter"), context.runtime) if message.HasField("filter") else None
+    )
+    service = _service(message, where, context)
+    if service is not None:
+        return BatchedAccessLog(context.access_log_services.batch(service, context.stats), accepts)
     file_path, formatter = _destination(message, where)
     try:
         sink = context.log_files.open(context.access_log_override or file_path)
     except OSError as error:
         raise CompileError(where, f"unable to open file '{file_path}': {error.strerror}") from None
-    accepts = (
-        _filter(message.filter, join(path, "filter"), context.runtime) if message.HasField("filter") else None
-    )
     return AccessLog(formatter, sink, accepts)
+
+
+_SERVICES = {
+    m.grpc_access_log_pb2.HttpGrpcAccessLogConfig.DESCRIPTOR.full_name: (
+        m.grpc_access_log_pb2.HttpGrpcAccessLogConfig
+    ),
+    m.grpc_access_log_pb2.TcpGrpcAccessLogConfig.DESCRIPTOR.full_name: (
+        m.grpc_access_log_pb2.TcpGrpcAccessLogConfig
+    ),
+}
+_COMMON_SERVICE = frozenset(
+    # Batches are bounded by the number of their entries, not by bytes.
+    {"log_name", "grpc_service", "transport_api_version", "buffer_flush_interval", "buffer_size_bytes"}
+)
+_FLUSH_INTERVAL_S = 1.0
+
+
+def _service(message: Any, path: str, context: CompileContext) -> ServiceSettings | None:
+    """The access-log service that a log goes to; None when it goes to a file."""
+    cls = _SERVICES.get(message.typed_config.TypeName())
+    if cls is None:
+        return None
+    config = cls()
+    message.typed_config.Unpack(config)
+    common, where = config.common_config, join(path, "common_config")
+    refuse_unsupported(common, where, _COMMON_SERVICE)
+    service = common.grpc_service
+    if service.WhichOneof("target_specifier") != "envoy_grpc":
+        raise CompileError(join(where, "grpc_service"), "only envoy_grpc is supported")
+    cluster = service.envoy_grpc.cluster_name
+    interval_s = optional_seconds(common, "buffer_flush_interval", where)
+    tcp = cls is m.grpc_access_log_pb2.TcpGrpcAccessLogConfig
+    return ServiceSettings(
+        log_name=common.log_name,
+        handle=context.clusters(cluster),
+        cluster=cluster,
+        flush_interval_s=_FLUSH_INTERVAL_S if interval_s is None else interval_s,
+        tcp=tcp,
+        headers=LoggedHeaders() if tcp else _logged_headers(config),
+    )
+
+
+def _logged_headers(config: Any) -> LoggedHeaders:
+    return LoggedHeaders(
+        *(
+            tuple(wire_text(name).lower() for name in names)
+            for names in (
+                config.additional_request_headers_to_log,
+                config.additional_response_headers_to_log,
+                config.additional_response_trailers_to_log,
+            )
+        )
+    )
 
 
 def _destination(message: Any, path: str) -> tuple[str, Formatter]:

@@ -12,6 +12,7 @@ from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client.access_log_service import AccessLogServices
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.secrets import SecretStore
 
@@ -33,6 +34,8 @@ class CompileContext:
     """Secrets that have names."""
     tls_sockets: MutableMapping[object, object] = field(default_factory=WeakValueDictionary)
     """TLS sockets in use, by what their messages say."""
+    access_log_services: AccessLogServices = field(default_factory=AccessLogServices)
+    """Streams to access-log services."""
     runtime: Runtime = field(default_factory=Runtime)
     """Whose keys rule fractions."""
     access_log_override: str = ""

@@ -205,6 +205,7 @@ class LiveConfiguration:
         """
         self.context.runtime.set_layers(compile_layers(bootstrap.layered_runtime, "layered_runtime"))
         self._rtds_layers = rtds_layers(bootstrap.layered_runtime, "layered_runtime")
+        self.context.access_log_services.node = bootstrap.node
         await self.add_static_resources(bootstrap.static_resources)
 
     async def add_static_resources(self, message: Any, path: str = "static_resources") -> None:
@@ -338,6 +339,7 @@ class LiveConfiguration:
                 live.listener.close_connections()
         for name in list(self.clusters):
             self._remove_cluster(name)
+        self.context.access_log_services.close()
         self.timers.close()
         self.log_files.flush()
 

@@ -1,0 +1,166 @@
+"""StreamInfo -> the entries of Envoy's access-log service (envoy.data.accesslog.v3), field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.data_plane.telemetry.stream_info import HeaderLookup, StreamInfo
+
+_HTTP_VERSIONS = {
+    "HTTP/1.0": m.access_log_data_pb2.HTTPAccessLogEntry.HTTP10,
+    "HTTP/1.1": m.access_log_data_pb2.HTTPAccessLogEntry.HTTP11,
+    "HTTP/2": m.access_log_data_pb2.HTTPAccessLogEntry.HTTP2,
+}
+#: What ResponseFlags calls each flag; flags that it has no field for are left out, as by Envoy.
+FLAG_FIELDS = {
+    "LH": "failed_local_healthcheck",
+    "UH": "no_healthy_upstream",
+    "UT": "upstream_request_timeout",
+    "LR": "local_reset",
+    "UR": "upstream_remote_reset",
+    "UF": "upstream_connection_failure",
+    "UC": "upstream_connection_termination",
+    "UO": "upstream_overflow",
+    "NR": "no_route_found",
+    "DI": "delay_injected",
+    "FI": "fault_injected",
+    "RL": "rate_limited",
+    "RLSE": "rate_limit_service_error",
+    "DC": "downstream_connection_termination",
+    "URX": "upstream_retry_limit_exceeded",
+    "SI": "stream_idle_timeout",
+    "IH": "invalid_envoy_request_headers",
+    "DPE": "downstream_protocol_error",
+    "UMSDR": "upstream_max_stream_duration_reached",
+    "RFCF": "response_from_cache_filter",
+    "NFCF": "no_filter_config_found",
+    "DT": "duration_timeout",
+    "UPE": "upstream_protocol_error",
+    "NC": "no_cluster_found",
+    "OM": "overload_manager",
+    "DF": "dns_resolution_failure",
+    "DR": "downstream_remote_reset",
+}
+#: Moments of a stream: field of the entry -> attribute of StreamInfo.
+_MOMENTS = {
+    "time_to_last_rx_byte": "last_downstream_rx_at",
+    "time_to_first_upstream_tx_byte": "first_upstream_tx_at",
+    "time_to_last_upstream_tx_byte": "upstream_tx_done_at",
+    "time_to_first_upstream_rx_byte": "first_upstream_rx_at",
+    "time_to_last_upstream_rx_byte": "upstream_rx_done_at",
+    "time_to_first_downstream_tx_byte": "downstream_tx_begun_at",
+    "time_to_last_downstream_tx_byte": "downstream_tx_done_at",
+    "duration": "completed_at",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedHeaders:
+    """Headers that entries carry beside the fields that the service always gets; names in lower case."""
+
+    request: tuple[str, ...] = ()
+    response: tuple[str, ...] = ()
+    trailers: tuple[str, ...] = ()
+
+
+def http_entry(info: StreamInfo, headers: LoggedHeaders) -> Any:
+    """The HTTPAccessLogEntry of a finished stream."""
+    entry = m.access_log_data_pb2.HTTPAccessLogEntry()
+    entry.protocol_version = _HTTP_VERSIONS.get(info.protocol or "", 0)
+    _fill_common(entry.common_properties, info)
+    _fill_request(entry.request, info, headers)
+    _fill_response(entry.response, info, headers)
+    return entry
+
+
+def tcp_entry(info: StreamInfo) -> Any:
+    """The TCPAccessLogEntry of a finished connection."""
+    entry = m.access_log_data_pb2.TCPAccessLogEntry()
+    _fill_common(entry.common_properties, info)
+    entry.connection_properties.received_bytes = info.bytes_received
+    entry.connection_properties.sent_bytes = info.bytes_sent
+    return entry
+
+
+def _fill_common(common: Any, info: StreamInfo) -> None:
+    common.start_time.FromNanoseconds(int(info.start_time * 1e9))
+    for field, attribute in _MOMENTS.items():
+        at = getattr(info, attribute)
+        if at is not None:
+            getattr(common, field).FromNanoseconds(max(0, int((at - info.started_at) * 1e9)))
+    for field, address in (
+        ("downstream_remote_address", info.downstream_remote_address),
+        ("downstream_local_address", info.downstream_local_address),
+        ("downstream_direct_remote_address", info.downstream_direct_remote_address),
+        ("upstream_remote_address", info.upstream_host),
+        ("upstream_local_address", info.upstream_local_address),
+    ):
+        if address:
+            _set_address(getattr(common, field).socket_address, address)
+    common.upstream_cluster = info.upstream_cluster or ""
+    common.route_name = info.route_name or ""
+    common.upstream_transport_failure_reason = info.upstream_transport_failure_reason or ""
+    common.connection_termination_details = info.connection_termination_details or ""
+    common.upstream_request_attempt_count = info.upstream_request_attempt_count
+    common.stream_id = info.request_id or ""
+    if info.requested_server_name:
+        common.tls_properties.tls_sni_hostname = info.requested_server_name
+    for flag in info.response_flags.split(","):
+        _set_flag(common.response_flags, flag)
+
+
+def _set_flag(flags: Any, flag: str) -> None:
+    if flag == "UAEX":
+        flags.unauthorized_details.reason = flags.unauthorized_details.EXTERNAL_SERVICE
+    elif flag in FLAG_FIELDS:
+        setattr(flags, FLAG_FIELDS[flag], True)
+
+
+def _set_address(message: Any, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    message.address, message.port_value = host.strip("[]"), int(port)
+
+
+def _fill_request(request: Any, info: StreamInfo, headers: LoggedHeaders) -> None:
+    if info.method:
+        request.request_method = _METHODS.get(info.method, 0)
+    request.path = info.path or ""
+    request.authority = info.authority or ""
+    request.user_agent = info.user_agent or ""
+    request.forwarded_for = info.x_forwarded_for or ""
+    request.request_id = info.request_id or ""
+    request.original_path = info.original_path or ""
+    request.request_body_bytes = info.bytes_received
+    if info.request is not None:
+        request.scheme = _first(info.request, ":scheme")
+        _copy_headers(request.request_headers, info.request, headers.request)
+
+
+def _fill_response(response: Any, info: StreamInfo, headers: LoggedHeaders) -> None:
+    response.response_code.value = info.response_code
+    response.response_code_details = info.response_code_details or ""
+    response.response_body_bytes = info.bytes_sent
+    if info.response_headers is not None:
+        _copy_headers(response.response_headers, info.response_headers, headers.response)
+    if info.response_trailers is not None:
+        _copy_headers(response.response_trailers, info.response_trailers, headers.trailers)
+
+
+def _copy_headers(target: Any, source: HeaderLookup, names: Sequence[str]) -> None:
+    for name in names:
+        values = source.header_values(name)
+        if values:
+            target[name] = ",".join(values)
+
+
+def _first(source: HeaderLookup, name: str) -> str:
+    values = source.header_values(name)
+    return values[0] if values else ""
+
+
+_METHODS = dict(m.base_pb2.RequestMethod.items())
