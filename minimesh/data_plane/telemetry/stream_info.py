@@ -176,7 +176,7 @@ class StreamInfo:
 
     @property
     def upstream_rx_done_at(self) -> float | None:
-        """When the last byte of a whole response came: it is passed on in the same turn, which ends the stream."""
+        """When the last byte of a whole response came: in the turn that ends the stream."""
         if self.first_upstream_rx_at is None or not self.response_is_complete:
             return None
         return self.completed_at
