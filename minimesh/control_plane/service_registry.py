@@ -132,8 +132,8 @@ class Service:
 class Workload:
     """A running pod, a WorkloadEntry or a registered proxy: one address, its labels, its ports.
 
-    `named_ports` are a pod's container ports by name; `service_ports`, of a WorkloadEntry, say for the name of
-    a service's port which port answers here.
+    `named_ports` are a pod's container ports by name; `service_ports`, of a WorkloadEntry, say for the name
+    of a service's port which port answers here.
     """
 
     name: str

@@ -137,8 +137,8 @@ def test_plain_text_otherwise(mode: str) -> None:
 
 def test_a_subset_speaks_as_its_rule_unless_it_says_otherwise() -> None:
     extra = (
-        "  subsets:\n  - {name: tls, labels: {a: b}}\n"
-        "  - {name: plain, labels: {a: b}, trafficPolicy: {tls: {mode: DISABLE}}}\n"
+        "  subsets:\n  - {name: tls}\n"
+        "  - {name: plain, trafficPolicy: {tls: {mode: DISABLE}}}\n"
     )
     found = resources("{tls: {mode: SIMPLE}}", extra=extra)
     assert context(found, "outbound|80|tls|edition.cnn.com") is not None
