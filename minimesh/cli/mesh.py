@@ -21,9 +21,12 @@ from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.kubernetes.access import write_kubeconfig
+from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import VERSION, ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.kubernetes.controllers.outcome import Note
+from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
+from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.platform.defaults import default_resources
 from minimesh.platform.engine import Engine
 from minimesh.platform.images import ImageTable
@@ -34,6 +37,8 @@ from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
 from minimesh.platform.runtime import PodRuntime, RuntimeSettings, unknown_images
+from minimesh.platform.service_network import ServiceNetwork
+from minimesh.platform.service_proxy import ServiceProxy
 from minimesh.platform.state import Run, StateFolder
 
 READY_LIMIT_S = 20.0
@@ -66,10 +71,15 @@ class Mesh:
         self._access_log = AccessLogConsole()
         self._processes = PodProcesses(parent)
         self._control_plane: ControlPlane | None = None
-        self._controllers = Controllers(self._store)
+        self._network = choose_network(options.network)
+        self._service_network = ServiceNetwork.beside(self._network)
+        # Meshes of other folders give other addresses, so that two can run on one machine.
+        addresses = ServiceAddresses(self._service_network.cluster_ips, salt=str(state.path.resolve()))
+        self._controllers = Controllers(self._store, addresses=addresses)
         self._runtime: PodRuntime | None = None
+        self._service_proxy: ServiceProxy | None = None
         commands = PodCommands(lambda: self._runtime.pods if self._runtime is not None else ())
-        self._api = ApiServer(self._store, ContainerLogs(state.log_path), commands)
+        self._api = ApiServer(self._store, ContainerLogs(state.log_path), commands, addresses=addresses)
         self._pods_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -123,7 +133,10 @@ class Mesh:
         for notice in self._persistence.notices:
             say(notice)
         self._store.restore(self._persistence.restored())
-        for resource in (*default_resources(injects_by_default=bool(self._options.paths)), node(datetime.now(UTC), VERSION["gitVersion"])):
+        now = datetime.now(UTC)
+        defaults = default_resources(injects_by_default=bool(self._options.paths))
+        own = initial_objects(timestamp(now))
+        for resource in (*defaults, *own, node(now, VERSION["gitVersion"])):
             if self._store.snapshot().get(resource.key) is None:
                 self._store.put(resource)
 
@@ -161,11 +174,10 @@ class Mesh:
             ingress_port=self._options.ingress_port,
             engine=self._options.engine,
         )
-        network = choose_network(self._options.network)
         runtime = PodRuntime(
             self._store,
             self._processes,
-            network,
+            self._network,
             self._options.images,
             self._state,
             settings,
@@ -174,6 +186,10 @@ class Mesh:
         )
         self._runtime = runtime
         runtime.start()
+        self._service_proxy = ServiceProxy(
+            self._store, self._service_network, runtime.real_port, tell=self._tell
+        )
+        self._service_proxy.start()
         return runtime
 
     def _tell(self, about: Resource, event: PodEvent) -> None:
@@ -237,6 +253,8 @@ class Mesh:
     async def _stop(self) -> None:
         self._controllers.stop()
         await self._api.stop()
+        if self._service_proxy is not None:
+            await self._service_proxy.stop()
         if self._runtime is not None:
             await self._runtime.stop()
             self._access_log.show()

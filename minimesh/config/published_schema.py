@@ -93,7 +93,8 @@ def _scalar(type_: FieldType) -> dict[str, Any]:
     if type_.is_message:
         return dict(message_schema(type_.python))
     if type_.is_enum:
-        return {"type": "string", "enum": [each.value for each in type_.python]}
+        words = [each.value for each in type_.python]
+        return {"type": "string", "enum": words, "description": _first_lines(type_.python)}
     if type_.python == IntOrString:
         return {"x-kubernetes-int-or-string": True}
     found = dict(_SCALARS[type_.python])
@@ -125,5 +126,5 @@ def _described(text: str, rules: list[str]) -> str:
     return " ".join([*([text] if text else []), *(f"Rule: {each}." for each in rules)])
 
 
-def _first_lines(cls: type[Message]) -> str:
+def _first_lines(cls: type[Any]) -> str:
     return " ".join((inspect.getdoc(cls) or "").split())

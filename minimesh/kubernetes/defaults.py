@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from minimesh.kubernetes.definitions import definition_status
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import ResourceType
 
@@ -26,8 +27,8 @@ def set_pod_defaults(spec: dict[str, Any]) -> None:
 def _namespace(shown: Object, _: str) -> None:
     name = shown["metadata"].get("name", "")
     shown["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
-    status = shown.setdefault("status", {})
-    status.setdefault("phase", "Active")
+    shown.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    shown.setdefault("status", {}).setdefault("phase", "Active")
 
 
 def _secret(shown: Object, _: str) -> None:
@@ -37,7 +38,11 @@ def _secret(shown: Object, _: str) -> None:
 
 
 def _service(shown: Object, _: str) -> None:
-    spec = shown.setdefault("spec", {})
+    set_service_defaults(shown.setdefault("spec", {}))
+
+
+def set_service_defaults(spec: dict[str, Any]) -> None:
+    """Fill in the defaults of a Service's spec."""
     spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
     if spec["type"] != "ExternalName":
@@ -114,17 +119,8 @@ def _definition(shown: Object, now: str) -> None:
         names.setdefault("singular", names["kind"].lower())
         names.setdefault("listKind", f"{names['kind']}List")
     spec.setdefault("conversion", {"strategy": "None"})
-    accepted = {"reason": "NoConflicts", "message": "no conflicts found"}
-    established = {"reason": "InitialNamesAccepted", "message": "the initial names have been accepted"}
-    found = (("NamesAccepted", accepted), ("Established", established))
-    versions = [each.get("name") for each in _maps(spec.get("versions")) if each.get("storage")]
-    shown["status"] = {
-        "conditions": [
-            {"type": kind, "status": "True", "lastTransitionTime": now, **words} for kind, words in found
-        ],
-        "acceptedNames": names,
-        "storedVersions": versions,
-    }
+    versions = tuple(each["name"] for each in _maps(spec.get("versions")) if each.get("storage"))
+    shown["status"] = definition_status(names, versions, now)
 
 
 def _maps(value: Any) -> list[dict[str, Any]]:

@@ -76,10 +76,10 @@ class ResourceTypes:
     @classmethod
     def of(cls, snapshot: Snapshot) -> ResourceTypes:
         """The built-in types, and those of the CRDs in the snapshot."""
-        own = {(each.group, each.plural) for each in BUILT_IN}
-        defined = (_defined_by(each) for each in snapshot.by_kind(CRD_KIND))
-        added = [each for each in defined if each is not None and (each.group, each.plural) not in own]
-        return cls((*BUILT_IN, *added))
+        own = {each.qualified_plural for each in BUILT_IN}
+        definitions = (each for each in snapshot.by_kind(CRD_KIND) if each.name not in own)
+        added = (_defined_by(each) for each in definitions)
+        return cls((*BUILT_IN, *(each for each in added if each is not None)))
 
     def at(self, group: str, version: str, plural: str) -> ResourceType | None:
         """The type that a path names."""

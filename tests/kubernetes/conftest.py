@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,14 @@ import pytest
 from minimesh.config.decoding import decode
 from minimesh.config.store import Store
 from minimesh.kubernetes.access import write_kubeconfig
+from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import ApiServer
+from minimesh.kubernetes.initial_objects import initial_objects
 from tests.kubernetes.local_commands import LocalCommands
 from tests.kubernetes.log_files import LogFiles
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
-NAMESPACES = "\n---\n".join(
-    f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}" for name in ("default", "istio-system")
-)
+ISTIO_SYSTEM = "{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Kubectl:
 @pytest.fixture
 async def kubectl(tmp_path: Path) -> AsyncIterator[Kubectl]:
     store = Store()
-    for resource in decode(NAMESPACES, "").resources:
+    for resource in (*initial_objects(timestamp(datetime.now(UTC))), *decode(ISTIO_SYSTEM, "").resources):
         store.put(resource)
     logs = LogFiles()
     server = ApiServer(store, logs, LocalCommands())

@@ -169,7 +169,8 @@ async def test_label_columns_and_sorting(kubectl: Kubectl) -> None:
     rows = cells(await kubectl("get", "ns", "-Listio-injection", "--sort-by=.metadata.name"))
     assert rows[0] == ["NAME", "STATUS", "AGE", "ISTIO-INJECTION"]
     assert rows[1][0::3] == ["default", "enabled"]
-    assert [row[0] for row in rows[1:]] == ["default", "istio-system", "zoo"]
+    names = ["default", "istio-system", "kube-node-lease", "kube-public", "kube-system", "zoo"]
+    assert [row[0] for row in rows[1:]] == names
 
 
 async def test_nothing_found(kubectl: Kubectl) -> None:
@@ -346,7 +347,7 @@ async def test_what_an_object_owns_goes_with_it_unless_orphaned(kubectl: Kubectl
         )
         await kubectl("create", "-f", "-", stdin=owned)
         await kubectl("delete", "deploy", "web", f"--cascade={policy}")
-        assert await kubectl("get", "cm", "-o", "name") == left
+        assert await kubectl("get", "cm", "owned", "-o", "name", "--ignore-not-found") == left
     controllers.stop()
 
 

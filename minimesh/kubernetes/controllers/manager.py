@@ -19,14 +19,15 @@ from minimesh.kubernetes.controllers import (
     deployment,
     garbage,
     injector,
+    namespaces,
     replica_set,
-    service_accounts,
     service_endpoints,
 )
 from minimesh.kubernetes.controllers.event_log import EventLog
 from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.controllers.outcome import Outcome
 from minimesh.kubernetes.controllers.ownership import controller_of
+from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 
 ROUNDS_LIMIT = 100
 """Rounds of one look. A rollout takes about ten; more than this is two controllers that disagree."""
@@ -45,10 +46,12 @@ class Controllers:
         store: Store,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         random_bytes: Callable[[int], bytes] = os.urandom,
+        addresses: ServiceAddresses | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._random_bytes = random_bytes
+        given = addresses or ServiceAddresses()
         self.events = EventLog(store, clock)
         self._unwatch: Callable[[], None] | None = None
         self._soon: asyncio.Handle | None = None
@@ -58,8 +61,9 @@ class Controllers:
             self._deployments,
             self._replica_sets,
             lambda snapshot, now: injector.reconcile(snapshot),
+            lambda snapshot, now: given.reconcile(snapshot),
             lambda snapshot, now: service_endpoints.reconcile(snapshot),
-            lambda snapshot, now: service_accounts.reconcile(snapshot),
+            lambda snapshot, now: namespaces.reconcile(snapshot),
         )
 
     def start(self) -> None:

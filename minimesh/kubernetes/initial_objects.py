@@ -1,0 +1,91 @@
+"""What an API server has before anybody asks it for something: namespaces, ingress classes, Istio's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from minimesh.config.kubernetes.core import NamespaceSpec, NamespaceStatus
+from minimesh.config.resources import ObjectMeta, Resource
+from minimesh.kubernetes.definitions import istio_definitions
+
+_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_INGRESS_CLASSES = {"istio": "istio.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"}
+_INJECTOR = "istio-sidecar-injector"
+_LABELS = {"app": "sidecar-injector", "istio.io/rev": "default", "operator.istio.io/component": "Pilot"}
+_CREATED_PODS = {
+    "apiGroups": [""],
+    "apiVersions": ["v1"],
+    "operations": ["CREATE"],
+    "resources": ["pods"],
+    "scope": "*",
+}
+
+
+def initial_objects(now: str) -> Iterator[Resource]:
+    """The objects, for a store that may have some already; `now` is a timestamp as objects carry it."""
+    for name in _NAMESPACES:
+        yield Resource(
+            api_version="v1",
+            kind="Namespace",
+            metadata=ObjectMeta(name=name, labels={"kubernetes.io/metadata.name": name}),
+            spec=NamespaceSpec(finalizers=("kubernetes",)),
+            status=NamespaceStatus(phase="Active"),
+        )
+    for name, controller in _INGRESS_CLASSES.items():
+        content = {"spec": {"controller": controller}}
+        yield _plain("networking.k8s.io/v1", "IngressClass", ObjectMeta(name=name), content)
+    injector = {"webhooks": [_webhook(name, *selectors) for name, selectors in _SELECTORS.items()]}
+    metadata = ObjectMeta(name=_INJECTOR, labels=_LABELS)
+    yield _plain("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", metadata, injector)
+    yield from istio_definitions(now)
+
+
+def _plain(api_version: str, kind: str, metadata: ObjectMeta, content: Mapping[str, Any]) -> Resource:
+    """An object of a kind that is not typed."""
+    return Resource(api_version=api_version, kind=kind, metadata=metadata, spec=content, raw=content)
+
+
+def _asks(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, **({"values": list(values)} if values else {})}
+
+
+_INJECTION, _REVISION, _INJECT = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
+_NOT_REFUSED = _asks(_INJECT, "NotIn", "false")
+_NOTHING_SAID = (_asks(_INJECTION, "DoesNotExist"), _asks(_REVISION, "DoesNotExist"))
+_SELECTORS: Mapping[str, tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]] = {
+    "rev.namespace.sidecar-injector.istio.io": (
+        (_asks(_REVISION, "In", "default"), _asks(_INJECTION, "DoesNotExist")),
+        (_NOT_REFUSED,),
+    ),
+    "rev.object.sidecar-injector.istio.io": (
+        (_asks(_REVISION, "DoesNotExist"), _asks(_INJECTION, "DoesNotExist")),
+        (_NOT_REFUSED, _asks(_REVISION, "In", "default")),
+    ),
+    "namespace.sidecar-injector.istio.io": ((_asks(_INJECTION, "In", "enabled"),), (_NOT_REFUSED,)),
+    "object.sidecar-injector.istio.io": (
+        _NOTHING_SAID,
+        (_asks(_INJECT, "In", "true"), _asks(_REVISION, "DoesNotExist")),
+    ),
+}
+"""Webhook -> what it asks of a pod's namespace, and of the pod; the injector itself is `config.injection`."""
+
+
+def _webhook(
+    name: str, of_namespace: tuple[dict[str, Any], ...], of_pod: tuple[dict[str, Any], ...]
+) -> dict[str, Any]:
+    return {
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "service": {"name": "istiod", "namespace": "istio-system", "path": "/inject", "port": 443}
+        },
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "name": name,
+        "namespaceSelector": {"matchExpressions": list(of_namespace)},
+        "objectSelector": {"matchExpressions": list(of_pod)},
+        "reinvocationPolicy": "Never",
+        "rules": [_CREATED_PODS],
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
+    }
