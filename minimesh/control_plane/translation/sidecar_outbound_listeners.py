@@ -22,6 +22,7 @@ from minimesh.control_plane.translation.sidecar_inbound_listeners import (
     PLAIN_HTTP_PROTOCOLS,
     add_listener_filter,
 )
+from minimesh.control_plane.translation.virtual_host_domains import service_domains
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -144,6 +145,7 @@ def _address_listener(
     """One service at its own address: TCP, or with an undeclared protocol whichever it turns out to be."""
     filters = FilterBuilder(proxy, push)
     listener = _captured_listener(proxy, push, bind, port.port)
+    _write_names(listener, service_domains(service, 0, proxy.dns_domain, proxy.ip)[0])
     if port.protocol is Protocol.UNSUPPORTED:
         route_name = f"{service.hostname}:{port.port}"
         http = listener.filter_chains.add(
@@ -208,6 +210,15 @@ def _add_l4_chains(listener: Any, filters: FilterBuilder, scope: SidecarScope, c
         add_listener_filter(listener, inspector, m.tls_inspector_pb2.TlsInspector())
     if all(chain.filter_chain_match.ListFields() for chain in chains):
         listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
+
+
+def _write_names(listener: Any, names: Sequence[str]) -> None:
+    """Under which names the application knows the listener's address; Envoy pays no heed to it.
+
+    A client that asks the explicit proxy for a tunnel names the service, where a redirected one has asked DNS
+    for its address.
+    """
+    listener.metadata.filter_metadata["minimesh"].update({"names": list(names)})
 
 
 def _add_inspectors(listener: Any) -> None:

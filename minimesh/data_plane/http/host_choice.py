@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.network.original_destination import parse_address
+from minimesh.data_plane.network.original_destination import parse_address, parse_destination
 from minimesh.data_plane.upstream.hashing import combined, hash_text
 from minimesh.data_plane.upstream.host_selection import HostSelection
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
     from minimesh.data_plane.upstream.cluster import Cluster
     from minimesh.data_plane.upstream.host import Host
+
+_PLAIN_HTTP_PORT = 80
 
 
 class HostChoice:
@@ -67,7 +69,13 @@ class HostChoice:
                 return cluster.original_destination(*address)
             if values:
                 cluster.stats.count("original_dst_host_invalid")
-        meant = stream.connection.info.original_destination
+        info = stream.connection.info
+        meant = info.original_destination
+        if meant is None and info.names_destinations:
+            assert stream.head is not None
+            meant = parse_destination(stream.head.authority, _PLAIN_HTTP_PORT)
+            if meant is not None and f"{meant[0]}:{meant[1]}" == info.local_address:
+                return None  # to itself, for ever
         return None if meant is None else cluster.original_destination(*meant)
 
 

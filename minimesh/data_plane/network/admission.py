@@ -106,7 +106,10 @@ class Admission:
             self._next_connection_id(), address_text(local), address_text(remote), destination_port
         )
         if listener.settings.use_original_dst:
-            info.original_destination = destination_of_socket(sock, local)
+            meant = info.original_destination = destination_of_socket(sock, local)
+            if meant is not None:
+                local, destination_port = meant, meant[1]
+                info.local_address, info.destination_port = address_text(meant), destination_port
         facts = ConnectionFacts(destination_port, local[0], remote[0], remote[1])
         inspection = listener.settings.inspection
         if inspection.tls or inspection.http:

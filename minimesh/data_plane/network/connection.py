@@ -24,6 +24,7 @@ class ConnectionInfo:
         "filter_chain_name",
         "filter_state",
         "local_address",
+        "names_destinations",
         "original_destination",
         "remote_address",
         "requested_server_name",
@@ -42,6 +43,8 @@ class ConnectionInfo:
         self.destination_port = destination_port
         #: (address, port) where a redirected connection was going; None where nothing was redirected.
         self.original_destination: tuple[str, int] | None = None
+        #: Whether its requests say where they are going: a client's that was told to use a proxy.
+        self.names_destinations = False
         self.filter_chain_name = ""
         #: What HTTP filters keep for the connection's life, each under a key of its own.
         self.filter_state: dict[object, object] | None = None

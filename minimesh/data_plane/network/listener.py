@@ -27,6 +27,7 @@ from minimesh.data_plane.network.listener_settings import (
     ServerConnection,
 )
 from minimesh.data_plane.network.original_destination import original_destination
+from minimesh.data_plane.network.redirection import ListenerDirectory, hand_over
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -119,9 +120,11 @@ class Listener:
         stats: StatsStore,
         timers: TimerWheel,
         source: SocketSource = OWN_SOCKETS,
+        directory: ListenerDirectory | None = None,
     ) -> None:
         self.settings = settings
         self._source = source
+        self._directory = directory or ListenerDirectory()
         self.timers = timers
         self.stats = ListenerStats(stats, settings)
         self.connections: set[ServerConnection] = set()
@@ -152,6 +155,7 @@ class Listener:
         except OSError:
             self.stop_listening()
             raise
+        self._directory.add(self)
 
     def update(self, settings: ListenerSettings) -> None:
         """Take over new settings: new connections get the new chains, sockets that stay are left alone.
@@ -166,11 +170,13 @@ class Listener:
         self.settings = settings
         self._chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
         self._choose_way_in()
+        self._directory.add(self)
         for connection in self.connections:
             connection.drain()
 
     def stop_listening(self) -> None:
         """New connections are refused from now on."""
+        self._directory.remove(self)
         for address in list(self._sockets):
             self._close(address)
 
@@ -288,11 +294,19 @@ class Listener:
         info = ConnectionInfo(
             next(_connection_ids), address_text(local), address_text(remote), destination_port
         )
+        host = local[0]
         if self.settings.use_original_dst:
-            info.original_destination = original_destination(transport)
+            meant = info.original_destination = original_destination(transport)
+            if meant is not None:
+                host, destination_port = meant
+                info.local_address, info.destination_port = address_text(meant), destination_port
+                other = self._directory.find(meant) if self.settings.hands_off else None
+                if other is not None and other is not self:
+                    hand_over(other, transport, info, b"")
+                    return
         self.stats.cx_total.inc()
         self.stats.cx_active.inc()
-        chain = self._chains.choose(ConnectionFacts(destination_port, local[0], remote[0], remote[1]))
+        chain = self._chains.choose(ConnectionFacts(destination_port, host, remote[0], remote[1]))
         if chain is None:
             reset(transport)
             self.refuse(info)
@@ -301,6 +315,12 @@ class Listener:
         protocol = self.begin(info, chain)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+
+    @property
+    def looks_at_first_bytes(self) -> bool:
+        """Whether what a client says first chooses its chain."""
+        inspection = self.settings.inspection
+        return self._chains.needs_first_bytes and (inspection.tls or inspection.http)
 
     # --- told by admission ---
 

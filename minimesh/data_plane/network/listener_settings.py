@@ -78,6 +78,8 @@ class ListenerSettings:
     reuse_port: bool = False
     backlog: int = 1024
     use_original_dst: bool = False
+    hands_off: bool = False
+    """Connections that were on their way elsewhere go on at the listener of that address."""
     drain_timeout_s: float = 600.0
     stat_prefix: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)

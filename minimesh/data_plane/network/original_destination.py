@@ -39,6 +39,17 @@ def _ask(sock: Any) -> Address:
     return str(ipaddress.IPv4Address(data[4:8])), int(struct.unpack("!H", data[2:4])[0])
 
 
+def parse_destination(text: str, default_port: int = 0) -> Address | None:
+    """`example.com:443` or an address with its port; None for what is neither. Names are lower case."""
+    host, separator, port = text.strip().rpartition(":")
+    if not separator or port.endswith("]"):
+        host, port = text.strip(), str(default_port)
+    host = host.removeprefix("[").removesuffix("]").removesuffix(".").lower()
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        return None
+    return (host, int(port))
+
+
 def parse_address(text: str) -> Address | None:
     """`1.2.3.4:80` or `[::1]:80`; None for anything else."""
     host, _, port = text.strip().rpartition(":")

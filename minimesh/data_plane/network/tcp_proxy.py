@@ -21,6 +21,8 @@ from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 from minimesh.data_plane.upstream.connection_pool import transport_reason
 from minimesh.data_plane.upstream.dial import dial
+from minimesh.data_plane.upstream.hashing import hash_text
+from minimesh.data_plane.upstream.host_selection import HostSelection
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.listener import ListenerScope
@@ -47,6 +49,8 @@ class TcpProxyConfig:
     access_logs: tuple[AccessLogger, ...] = ()
     idle_timeout_s: float = 3600.0
     max_connect_attempts: int = 1
+    hash_source_ip: bool = False
+    """Connections of one address go to one host, where the cluster's balancer hashes."""
 
 
 class TcpProxy:
@@ -86,8 +90,8 @@ class TcpProxyConnection(asyncio.Protocol):
     """The client's side."""
 
     __slots__ = (
-        "_cluster", "_deadline", "_dial", "_early", "_ended_by_host", "_finished", "_host", "_last_activity",
-        "_proxy", "_scope", "_transport", "_upstream", "closed", "info", "stream",
+        "_attempts", "_cluster", "_deadline", "_dial", "_early", "_ended_by_host", "_finished", "_host",
+        "_last_activity", "_proxy", "_scope", "_transport", "_upstream", "closed", "info", "stream",
     )  # fmt: skip
 
     def __init__(self, proxy: TcpProxy, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -100,6 +104,7 @@ class TcpProxyConnection(asyncio.Protocol):
         self._dial: asyncio.Task[None] | None = None
         self._cluster: Cluster | None = None
         self._host: Host | None = None
+        self._attempts = 0
         self._finished = False
         self._ended_by_host = False
         self._early: list[bytes] = []
@@ -198,6 +203,9 @@ class TcpProxyConnection(asyncio.Protocol):
 
     def _choose_host(self, cluster: Cluster) -> Host | None:
         if not cluster.by_destination:
+            if self._proxy.config.hash_source_ip and cluster.by_hash:
+                address = self.info.remote_address.rpartition(":")[0].strip("[]")
+                return cluster.choose_host(None, HostSelection(hash_text(address)))
             return cluster.choose_host()
         meant = self.info.original_destination
         return None if meant is None else cluster.original_destination(*meant)
@@ -206,7 +214,8 @@ class TcpProxyConnection(asyncio.Protocol):
         settings, stats = cluster.settings, cluster.stats
         stats.cx_total.inc()
         stats.rq_pending_total.inc()
-        self.stream.upstream_request_attempt_count = 1
+        self._attempts += 1
+        self.stream.upstream_request_attempt_count = self._attempts
         host.connections_total += 1
         cluster.resources.connections += 1
         try:
@@ -236,9 +245,11 @@ class TcpProxyConnection(asyncio.Protocol):
         stats = cluster.stats
         stats.connect_fail.inc()
         stats.count("upstream_rq_pending_failure_eject")
-        stats.count("upstream_cx_connect_attempts_exceeded")
         stats.count_closed(remote=not isinstance(error, TimeoutError))
-        self.stream.upstream_request_attempt_count = 1
+        if self._attempts < self._proxy.config.max_connect_attempts and not self.closed:
+            self._connect(cluster)
+            return
+        stats.count("upstream_cx_connect_attempts_exceeded")
         if isinstance(error, TimeoutError):
             stats.connect_timeout.inc()
         else:

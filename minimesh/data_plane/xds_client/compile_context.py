@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from minimesh.data_plane.network.address_map import AddressMap
+from minimesh.data_plane.network.redirection import ListenerDirectory
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.runtime import Runtime
@@ -32,6 +33,8 @@ class CompileContext:
     """The holder that RDS fills for a route configuration's name."""
     secrets: SecretStore = field(default_factory=SecretStore)
     """Secrets that have names."""
+    listeners: ListenerDirectory = field(default_factory=ListenerDirectory)
+    """Where redirected connections go on."""
     tls_sockets: MutableMapping[object, object] = field(default_factory=WeakValueDictionary)
     """TLS sockets in use, by what their messages say."""
     access_log_services: AccessLogServices = field(default_factory=AccessLogServices)

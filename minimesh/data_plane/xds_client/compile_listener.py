@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minimesh.data_plane.network.address_map import BindAddress
+from minimesh.data_plane.network.explicit_proxy import ExplicitProxy
 from minimesh.data_plane.network.filter_chains import (
     DuplicateMatchError,
     FilterChainMatch,
@@ -99,6 +100,8 @@ _MANAGER = m.http_connection_manager_pb2.HttpConnectionManager
 _TCP_PROXY = m.tcp_proxy_pb2.TcpProxy
 _DIRECT_RESPONSE = m.direct_response_pb2.Config
 _DEFAULT_BUFFER_LIMIT_BYTES = 1024 * 1024
+#: What the listener that applications are told to use as their proxy routes by.
+_EXPLICIT_PROXY_ROUTE = "http_proxy"
 #: The listener whose chains' destination ports are opened where nothing redirects connections to it.
 _CAPTURING_LISTENER = "virtualInbound"
 
@@ -150,6 +153,7 @@ def compile_listener(message: Any, context: CompileContext, path: str = "") -> C
         access_logs=compile_access_logs(message.access_log, join(path, "access_log"), context),
         backlog=message.tcp_backlog_size.value or 1024,
         use_original_dst=_uses_original_destination(message),
+        hands_off=message.use_original_dst.value,
         stat_prefix=message.stat_prefix,
         metadata=metadata_to_plain(message.metadata),
         inspection=_inspection(message, path),
@@ -245,6 +249,8 @@ class _ChainCompiler:
                 listener_stat_prefix=self.stat_prefix,
             )
             self.managers.append(compiled)
+            if self.context.address_map.capture and compiled.route_config_name == _EXPLICIT_PROXY_ROUTE:
+                return ExplicitProxy(compiled.manager, self.context.listeners)
             return compiled.manager
         if kind == _TCP_PROXY.DESCRIPTOR.full_name:
             return compile_tcp_proxy(_unpacked(message.typed_config, _TCP_PROXY, where), where, self.context)

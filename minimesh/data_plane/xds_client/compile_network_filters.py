@@ -16,6 +16,7 @@ _TCP_PROXY = frozenset(
     {
         "access_log",
         "cluster",
+        "hash_policy",
         "idle_timeout",
         "max_connect_attempts",
         "stat_prefix",
@@ -38,8 +39,17 @@ def compile_tcp_proxy(message: Any, path: str, context: CompileContext) -> Proto
             access_logs=compile_access_logs(message.access_log, join(path, "access_log"), context),
             idle_timeout_s=3600.0 if idle_timeout_s is None else idle_timeout_s,
             max_connect_attempts=message.max_connect_attempts.value or 1,
+            hash_source_ip=_hashes_source_ip(message, path),
         )
     )
+
+
+def _hashes_source_ip(message: Any, path: str) -> bool:
+    for index, policy in enumerate(message.hash_policy):
+        if policy.WhichOneof("policy_specifier") != "source_ip":
+            where = f"{join(path, 'hash_policy')}[{index}]"
+            raise CompileError(where, "only source_ip is supported for connections")
+    return bool(message.hash_policy)
 
 
 def _weighted_clusters(message: Any, path: str, context: CompileContext) -> tuple[WeightedCluster, ...]:

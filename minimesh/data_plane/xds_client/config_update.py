@@ -479,7 +479,8 @@ class LiveConfiguration:
     ) -> None:
         listener = live.listener if live is not None else None
         if listener is None:
-            listener = Listener(compiled.settings, self.stats, self.timers, self._sockets)
+            directory = self.context.listeners
+            listener = Listener(compiled.settings, self.stats, self.timers, self._sockets, directory)
             if self._accepting:
                 listener.start()
         else:
