@@ -50,7 +50,7 @@ class EnvoyNode:
 
 
 def envoy_bootstrap(
-    node: EnvoyNode, xds: tuple[str, int], *, delta: bool = False, tls: ControlPlaneTls | None = None
+    node: EnvoyNode, xds: tuple[str, int], *, delta: bool = True, tls: ControlPlaneTls | None = None
 ) -> dict[str, Any]:
     """The bootstrap as JSON data. `delta`: only changes are sent (Istio's default), else whole states."""
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}

@@ -110,6 +110,11 @@ class ServerType:
     def subscribed(self) -> bool:
         return self.state is not ServerState.UNSUBSCRIBED
 
+    @property
+    def owed(self) -> bool:
+        """Whether an answer is due, whatever was sent before."""
+        return self.state is ServerState.OWED
+
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
 
@@ -166,13 +171,25 @@ class ServerStream:
 
         Raises KeyError when the type never was.
         """
+        nonce = self.sent(type_url, version)
+        return m.discovery_pb2.DiscoveryResponse(
+            type_url=type_url, version_info=version, nonce=nonce, resources=resources
+        )
+
+    def sent(self, type_url: str, version: str) -> str:
+        """A response made elsewhere goes out; its nonce. Raises KeyError for a type never asked for."""
         known = self._types[type_url]
         _server_step(known, _ServerInput.RESPOND)
         self._nonce += 1
         known.sent_version, known.sent_nonce, known.error = version, str(self._nonce), ""
-        return m.discovery_pb2.DiscoveryResponse(
-            type_url=type_url, version_info=version, nonce=known.sent_nonce, resources=resources
-        )
+        return known.sent_nonce
+
+    def settle(self, type_url: str, version: str) -> None:
+        """This version says nothing new about what the proxy asks for: it has it without being told."""
+        known = self._types[type_url]
+        known.sent_version = version
+        if known.state is ServerState.ACKED:
+            known.acked_version = version
 
     def _rejected(self, known: ServerType, request: Any) -> Received:
         _server_step(known, _ServerInput.NACK)

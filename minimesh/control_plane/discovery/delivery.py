@@ -25,22 +25,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.discovery.snapshot import Contents, Snapshot, packed
+from minimesh.control_plane.discovery.snapshot import Contents, Snapshot
 from minimesh.xds import messages as m
 from minimesh.xds.ads_protocol import Reaction, Received, ServerState, ServerStream, ServerType
+from minimesh.xds.delta_protocol import DeltaServerStream
 from minimesh.xds.resource_names import (
     CLUSTER_TYPE_URL,
     ENDPOINT_TYPE_URL,
     LISTENER_TYPE_URL,
     ROUTE_TYPE_URL,
+    RUNTIME_TYPE_URL,
     SECRET_TYPE_URL,
     SHORT_TYPE_NAMES,
 )
+from minimesh.xds.responses import Packed, Response, delta_response, whole_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_KNOWN_TYPES = frozenset({*SHORT_TYPE_NAMES, SECRET_TYPE_URL})
+_KNOWN_TYPES = frozenset({*SHORT_TYPE_NAMES, RUNTIME_TYPE_URL, SECRET_TYPE_URL})
 NO_VERSION = "none"
 """Version of the empty answer to a type that this control plane has nothing of."""
 
@@ -70,17 +73,22 @@ class TypeStatus:
 class Delivery:
     """One stream's deliveries. `clock` gives seconds since the epoch."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.stream = ServerStream()
+    def __init__(self, clock: Callable[[], float] = time.time, *, delta: bool = False) -> None:
+        """`delta`: the stream speaks incremental ADS, and is told only what it does not have."""
+        self.stream: ServerStream | DeltaServerStream = DeltaServerStream() if delta else ServerStream()
         self.wanted: Snapshot | None = None
+        self.runtime = Contents({})
+        """Runtime layers: they come at once, since Envoy serves nothing before it has those it asked for."""
         self._clock = clock
         self._acked_at: dict[str, float] = {}
         self._to_repeat: set[str] = set()
-        self._clusters_sent: Mapping[str, Any] = {}
-        self._clusters_acked: Mapping[str, Any] = {}
+        self._clusters_sent: Mapping[str, Packed] = {}
+        self._clusters_acked: Mapping[str, Packed] = {}
         self._clusters_held: frozenset[str] = frozenset()
         """Clusters the proxy has for certain, whatever becomes of the responses under way."""
-        self._endpoints_given: dict[str, Any] = {}
+        self._endpoints_given: dict[str, Packed] = {}
+        self._endpoints_last: Contents | None = None
+        """The load assignments as of the last response: of what came since, only the differences go out."""
         self._routes_given: set[str] = set()
 
     def want(self, snapshot: Snapshot) -> None:
@@ -88,7 +96,7 @@ class Delivery:
         self.wanted = snapshot
 
     def received(self, request: Any) -> Received:
-        """Take in a DiscoveryRequest; ask `next_response` afterwards."""
+        """Take in a request of the stream's protocol; ask `next_response` afterwards."""
         received = self.stream.received(request)
         if received.reaction is Reaction.ACKED:
             self._acked_at[received.type_url] = self._clock()
@@ -97,10 +105,11 @@ class Delivery:
                 self._clusters_held = frozenset(self._clusters_sent)
         return received
 
-    def next_response(self) -> Any | None:
-        """The DiscoveryResponse to send now, counted as sent; None when there is none for the moment."""
-        if self.wanted is None:
-            return None
+    def next_response(self) -> Response | None:
+        """The response to send now, counted as sent; None when there is none for the moment."""
+        runtime = self._next_runtime()
+        if runtime is not None or self.wanted is None:
+            return runtime
         return (
             self._next_clusters(self.wanted)
             or self._next_endpoints(self.wanted)
@@ -116,82 +125,131 @@ class Delivery:
 
     # -- one method a type, in the order of the drawing
 
-    def _next_clusters(self, wanted: Snapshot) -> Any | None:
+    def _next_clusters(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(CLUSTER_TYPE_URL)
         if not known.subscribed:
             return None
         target = self._cluster_target(wanted)
-        if known.state is not ServerState.OWED and known.sent_version == target.version:
+        if not known.owed and known.sent_version == target.version:
             return None
         chosen = {name: cluster for name, cluster in target.resources.items() if known.wants(name)}
         self._clusters_sent = chosen
         self._clusters_held &= chosen.keys()
-        self._to_repeat.add(ENDPOINT_TYPE_URL)
-        return self.stream.respond(CLUSTER_TYPE_URL, target.version, chosen.values())
+        response = self._respond(CLUSTER_TYPE_URL, target.version, chosen, complete=True)
+        if response is not None:
+            changed = frozenset(wanted.endpoint_name(each.name) for each in response.resources)
+            self._repeat(ENDPOINT_TYPE_URL, changed)
+        elif known.state is ServerState.ACKED:
+            self._clusters_acked, self._clusters_held = chosen, frozenset(chosen)
+        return response
 
-    def _next_endpoints(self, wanted: Snapshot) -> Any | None:
+    def _next_endpoints(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(ENDPOINT_TYPE_URL)
         if not self._is_due(known, ENDPOINT_TYPE_URL, wanted.endpoints):
             return None
-        for name in known.names & wanted.endpoints.resources.keys():
-            self._endpoints_given[name] = wanted.endpoints.resources[name]
+        there = wanted.endpoints.resources
+        names = frozenset(there) if known.wildcard else known.names
+        before, self._endpoints_last = self._endpoints_last, wanted.endpoints
+        rejected = known.state is ServerState.NACKED
+        whole = known.owed or rejected or before is None or ENDPOINT_TYPE_URL in self._to_repeat
+        if before is not None and not whole:
+            names &= wanted.endpoints.differences(before)
+        for name in names & there.keys():
+            self._endpoints_given[name] = there[name]
         # An assignment wanted no more is repeated as it was: its cluster may live on until routes moved.
-        chosen = [
-            self._endpoints_given[name] for name in sorted(known.names) if name in self._endpoints_given
-        ]
+        given = self._endpoints_given
+        chosen = {name: given[name] for name in sorted(names) if name in given}
+        if not chosen and not whole:
+            self.stream.settle(ENDPOINT_TYPE_URL, wanted.endpoints.version)
+            return None
         return self._respond(ENDPOINT_TYPE_URL, wanted.endpoints.version, chosen)
 
-    def _next_listeners(self, wanted: Snapshot) -> Any | None:
+    def _next_listeners(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(LISTENER_TYPE_URL)
         if not self._clusters_ready(wanted) or not self._is_due(known, LISTENER_TYPE_URL, wanted.listeners):
             return None
-        self._to_repeat.add(ROUTE_TYPE_URL)
-        chosen = [each for name, each in wanted.listeners.resources.items() if known.wants(name)]
-        return self._respond(LISTENER_TYPE_URL, wanted.listeners.version, chosen)
+        chosen = {name: each for name, each in wanted.listeners.resources.items() if known.wants(name)}
+        response = self._respond(LISTENER_TYPE_URL, wanted.listeners.version, chosen, complete=True)
+        if response is not None and response.resources:
+            self._repeat(ROUTE_TYPE_URL, None)
+        return response
 
-    def _next_routes(self, wanted: Snapshot) -> Any | None:
+    def _next_routes(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(ROUTE_TYPE_URL)
         if not self._clusters_ready(wanted) or not self._is_due(known, ROUTE_TYPE_URL, wanted.routes):
             return None
-        chosen = []
+        chosen = {}
         for name in sorted(known.names):
             if (found := wanted.routes.resources.get(name)) is not None:
                 self._routes_given.add(name)
-                chosen.append(found)
+                chosen[name] = found
             elif name not in self._routes_given:
                 # Without any answer the listener that asked would never come up. Routes that were given and
                 # are wanted no more are passed over: connections that drain still use them.
-                chosen.append(packed(m.route_pb2.RouteConfiguration(name=name)))
+                chosen[name] = Packed.of(name, m.route_pb2.RouteConfiguration(name=name))
         return self._respond(ROUTE_TYPE_URL, wanted.routes.version, chosen)
 
-    def _next_secrets(self, wanted: Snapshot) -> Any | None:
+    def _next_secrets(self, wanted: Snapshot) -> Response | None:
         """A secret that is not there is passed over: its chain waits for it."""
         known = self.stream.type(SECRET_TYPE_URL)
         secrets = wanted.secrets.resources
-        chosen = [secrets[name] for name in sorted(known.names & secrets.keys())]
-        nothing_yet = not chosen and known.state is not ServerState.OWED
+        chosen = {name: secrets[name] for name in sorted(known.names & secrets.keys())}
+        nothing_yet = not chosen and not known.owed
         if nothing_yet or not self._is_due(known, SECRET_TYPE_URL, wanted.secrets):
             return None
         return self._respond(SECRET_TYPE_URL, wanted.secrets.version, chosen)
 
-    def _next_unknown(self) -> Any | None:
+    def _next_runtime(self) -> Response | None:
+        known = self.stream.type(RUNTIME_TYPE_URL)
+        if not known.subscribed or not self._is_due(known, RUNTIME_TYPE_URL, self.runtime):
+            return None
+        layers = self.runtime.resources
+        chosen = {name: layers[name] for name in sorted(known.names & layers.keys())}
+        return self._respond(RUNTIME_TYPE_URL, self.runtime.version, chosen)
+
+    def _next_unknown(self) -> Response | None:
         for type_url in self.stream.type_urls:
-            if type_url not in _KNOWN_TYPES and self.stream.type(type_url).state is ServerState.OWED:
-                return self.stream.respond(type_url, NO_VERSION, ())
+            if type_url not in _KNOWN_TYPES and self.stream.type(type_url).owed:
+                return self._respond(type_url, NO_VERSION, {})
         return None
 
     # -- the conditions
 
     def _is_due(self, known: ServerType, type_url: str, contents: Contents) -> bool:
-        if known.state is ServerState.OWED:
+        if known.owed:
             return True
         if not known.wildcard and not known.names:
             return False
         return known.sent_version != contents.version or type_url in self._to_repeat
 
-    def _respond(self, type_url: str, version: str, resources: list[Any]) -> Any:
+    def _repeat(self, type_url: str, names: frozenset[str] | None) -> None:
+        """Send again what depends on something that was sent anew (None: all that the proxy asks for).
+
+        The whole state repeats everything anyway; increments repeat what the proxy has of it.
+        """
+        if isinstance(self.stream, ServerStream) or self.stream.forget(type_url, names):
+            self._to_repeat.add(type_url)
+
+    def _respond(
+        self, type_url: str, version: str, chosen: Mapping[str, Packed], *, complete: bool = False
+    ) -> Response | None:
+        """The response that gives the proxy these; None when it has them.
+
+        `complete`: what it has beside these is to go.
+        """
         self._to_repeat.discard(type_url)
-        return self.stream.respond(type_url, version, resources)
+        if isinstance(self.stream, ServerStream):
+            nonce = self.stream.sent(type_url, version)
+            return whole_response(type_url, version, nonce, tuple(chosen.values()))
+        versions = {name: each.version for name, each in chosen.items()}
+        change = self.stream.change(type_url, versions, complete=complete)
+        # The first request of a type is answered even with nothing: the proxy waits for it.
+        if not change and self.stream.type(type_url).sent_nonce:
+            self.stream.settle(type_url, version)
+            return None
+        nonce = self.stream.sent(type_url, version, change, versions)
+        resources = tuple(chosen[name] for name in change.changed)
+        return delta_response(type_url, version, nonce, resources, change.removed)
 
     def _clusters_ready(self, wanted: Snapshot) -> bool:
         """Whether the proxy surely has every cluster that the wanted listeners and routes use."""
@@ -204,7 +262,7 @@ class Delivery:
         if not leaving or self._routes_moved(wanted):
             return wanted.clusters
         kept = {name: self._clusters_acked[name] for name in leaving}
-        return Contents.of({**wanted.clusters.resources, **kept})
+        return Contents({**wanted.clusters.resources, **kept})
 
     def _routes_moved(self, wanted: Snapshot) -> bool:
         """Whether no listener or route of this proxy can still use a cluster that is not wanted."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from minimesh.control_plane.discovery.delivery import Delivery
 from minimesh.control_plane.discovery.registration import GRACE_S, WorkloadRegistrations
-from minimesh.control_plane.discovery.snapshot import ResourceSet, Snapshot
+from minimesh.control_plane.discovery.snapshot import Contents, ResourceSet, Snapshot
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.logs import get_logger
 from minimesh.xds.ads_protocol import Reaction
@@ -43,10 +43,10 @@ class Fault:
 class Connection:
     """One stream of one proxy. `wake` is set when there may be something to send."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, delta: bool = False) -> None:
         self.number = number
         self.connected_since = time.time()
-        self.delivery = Delivery()
+        self.delivery = Delivery(delta=delta)
         self.proxy: Proxy | None = None
         self.fault: Fault | None = None
         self.wake = asyncio.Event()
@@ -75,6 +75,7 @@ class Pusher(Generic[PushT]):
         self._numbers = itertools.count(1)
         self._connections: dict[int, Connection] = {}
         self._build_fault: Fault | None = None
+        self._runtime = Contents({})
         self._changed = asyncio.Event()
         self.context: PushT | None = None
         self._request_push = request_push
@@ -112,9 +113,17 @@ class Pusher(Generic[PushT]):
             duration_ms=round((time.perf_counter() - started) * 1000, 1),
         )
 
-    def open(self) -> Connection:
-        """A stream began; who it is comes with its first request."""
-        connection = Connection(next(self._numbers))
+    def set_runtime(self, layers: Contents) -> None:
+        """Bring every proxy to these runtime layers."""
+        self._runtime = layers
+        for connection in self._connections.values():
+            connection.delivery.runtime = layers
+            connection.wake.set()
+
+    def open(self, *, delta: bool = False) -> Connection:
+        """A stream began, of incremental ADS if `delta`; who it is comes with its first request."""
+        connection = Connection(next(self._numbers), delta=delta)
+        connection.delivery.runtime = self._runtime
         self._connections[connection.number] = connection
         return connection
 

@@ -8,18 +8,18 @@ consistency check happen once, here; delivery only compares and copies.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from minimesh.xds import messages as m
+from minimesh.xds.responses import VERSION_LENGTH, Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-VERSION_LENGTH = 12
-"""Hexadecimal digits; a proxy compares a handful of versions, 48 bits never collide among them."""
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _HTTP_CONNECTION_MANAGER = m.http_connection_manager_pb2.HttpConnectionManager
+ValueT = TypeVar("ValueT")
 _TCP_PROXY = m.tcp_proxy_pb2.TcpProxy
 
 
@@ -38,27 +38,36 @@ class ResourceSet(Protocol):
     def secrets(self) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Contents:
-    """All resources of one type, each packed in an Any, and the hash of them all."""
+    """All resources of one type by name, and the hash of them all."""
 
-    resources: Mapping[str, Any]
-    version: str
+    __slots__ = ("__weakref__", "_compared", "resources", "version")
+
+    def __init__(self, resources: Mapping[str, Packed]) -> None:
+        """The order in which resources come makes no difference to the version."""
+        self.resources = resources
+        digest = hashlib.blake2b(digest_size=VERSION_LENGTH // 2)
+        digest.update("".join([f"{name} {resources[name].version} " for name in sorted(resources)]).encode())
+        self.version = digest.hexdigest()
+        self._compared: tuple[weakref.ref[Contents], frozenset[str]] | None = None
 
     @classmethod
     def pack(cls, messages: Mapping[str, Any]) -> Contents:
-        """Pack messages by name; the order in which they come makes no difference to the version."""
-        return cls.of({name: packed(message) for name, message in messages.items()})
+        """Contents of messages by name."""
+        return cls({name: Packed.of(name, message) for name, message in messages.items()})
 
-    @classmethod
-    def of(cls, resources: Mapping[str, Any]) -> Contents:
-        """Contents of resources that are packed already."""
-        digest = hashlib.sha256()
-        for name in sorted(resources):
-            value = resources[name].value
-            digest.update(f"{len(name)} {name} {len(value)} ".encode())
-            digest.update(value)
-        return cls(resources, digest.hexdigest()[:VERSION_LENGTH])
+    def differences(self, older: Contents) -> frozenset[str]:
+        """The names that are new or other than in `older`. Many proxies ask the same, so it is remembered."""
+        if self._compared is not None and self._compared[0]() is older:
+            return self._compared[1]
+        before = older.resources
+        found = frozenset(
+            name
+            for name, each in self.resources.items()
+            if (known := before.get(name)) is not each and (known is None or known.version != each.version)
+        )
+        self._compared = (weakref.ref(older), found)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,80 +87,143 @@ class Snapshot:
     """References to what is not there, in words. Traffic that meets one gets Envoy's own answer (503 NC,
     404), as in Istio, so they are told and do not hold up the rest."""
 
+    endpoint_names: Mapping[str, str]
+    """Cluster -> its load assignment, where that has another name."""
+
+    def endpoint_name(self, cluster: str) -> str:
+        """The name under which a cluster's endpoints are asked for."""
+        return self.endpoint_names.get(cluster, cluster)
+
     @classmethod
-    def build(cls, resources: ResourceSet) -> Snapshot:
+    def build(cls, resources: ResourceSet, packing: Packing | None = None) -> Snapshot:
         """Pack, hash and check. A missing load assignment is completed with an empty one: a cluster without
-        any would keep the proxy waiting."""
+        any would keep the proxy waiting. `packing` remembers what was packed for other proxies."""
+        packing = packing or Packing()
+        asked = dict(_eds_names(resources.clusters))
         missing = {
             name: m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-            for name in eds_names(resources.clusters.values())
+            for name in asked.values()
             if name not in resources.endpoints
         }
-        managers = list(_connection_managers(resources.listeners.values()))
-        cluster_references = frozenset(_cluster_references(resources, managers))
-        route_references = frozenset(each.rds.route_config_name for each in managers if each.HasField("rds"))
+        endpoints = {**resources.endpoints, **missing} if missing else resources.endpoints
+        clusters = packing.contents(resources.clusters)
+        routes = packing.contents(resources.routes)
+        of_listeners = [packing.references(each) for each in resources.listeners.values()]
+        of_routes = [packing.references(each) for each in resources.routes.values()]
+        cluster_references = frozenset().union(*(each.clusters for each in (*of_listeners, *of_routes)))
+        route_references = frozenset().union(*(each.routes for each in of_listeners))
         return cls(
-            clusters=Contents.pack(resources.clusters),
-            endpoints=Contents.pack({**resources.endpoints, **missing}),
-            listeners=Contents.pack(resources.listeners),
-            routes=Contents.pack(resources.routes),
-            secrets=Contents.pack(resources.secrets),
+            clusters=clusters,
+            endpoints=packing.contents(endpoints),
+            listeners=packing.contents(resources.listeners),
+            routes=routes,
+            secrets=packing.contents(resources.secrets),
             cluster_references=cluster_references,
             route_references=route_references,
             inconsistencies=(
                 *_told("no load assignment for cluster", missing),
-                *_told("traffic is sent to an absent cluster", cluster_references - set(resources.clusters)),
+                *_told(
+                    "traffic is sent to an absent cluster", cluster_references - clusters.resources.keys()
+                ),
                 *_told(
                     "a listener refers to an absent route configuration",
-                    route_references - set(resources.routes),
+                    route_references - routes.resources.keys(),
                 ),
             ),
+            endpoint_names={cluster: name for cluster, name in asked.items() if cluster != name},
         )
 
 
-def packed(message: Any) -> Any:
-    """The message in an Any, map fields in a fixed order so that equal messages are equal bytes."""
-    wrapped = m.any_pb2.Any()
-    wrapped.Pack(message, deterministic=True)
-    return wrapped
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a listener or a route configuration sends traffic to, and where it gets its routes."""
+
+    clusters: frozenset[str]
+    routes: frozenset[str]
 
 
-def eds_names(clusters: Iterable[Any]) -> Iterator[str]:
-    """The load assignments that clusters of type EDS ask for."""
-    for cluster in clusters:
+class Packing:
+    """Packs, hashes and reads each message once, though many proxies share it.
+
+    Messages are known by identity: translation gives out the same object wherever it made only one. What is
+    not asked for between two calls of `turn` is forgotten, and mappings are known within one push only.
+    """
+
+    def __init__(self) -> None:
+        self._packed: _Memory[Packed] = _Memory()
+        self._references: _Memory[References] = _Memory()
+        self._contents: _Memory[Contents] = _Memory()
+
+    def turn(self) -> None:
+        """A push is over."""
+        self._packed.turn()
+        self._references.turn()
+        self._contents = _Memory()
+
+    def contents(self, messages: Mapping[str, Any]) -> Contents:
+        """The contents of a mapping, which must not change any more."""
+        return self._contents.get(messages, self._make_contents)
+
+    def references(self, message: Any) -> References:
+        """Of a Listener or a RouteConfiguration."""
+        return self._references.get(message, _references)
+
+    def _make_contents(self, messages: Mapping[str, Any]) -> Contents:
+        packed = self._packed.get
+        return Contents(
+            {
+                name: packed(message, lambda made, name=name: Packed.of(name, made))  # type: ignore[misc]
+                for name, message in messages.items()
+            }
+        )
+
+
+class _Memory(Generic[ValueT]):
+    """What was made of objects, by identity. Holds them, so that no other one gets such an identity."""
+
+    def __init__(self) -> None:
+        self._now: dict[int, tuple[Any, ValueT]] = {}
+        self._before: dict[int, tuple[Any, ValueT]] = {}
+
+    def get(self, key: Any, make: Callable[[Any], ValueT]) -> ValueT:
+        number = id(key)
+        found = self._now.get(number)
+        if found is None:
+            found = self._before.get(number) or (key, make(key))
+            self._now[number] = found
+        return found[1]
+
+    def turn(self) -> None:
+        self._before, self._now = self._now, {}
+
+
+def _eds_names(clusters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Clusters of type EDS, each with the load assignment that it asks for."""
+    for name, cluster in clusters.items():
         if cluster.type == m.cluster_pb2.Cluster.EDS:
-            yield cluster.eds_cluster_config.service_name or cluster.name
+            yield name, cluster.eds_cluster_config.service_name or name
 
 
 def _told(what: str, names: Iterable[str]) -> list[str]:
     return [f"{what}: {name}" for name in sorted(names)]
 
 
-def _filters(listeners: Iterable[Any]) -> Iterator[Any]:
-    for listener in listeners:
-        for chain in listener.filter_chains:
-            yield from chain.filters
-        yield from listener.default_filter_chain.filters
-
-
-def _connection_managers(listeners: Iterable[Any]) -> Iterator[Any]:
-    for each in _filters(listeners):
-        if each.typed_config.Is(_HTTP_CONNECTION_MANAGER.DESCRIPTOR):
-            manager = _HTTP_CONNECTION_MANAGER()
-            each.typed_config.Unpack(manager)
-            yield manager
-
-
-def _cluster_references(resources: ResourceSet, managers: Iterable[Any]) -> Iterator[str]:
-    for each in _filters(resources.listeners.values()):
-        if each.typed_config.Is(_TCP_PROXY.DESCRIPTOR):
-            tcp_proxy = _TCP_PROXY()
-            each.typed_config.Unpack(tcp_proxy)
-            yield from _destinations(tcp_proxy)
-    for manager in managers:
-        yield from _route_destinations(manager.route_config)
-    for configuration in resources.routes.values():
-        yield from _route_destinations(configuration)
+def _references(message: Any) -> References:
+    if message.DESCRIPTOR is m.route_pb2.RouteConfiguration.DESCRIPTOR:
+        return References(frozenset(_route_destinations(message)), frozenset())
+    clusters: set[str] = set()
+    routes: set[str] = set()
+    for chain in (*message.filter_chains, message.default_filter_chain):
+        for each in chain.filters:
+            config = each.typed_config
+            if config.Is(_HTTP_CONNECTION_MANAGER.DESCRIPTOR):
+                manager = _HTTP_CONNECTION_MANAGER.FromString(config.value)
+                clusters.update(_route_destinations(manager.route_config))
+                if manager.HasField("rds"):
+                    routes.add(manager.rds.route_config_name)
+            elif config.Is(_TCP_PROXY.DESCRIPTOR):
+                clusters.update(_destinations(_TCP_PROXY.FromString(config.value)))
+    return References(frozenset(clusters), frozenset(routes))
 
 
 def _route_destinations(configuration: Any) -> Iterator[str]:

@@ -72,10 +72,10 @@ def config_dump(snapshot: Snapshot) -> dict[str, Any]:
     endpoints = shared.EndpointsConfigDump()
     _fill(endpoints.dynamic_endpoint_configs, "endpoint_config", snapshot.endpoints)
     listeners = shared.ListenersConfigDump(version_info=snapshot.listeners.version)
-    for name, packed in sorted(snapshot.listeners.resources.items()):
+    for name, each in sorted(snapshot.listeners.resources.items()):
         dynamic = listeners.dynamic_listeners.add(name=name)
         dynamic.active_state.version_info = snapshot.listeners.version
-        dynamic.active_state.listener.CopyFrom(packed)
+        dynamic.active_state.listener.CopyFrom(each.any)
     routes = shared.RoutesConfigDump()
     _fill(routes.dynamic_route_configs, "route_config", snapshot.routes)
 
@@ -87,8 +87,8 @@ def config_dump(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _fill(entries: Any, field: str, contents: Contents) -> None:
-    for _, packed in sorted(contents.resources.items()):
-        getattr(entries.add(version_info=contents.version), field).CopyFrom(packed)
+    for _, each in sorted(contents.resources.items()):
+        getattr(entries.add(version_info=contents.version), field).CopyFrom(each.any)
 
 
 def _time(seconds: float | None) -> str | None:
