@@ -155,6 +155,7 @@ class Mesh:
             config_paths=self._options.paths,
             extra_status=self._extra_status,
             on_diagnostics=self._diagnostics.show,
+            watches_traffic=True,
         )
         await control_plane.start()
         self._control_plane = control_plane

@@ -7,16 +7,18 @@ queue for a push; the push builds one PushContext, translates for each proxy, an
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
 from minimesh.control_plane.debug_api import DebugApi
+from minimesh.control_plane.discovery.access_log_service import AccessLogService
 from minimesh.control_plane.discovery.ads_server import AdsServer
 from minimesh.control_plane.discovery.push_queue import PushQueue
 from minimesh.control_plane.discovery.pusher import Fault, Pusher
 from minimesh.control_plane.discovery.registration import GRACE_S
 from minimesh.control_plane.discovery.status import proxy_status, registered_workload
+from minimesh.control_plane.discovery.traffic_watch import TrafficWatch, watch_layer
 from minimesh.control_plane.file_source import FileSource
 from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.translation import build_resources
@@ -60,16 +62,17 @@ class ControlPlane:
         on_diagnostics: Callable[[Mapping[str, tuple[Diagnostic, ...]]], None] | None = None,
         registration_grace_s: float = GRACE_S,
         translate: Callable[[Proxy, PushContext], ResourceSet] = build_resources,
+        watches_traffic: bool = False,
     ) -> None:
         """`extra_status` adds its entries to `status()`. `on_diagnostics` hears of all findings, by file,
         after
         each change of a file. `registration_grace_s`: how long a self-registered workload outlives its
-        stream.
+        stream. `watches_traffic`: proxies tell of finished requests while somebody looks.
         """
         self._store = store
         self._addresses = ((ads_host, ads_port), (debug_host, debug_port))
         self._ads_tls = ads_tls
-        self._mesh = mesh or MeshConfig()
+        self._mesh = replace(mesh or MeshConfig(), watches_traffic=watches_traffic)
         self._extra_status = extra_status
         self._pushed_version = 0
         self._pushes: asyncio.Task[None] | None = None
@@ -79,7 +82,9 @@ class ControlPlane:
         self._pusher: Pusher[PushContext] = Pusher(
             self._build, translate, self._queue.request, grace_s=registration_grace_s
         )
-        self._ads = AdsServer(self._pusher)
+        self.traffic_watch = TrafficWatch(lambda share: self._pusher.set_runtime(watch_layer(share)))
+        self._pusher.set_runtime(watch_layer(0))
+        self._ads = AdsServer(self._pusher, [AccessLogService(self.traffic_watch)])
         self._debug = DebugApi(self)
 
     @property
@@ -138,6 +143,7 @@ class ControlPlane:
             self._pushes.cancel()
             await asyncio.wait([self._pushes])
             self._pushes = None
+        self.traffic_watch.stop()
         await self._ads.stop()
         await self._debug.stop()
         self._pusher.registrations.stop()

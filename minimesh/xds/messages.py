@@ -30,6 +30,7 @@ from envoy.config.route.v3 import route_components_pb2 as route_components_pb2
 from envoy.config.route.v3 import route_pb2 as route_pb2
 from envoy.data.accesslog.v3 import accesslog_pb2 as _access_log_data_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_access_log_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2 as _cel_filter_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2 as _grpc_access_log_pb2
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream_access_log_pb2
 from envoy.extensions.compression.gzip.compressor.v3 import gzip_pb2 as gzip_pb2
@@ -101,6 +102,7 @@ from google.rpc import status_pb2 as status_pb2
 grpc_access_log_pb2 = _grpc_access_log_pb2
 access_log_data_pb2 = _access_log_data_pb2
 access_log_service_pb2 = _access_log_service_pb2
+cel_filter_pb2 = _cel_filter_pb2
 file_access_log_pb2 = _file_access_log_pb2
 stream_access_log_pb2 = _stream_access_log_pb2
 common_fault_pb2 = _common_fault_pb2

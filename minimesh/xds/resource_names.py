@@ -29,6 +29,13 @@ SHORT_TYPE_NAMES = {
 WILDCARD_TYPE_URLS = frozenset({CLUSTER_TYPE_URL, LISTENER_TYPE_URL})
 """The types of which a proxy may ask for everything by naming nothing."""
 
+WATCH_LAYER = "minimesh"
+"""The runtime layer in which this control plane says how many requests proxies are to tell of."""
+WATCH_SHARE_KEY = "minimesh.traffic_watch"
+"""Its key: a share in millionths."""
+CONTROL_PLANE_CLUSTER = "xds-grpc"
+"""The cluster of a proxy's bootstrap that leads to the control plane, as Istio's agent calls it."""
+
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"

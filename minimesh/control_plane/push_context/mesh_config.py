@@ -45,7 +45,7 @@ class AccessLogProvider:
 
 @dataclass(frozen=True, slots=True)
 class MeshConfig:
-    """Istio's MeshConfig as far as it is acted on, plus two settings of our own at the end."""
+    """Istio's MeshConfig as far as it is acted on, plus settings of our own at the end."""
 
     root_namespace: str = "istio-system"
     domain_suffix: str = "cluster.local"
@@ -70,3 +70,5 @@ class MeshConfig:
     append_x_forwarded_host: bool = False
     inbound_source_address: str = "127.0.0.6" if sys.platform.startswith("linux") else ""
     """Address a sidecar calls its own application from; empty where loopback has a single address."""
+    watches_traffic: bool = False
+    """Whether proxies tell the control plane of requests while somebody looks."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.push_context.telemetry import DEFAULT_TEXT_FORMAT, TrafficMode
 from minimesh.control_plane.translation.protobuf_values import any_of, struct
 from minimesh.xds import messages as m
+from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER, WATCH_SHARE_KEY
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
@@ -14,17 +15,54 @@ if TYPE_CHECKING:
     from minimesh.control_plane.translation.proxy import Proxy
 
 FILE_ACCESS_LOG = "envoy.access_loggers.file"
+HTTP_ACCESS_LOG_SERVICE = "envoy.access_loggers.http_grpc"
+TCP_ACCESS_LOG_SERVICE = "envoy.access_loggers.tcp_grpc"
+_FLUSH_INTERVAL_MS = 100
 
 
-def build_access_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
-    """The logs for requests and connections on one side of a proxy; empty when logging is off."""
+def build_access_logs(
+    proxy: Proxy, push: PushContext, mode: TrafficMode, *, tcp: bool = False
+) -> list[Any]:
+    """The logs for requests, or TCP connections, on one side of a proxy; empty when logging is off."""
+    logs = _configured_logs(proxy, push, mode)
+    if push.mesh.watches_traffic:
+        logs.append(_watched_log(tcp))
+    return logs
+
+
+def _configured_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
     providers = push.telemetry.access_logs(proxy.namespace, proxy.labels, mode)
     return [_file_access_log(provider) for provider in providers]
 
 
+def _watched_log(tcp: bool) -> Any:
+    """The log by which proxies tell the control plane of finished streams.
+
+    The runtime says of how many: none, unless somebody looks.
+    """
+    message = m.grpc_access_log_pb2.TcpGrpcAccessLogConfig() if tcp else _http_log_service()
+    common = message.common_config
+    common.log_name = WATCH_LAYER
+    common.transport_api_version = m.config_source_pb2.ApiVersion.V3
+    common.grpc_service.envoy_grpc.cluster_name = CONTROL_PLANE_CLUSTER
+    common.buffer_flush_interval.FromMilliseconds(_FLUSH_INTERVAL_MS)
+    name = TCP_ACCESS_LOG_SERVICE if tcp else HTTP_ACCESS_LOG_SERVICE
+    log = m.accesslog_pb2.AccessLog(name=name, typed_config=any_of(message))
+    share = log.filter.runtime_filter
+    share.runtime_key = WATCH_SHARE_KEY
+    share.percent_sampled.denominator = m.percent_pb2.FractionalPercent.MILLION
+    return log
+
+
+def _http_log_service() -> Any:
+    message = m.grpc_access_log_pb2.HttpGrpcAccessLogConfig()
+    message.additional_response_headers_to_log.append("x-envoy-upstream-service-time")
+    return message
+
+
 def build_listener_access_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
     """The same logs on the listener itself, for connections that no filter chain wanted (flag NR)."""
-    logs = build_access_logs(proxy, push, mode)
+    logs = _configured_logs(proxy, push, mode)
     for log in logs:
         log.filter.response_flag_filter.flags.append("NR")
     return logs

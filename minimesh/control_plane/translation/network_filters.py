@@ -86,7 +86,7 @@ class FilterBuilder:
         if policy is not None:
             _apply_policy(message, policy)
         if logged:
-            message.access_log.extend(build_access_logs(self.proxy, self.push, mode))
+            message.access_log.extend(build_access_logs(self.proxy, self.push, mode, tcp=True))
         return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
 
     def tcp_to(self, destination: Any, rule_namespace: str, listen_port: int) -> Any:
@@ -107,7 +107,7 @@ class FilterBuilder:
         if policy is not None:
             # One proxy has one such setting: istiod takes that of the first destination.
             _apply_policy(message, policy)
-        message.access_log.extend(build_access_logs(self.proxy, self.push, TrafficMode.CLIENT))
+        message.access_log.extend(build_access_logs(self.proxy, self.push, TrafficMode.CLIENT, tcp=True))
         return m.listener_components_pb2.Filter(name=TCP_PROXY, typed_config=any_of(message))
 
     def l4_chain(self, route: L4Route, listen_port: int) -> Any:

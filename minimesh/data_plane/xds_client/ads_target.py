@@ -8,8 +8,8 @@ from typing import Any
 
 from minimesh.data_plane.xds_client.compile_error import CompileError, refuse_unsupported
 from minimesh.xds import messages as m
+from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER
 
-_CONTROL_PLANE_CLUSTER = "xds-grpc"
 _SUPPORTED = frozenset({"ads_config", "cds_config", "lds_config"})
 
 
@@ -82,19 +82,23 @@ def pod_bootstrap(
     dynamic = bootstrap.dynamic_resources
     dynamic.ads_config.api_type = dynamic.ads_config.GRPC
     dynamic.ads_config.transport_api_version = m.config_source_pb2.ApiVersion.V3
-    dynamic.ads_config.grpc_services.add().envoy_grpc.cluster_name = _CONTROL_PLANE_CLUSTER
+    dynamic.ads_config.grpc_services.add().envoy_grpc.cluster_name = CONTROL_PLANE_CLUSTER
     for source in (dynamic.cds_config, dynamic.lds_config):
         source.ads.SetInParent()
         source.resource_api_version = m.config_source_pb2.ApiVersion.V3
+    watch = bootstrap.layered_runtime.layers.add(name=WATCH_LAYER).rtds_layer
+    watch.name = WATCH_LAYER
+    watch.rtds_config.ads.SetInParent()
+    watch.rtds_config.resource_api_version = m.config_source_pb2.ApiVersion.V3
     _add_control_plane_cluster(bootstrap, *xds)
     return bootstrap
 
 
 def _add_control_plane_cluster(bootstrap: Any, host: str, port: int) -> None:
-    cluster = bootstrap.static_resources.clusters.add(name=_CONTROL_PLANE_CLUSTER)
+    cluster = bootstrap.static_resources.clusters.add(name=CONTROL_PLANE_CLUSTER)
     cluster.type = cluster.STRICT_DNS
     cluster.connect_timeout.seconds = 1
-    cluster.load_assignment.cluster_name = _CONTROL_PLANE_CLUSTER
+    cluster.load_assignment.cluster_name = CONTROL_PLANE_CLUSTER
     endpoint = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
     address = endpoint.address.socket_address
     address.address, address.port_value = host, port
