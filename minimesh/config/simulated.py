@@ -195,6 +195,15 @@ ACTED_ON: dict[str, str] = {
     """,
     "Sidecar": """
         spec.workloadSelector.**
+        spec.ingress[].port.number
+        spec.ingress[].port.protocol
+        spec.ingress[].port.name
+        spec.ingress[].bind
+        spec.ingress[].captureMode
+        spec.ingress[].defaultEndpoint
+        spec.ingress[].connectionPool.**
+        spec.inboundConnectionPool.**
+        spec.egress[].captureMode
         spec.egress[].hosts
         spec.egress[].port.number
         spec.egress[].port.protocol

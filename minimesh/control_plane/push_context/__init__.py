@@ -54,6 +54,7 @@ class PushContext:
         self._sidecars = sorted(by_kind.get("Sidecar", ()), key=creation_order)
         self._mesh_rules = tuple(v for v in self.virtual_services if MESH_GATEWAY in v.gateways)
         self._default_scopes: dict[str, SidecarScope] = {}
+        self._narrowed_scopes: dict[tuple[str, str, str], SidecarScope] = {}
         self._secrets = {(each.namespace, each.name): each.spec for each in by_kind.get("Secret", ())}
 
     @classmethod
@@ -94,9 +95,15 @@ class PushContext:
 
     def sidecar_scope(self, namespace: str, labels: Mapping[str, str]) -> SidecarScope:
         """What a proxy may call. A Sidecar that selects it wins over its namespace's, then the root's."""
-        everything = self.default_scope(namespace)
         resource = self._sidecar_for(namespace, labels)
-        return everything if resource is None else scope_of_sidecar(resource, everything)
+        if resource is None:
+            return self.default_scope(namespace)
+        key = (namespace, resource.namespace, resource.name)
+        scope = self._narrowed_scopes.get(key)
+        if scope is None:
+            scope = scope_of_sidecar(resource, self.default_scope(namespace), namespace)
+            self._narrowed_scopes[key] = scope
+        return scope
 
     def default_scope(self, namespace: str) -> SidecarScope:
         """What a proxy of this namespace may call without a Sidecar resource; gateways obey none."""

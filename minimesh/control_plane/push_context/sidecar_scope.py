@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.sidecar import CaptureMode
 from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps, specificity
 from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
 from minimesh.control_plane.service_registry import Protocol, parse_protocol
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EgressListener:
-    """A way out. `port` None is the catch-all; port 0 with a `bind` is a Unix socket."""
+    """A way out. `port` None is the catch-all; port 0 with a `bind` is a Unix socket.
+
+    `bound`: nothing redirects calls to it, it opens its port itself.
+    """
 
     port: int | None
     bind: str
     protocol: Protocol
     services: tuple[Service, ...]
     virtual_services: tuple[VirtualServiceConfig, ...]
+    bound: bool = False
 
     def wildcard_owner(self, hostname: str) -> VirtualServiceConfig | None:
         """The VirtualService whose wildcard host fits a service best; the older one among equals."""
@@ -50,12 +55,14 @@ class SidecarScope:
     egress: tuple[EgressListener, ...]
     outbound_traffic_policy: OutboundTrafficPolicy
     resource: Resource | None = None
+    implied: tuple[Service, ...] = ()
+    """Services that nobody imports, but imported VirtualServices lead to."""
 
     @property
     def services(self) -> tuple[Service, ...]:
         """Every service of every listener, each once, in registry order of the first listener naming it."""
-        found = {(s.hostname, s.namespace): s for listener in self.egress for s in listener.services}
-        return tuple(found.values())
+        named = (service for listener in self.egress for service in listener.services)
+        return tuple({service.hostname: service for service in (*self.implied, *named)}.values())
 
     @property
     def allows_any(self) -> bool:
@@ -94,15 +101,27 @@ def scope_of_everything(
     return SidecarScope((catch_all,), mesh.outbound_traffic_policy)
 
 
-def scope_of_sidecar(resource: Resource, everything: SidecarScope) -> SidecarScope:
-    """Narrow the default scope of a namespace to what its Sidecar resource imports."""
+def scope_of_sidecar(resource: Resource, everything: SidecarScope, namespace: str) -> SidecarScope:
+    """Narrow the default scope of a namespace to what a Sidecar resource imports.
+
+    A Sidecar of the root namespace means the caller's own namespace by `.`, as that one's own would.
+    """
     spec: Any = resource.spec
     visible = everything.egress[0]
-    egress = tuple(_egress_listener(written, resource.namespace, visible) for written in spec.egress)
+    egress = tuple(_egress_listener(written, namespace, visible) for written in spec.egress)
     policy = everything.outbound_traffic_policy
     if spec.outbound_traffic_policy is not None:
-        policy = OutboundTrafficPolicy(str(spec.outbound_traffic_policy.mode or policy))
-    return SidecarScope(egress or everything.egress, policy, resource)
+        # What stands there without a mode is the strict one.
+        policy = OutboundTrafficPolicy(str(spec.outbound_traffic_policy.mode or "REGISTRY_ONLY"))
+    implied = _destinations(egress, visible)
+    return SidecarScope(egress or everything.egress, policy, resource, implied)
+
+
+def _destinations(egress: Sequence[EgressListener], visible: EgressListener) -> tuple[Service, ...]:
+    """The services that the imported VirtualServices lead to."""
+    rules = [rule for listener in egress for rule in listener.virtual_services]
+    hosts = {host for rule in rules for host in rule.destination_hosts()}
+    return tuple(service for service in visible.services if service.hostname in hosts)
 
 
 def unique_by_hostname(services: Sequence[Service], namespace: str) -> list[Service]:
@@ -122,15 +141,17 @@ def _rank(service: Service, namespace: str) -> tuple[bool, bool]:
 def _egress_listener(written: Any, namespace: str, visible: EgressListener) -> EgressListener:
     imports = [_import(host, namespace) for host in written.hosts]
     port = written.port.number if written.port is not None else None
+    protocol = parse_protocol(written.port.protocol) if written.port else Protocol.UNSUPPORTED
     services = [s for s in visible.services if _imports_service(imports, s)]
-    if port:
+    if port and protocol is not Protocol.HTTP_PROXY:  # which tells ports by the host header
         services = [s for s in services if s.port(port) is not None]
     return EgressListener(
         port=port,
         bind=written.bind,
-        protocol=parse_protocol(written.port.protocol) if written.port else Protocol.UNSUPPORTED,
+        protocol=protocol,
         services=tuple(services),
         virtual_services=tuple(v for v in visible.virtual_services if _imports_rule(imports, v)),
+        bound=written.capture_mode is CaptureMode.NONE,
     )
 
 

@@ -60,6 +60,14 @@ class VirtualServiceConfig:
     def visible_from(self, namespace: str) -> bool:
         return is_exported(self.export_to, self.namespace, namespace)
 
+    def destination_hosts(self) -> set[str]:
+        """The hosts that its routes and mirrors lead to."""
+        found = [route.destination for rule in (*self.tcp, *self.tls) for route in rule.route]
+        for http in self.http:
+            found += [each.destination for each in (*http.route.route, *http.route.mirrors)]
+            found.append(http.route.mirror)
+        return {destination.host for destination in found if destination is not None}
+
 
 def resolve_virtual_services(
     resources: Iterable[Resource], mesh: MeshConfig

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.endpoints import build_load_assignment
+from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
 from minimesh.control_plane.translation.locality_groups import effective_setting
-from minimesh.control_plane.translation.protobuf_values import address, ads, config_path, duration
-from minimesh.control_plane.translation.proxy import application_port, service_targets
+from minimesh.control_plane.translation.protobuf_values import ads, config_path, duration, endpoint_address
 from minimesh.control_plane.translation.sni_clusters import sni_clusters
 from minimesh.control_plane.translation.traffic_policies import (
     TrafficPolicy,
     apply_connection_pool,
     apply_policy,
-    policy_for_port,
     policy_of_cluster,
 )
 from minimesh.control_plane.translation.upstream_tls import apply_upstream_tls
@@ -25,7 +25,7 @@ from minimesh.xds import resource_names
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
-    from minimesh.control_plane.service_registry import Service, ServicePort, ServiceTarget
+    from minimesh.control_plane.service_registry import Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 
@@ -145,33 +145,28 @@ def _inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     """`inbound|5000||` for each container port behind a service port."""
     if proxy.type != "sidecar":
         return
-    by_port: dict[int, list[ServiceTarget]] = {}
-    for target in service_targets(proxy, push):
-        by_port.setdefault(target.target_port, []).append(target)
-    for port, targets in sorted(by_port.items()):
-        yield _inbound_cluster(proxy, push, port, targets)
+    for port in inbound_ports(proxy, push):
+        yield _inbound_cluster(proxy, push, port)
 
 
-def _inbound_cluster(proxy: Proxy, push: PushContext, port: int, targets: Sequence[ServiceTarget]) -> Any:
+def _inbound_cluster(proxy: Proxy, push: PushContext, port: InboundPort) -> Any:
     """The application itself: at the address only its sidecar uses, at the port it really listens on."""
-    cluster = _cluster(resource_names.inbound(port), push)
+    cluster = _cluster(resource_names.inbound(port.number), push)
     cluster.type = cluster.STATIC
     assignment = cluster.load_assignment
     assignment.cluster_name = cluster.name
     endpoint = assignment.endpoints.add().lb_endpoints.add().endpoint
-    endpoint.address.CopyFrom(address(proxy.app_address, application_port(proxy, push, port)))
-    service = targets[0].service
-    rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
-    policy = policy_for_port(rule.traffic_policy, targets[0].port.port) if rule is not None else None
-    apply_connection_pool(
-        cluster,
-        policy.connection_pool if policy is not None else None,
-        targets[0].port.protocol,
-        sniffs=True,
-    )
-    services = {t.service.hostname: t.service for t in targets}
-    cluster.metadata.filter_metadata["istio"].update({"services": _service_metadata([*services.values()])})
-    _bind_to_inbound_source(cluster, push)
+    endpoint.address.CopyFrom(endpoint_address(port.host, port.host_port))
+    pool = port.connection_pool
+    if pool is None:
+        rule = push.destination_rule(port.hostname, proxy.namespace, proxy.labels)
+        pool = policy_of_cluster(rule, port.service_port, None).connection_pool
+    apply_connection_pool(cluster, pool, port.protocol, sniffs=True)
+    if port.services:
+        istio = {"services": _service_metadata(port.services)}
+        cluster.metadata.filter_metadata["istio"].update(istio)
+    if not port.host.startswith(UNIX_PREFIX):
+        _bind_to_inbound_source(cluster, push)
     return cluster
 
 

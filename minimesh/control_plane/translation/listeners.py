@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.translation.gateway_listeners import build_gateway_listeners
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.pod_addresses import at_pod_addresses
-from minimesh.control_plane.translation.sidecar_inbound_listeners import build_virtual_inbound
+from minimesh.control_plane.translation.sidecar_inbound_listeners import (
+    build_bound_inbound,
+    build_virtual_inbound,
+)
 from minimesh.control_plane.translation.sidecar_outbound_listeners import build_outbound_listeners
 from minimesh.xds import messages as m
 
@@ -22,7 +25,11 @@ def build_listeners(proxy: Proxy, push: PushContext) -> list[Any]:
     if proxy.type == "router":
         listeners = [*build_gateway_listeners(proxy, push)]
     else:
-        listeners = [*build_outbound_listeners(proxy, push), build_virtual_inbound(proxy, push)]
+        listeners = [
+            *build_outbound_listeners(proxy, push),
+            *build_bound_inbound(proxy, push),
+            build_virtual_inbound(proxy, push),
+        ]
     listeners.sort(key=lambda listener: str(listener.name))
     return listeners if proxy.addresses is None else at_pod_addresses(listeners, proxy.addresses)
 

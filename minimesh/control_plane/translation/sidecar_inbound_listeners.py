@@ -10,15 +10,14 @@ from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.service_registry import Protocol
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.http_routes import default_inbound_route, trace_operation
+from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
 from minimesh.control_plane.translation.protobuf_values import address, any_of, boolean, duration
-from minimesh.control_plane.translation.proxy import service_targets
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry import ServiceTarget
     from minimesh.control_plane.translation.proxy import Proxy
 
 PLAIN_HTTP_PROTOCOLS = ("http/1.1", "h2c")
@@ -28,8 +27,9 @@ PLAIN_HTTP_PROTOCOLS = ("http/1.1", "h2c")
 def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
     """The listener at port 15006 with the proxy's own services, and chains that let other ports through."""
     chains = [*_passthrough_chains(proxy, push)]
-    for target in _own_targets(proxy, push):
-        chains.extend(_target_chains(proxy, push, target))
+    for port in inbound_ports(proxy, push):
+        if not port.bind:
+            chains.extend(_port_chains(proxy, push, port, captured=True))
     listener = m.listener_pb2.Listener(
         name=resource_names.VIRTUAL_INBOUND_LISTENER,
         address=address(WILDCARD_ADDRESS, push.mesh.proxy_inbound_listen_port),
@@ -47,32 +47,45 @@ def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
     return listener
 
 
+def build_bound_inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+    """Listeners of their own for the ports to which a Sidecar says that nothing is redirected."""
+    for port in inbound_ports(proxy, push):
+        if not port.bind:
+            continue
+        listener = m.listener_pb2.Listener(
+            name=resource_names.listener_name(port.bind, port.number),
+            address=address(port.bind, port.number),
+            traffic_direction=m.base_pb2.TrafficDirection.INBOUND,
+            filter_chains=_port_chains(proxy, push, port, captured=False),
+            continue_on_listener_filters_timeout=True,
+            listener_filters_timeout=duration(0),
+            access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
+        )
+        if any(chain.filter_chain_match.application_protocols for chain in listener.filter_chains):
+            inspector = m.http_inspector_pb2.HttpInspector()
+            add_listener_filter(listener, "envoy.filters.listener.http_inspector", inspector)
+        yield listener
+
+
 def add_listener_filter(listener: Any, name: str, config: Any) -> None:
     listener.listener_filters.add(name=name, typed_config=any_of(config))
 
 
-def _own_targets(proxy: Proxy, push: PushContext) -> list[ServiceTarget]:
-    """One service for each container port: the oldest, whose protocol then counts."""
-    found: dict[int, ServiceTarget] = {}
-    for target in service_targets(proxy, push):
-        found.setdefault(target.target_port, target)
-    return [found[port] for port in sorted(found)]
-
-
-def _target_chains(proxy: Proxy, push: PushContext, target: ServiceTarget) -> Iterator[Any]:
+def _port_chains(proxy: Proxy, push: PushContext, port: InboundPort, *, captured: bool) -> Iterator[Any]:
+    """HTTP, bytes, or first a look which; `captured`: chosen by the connection's original destination."""
     filters = FilterBuilder(proxy, push)
-    port = target.target_port
-    name = resource_names.listener_name(WILDCARD_ADDRESS, port)
-    cluster = resource_names.inbound(port)
-    if target.port.protocol.is_http_or_sniffed:
-        operation = trace_operation(target.service.hostname, target.port.port)
-        route_config = _inbound_route_config(cluster, target.port.port, operation)
-        chain = _chain(name, filters.inbound_http(f"inbound_{name}", route_config), port)
-        if target.port.protocol is Protocol.UNSUPPORTED:
+    name = resource_names.listener_name(port.bind or WILDCARD_ADDRESS, port.number)
+    cluster = resource_names.inbound(port.number)
+    destination = port.number if captured else None
+    if port.protocol.is_http_or_sniffed:
+        operation = trace_operation(port.hostname, port.service_port)
+        route_config = _inbound_route_config(cluster, port.service_port, operation)
+        chain = _chain(name, filters.inbound_http(f"inbound_{name}", route_config), destination)
+        if port.protocol is Protocol.UNSUPPORTED:
             chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
         yield chain
-    if not target.port.protocol.is_http:
-        yield _chain(name, filters.tcp(cluster, TrafficMode.SERVER), port)
+    if not port.protocol.is_http:
+        yield _chain(name, filters.tcp(cluster, TrafficMode.SERVER), destination)
 
 
 def _passthrough_chains(proxy: Proxy, push: PushContext) -> Iterator[Any]:

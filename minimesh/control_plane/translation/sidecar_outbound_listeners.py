@@ -54,9 +54,10 @@ def build_outbound_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
 def _egress_listeners(
     proxy: Proxy, push: PushContext, scope: SidecarScope, egress: EgressListener
 ) -> Iterator[Any]:
-    if egress.port is not None and egress.port != 0 and egress.protocol.is_http:
-        bind = egress.bind or WILDCARD_ADDRESS
-        yield _http_listener(proxy, push, scope, bind, egress.port, str(egress.port))
+    if egress.port:
+        for listener in _port_listeners(proxy, push, scope, egress, egress.port):
+            listener.bind_to_port.value = egress.bound
+            yield listener
         return
     for service in egress.services:
         if service.resolution is Resolution.ALIAS:
@@ -64,6 +65,24 @@ def _egress_listeners(
         for port in service.ports:
             if egress.port in (None, port.port) and port.protocol is not Protocol.UDP:
                 yield from _service_listeners(proxy, push, scope, egress, service, port)
+
+
+def _port_listeners(
+    proxy: Proxy, push: PushContext, scope: SidecarScope, egress: EgressListener, number: int
+) -> Iterator[Any]:
+    """The listeners of a Sidecar's egress port, at the address it says; TCP services else at their own."""
+    bind = egress.bind or (LOCALHOST if egress.bound else "")
+    if egress.protocol.is_http:
+        yield _http_listener(proxy, push, scope, bind or WILDCARD_ADDRESS, number, str(number))
+        return
+    for service in egress.services:
+        port = service.port(number)
+        if port is None or service.resolution is Resolution.ALIAS or port.protocol is Protocol.UDP:
+            continue
+        if bind:
+            yield _address_listener(proxy, push, scope, egress, service, port, bind)
+        else:
+            yield from _service_listeners(proxy, push, scope, egress, service, port)
 
 
 def _service_listeners(
