@@ -18,7 +18,9 @@ from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.admission import FieldValidation, admitted, decoded
 from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.controllers import injector
 from minimesh.kubernetes.controllers.names import random_suffix
+from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.defaults import set_defaults
 from minimesh.kubernetes.managed_fields import (
     UPDATE,
@@ -60,9 +62,15 @@ class Written:
 class Registry:
     """The objects of one store, by what requests say."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        addresses: ServiceAddresses | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
+        self._addresses = addresses or ServiceAddresses()
         self.schemas = TypeSchemas(store)
         self._types: ResourceTypes | None = None
         store.watch(self._store_changed)
@@ -189,6 +197,7 @@ class Registry:
         self._manage(info, old, given, options, managers)
         resource, more = admitted(given, info.type, info.version, options.validation)
         warnings = (*warnings, *(each for each in more if each not in warnings))
+        resource = self._completed(info, resource, is_new=old is None)
         stored = resource if options.dry_run else self.put(resource)
         return Written(to_object(stored, info.type, info.version), warnings, created=old is None)
 
@@ -214,6 +223,22 @@ class Registry:
             base = read_managers(known if info.subresource else sent or known)
             managers = updated(before, given, base, manager, schema, self.now())
         metadata["managedFields"] = written_managers(managers)
+
+    def _completed(self, info: RequestInfo, resource: Resource, *, is_new: bool) -> Resource:
+        """The resource with what the server gives: sidecars, addresses. ApiError (422) when it has none."""
+        snapshot = self.store.snapshot()
+        if resource.kind == "Pod" and is_new:
+            return injector.admitted(resource, snapshot)
+        if resource.kind != "Service":
+            return resource
+        before = None if is_new else snapshot.get(resource.key)
+        services = snapshot.by_kind("Service")
+        if before is not None:
+            resource = self._addresses.kept(resource, before)
+        causes = self._addresses.refusals(resource, services, before)
+        if causes:
+            raise api_errors.invalid(info.type, resource.name, causes)
+        return self._addresses.assigned(resource, services)
 
     def _addressed(self, info: RequestInfo, given: Object) -> Object:
         """A copy of the object that agrees with the path. ApiError (400) when it says something else."""

@@ -117,6 +117,11 @@ class PodRuntime:
         """All pods as plain data."""
         return [pod.shown() for pod in self.pods]
 
+    def real_port(self, namespace: str, name: str, port: int) -> int:
+        """The port that stands for a pod's on this machine; the same number for a pod that does not run."""
+        pod = self._pods.get((namespace, name))
+        return pod.address.real_port(port) if pod is not None else port
+
     def start(self) -> None:
         """Start the pods that the store asks for now, and follow it from here on."""
         self._unwatch = self._store.watch(self._store_changed)

@@ -20,7 +20,7 @@ metadata: {{name: web-6c8d9f7b5-x2x4z, {metadata}}}
 spec: {{containers: [{{name: app, image: nginx}}{spec}]}}
 """
     decoded = decode(text, "pod.yaml")
-    assert not decoded.diagnostics, decoded.diagnostics
+    assert len(decoded.resources) == 1, decoded.diagnostics
     return decoded.resources[0]
 
 
