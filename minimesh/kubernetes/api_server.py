@@ -21,6 +21,7 @@ from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.bodies import read_object
 from minimesh.kubernetes.container_commands import ContainerCommands, NoCommands
 from minimesh.kubernetes.container_logs import ContainerLogs, NoLogs
+from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.objects_api import ObjectsApi
 from minimesh.kubernetes.pod_exec import serve_exec
 from minimesh.kubernetes.pod_logs import serve_log
@@ -52,8 +53,9 @@ class ApiServer:
         commands: ContainerCommands | None = None,
         *,
         secret: str = "",
+        addresses: ServiceAddresses | None = None,
     ) -> None:
-        self._registry = Registry(store)
+        self._registry = Registry(store, addresses=addresses)
         self._watches = WatchCache(store)
         self._objects = ObjectsApi(self._registry, self._watches)
         self._logs = logs or NoLogs()
