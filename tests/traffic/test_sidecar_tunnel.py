@@ -1,0 +1,249 @@
+"""What an application reaches through its sidecar without redirection: TCP and TLS by CONNECT, HTTP by
+request.
+
+The real Envoy has no part in this: which listener takes a connection is told to it by iptables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from minimesh.control_plane.push_context import MeshConfig
+from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
+from tests.control_plane.meshes import sidecar_proxy
+from tests.control_plane.tcp_lab import TCP_ECHO, TCP_ECHO_SUBSETS
+from tests.data_plane.certificates import Authority
+from tests.traffic.engines import Served, serve
+from tests.traffic.servers import pod_at, tcp_echo, web
+
+EXPLICIT_PROXY = 15080
+CALLER = sidecar_proxy({"app": "sleep"})
+TO_V2 = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: tcp-echo}
+spec:
+  hosts: [tcp-echo]
+  tcp:
+  - match: [{sourceLabels: {app: sleep}}]
+    route: [{destination: {host: tcp-echo, subset: v2, port: {number: 9000}}}]
+"""
+
+
+@contextlib.asynccontextmanager
+async def sidecar(folder: Path, *manifests: str, registry_only: bool = False) -> AsyncIterator[Served]:
+    policy = OutboundTrafficPolicy.REGISTRY_ONLY if registry_only else OutboundTrafficPolicy.ALLOW_ANY
+    mesh = MeshConfig(access_log_file=str(folder / "minimesh.log"), outbound_traffic_policy=policy)
+    async with serve("minimesh", CALLER, manifests, folder, mesh=mesh, capture=True) as served:
+        yield served
+
+
+async def tunnel(served: Served, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection through the sidecar; the answer to CONNECT must be 200."""
+    reader, writer = await served.connect(EXPLICIT_PROXY)
+    writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    return reader, writer
+
+
+async def exchange(served: Served, target: str, text: bytes = b"hello", *, finish: bool = True) -> bytes:
+    """Say something to a target and read until it closes; empty when the connection broke.
+
+    `finish` closes the sending half; a proxy for HTTP takes whoever does that to be gone.
+    """
+    reader, writer = await tunnel(served, target)
+    try:
+        writer.write(text)
+        if finish:
+            writer.write_eof()
+        return await reader.read()
+    except OSError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def get(served: Served, url: str) -> bytes:
+    """A request to a proxy, as `http_proxy` makes clients send it."""
+    reader, writer = await served.connect(EXPLICIT_PROXY)
+    host = url.split("/")[2]
+    writer.write(f"GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def echo_lab(folder: Path, *more: str) -> AsyncIterator[Served]:
+    async with tcp_echo("one") as first, tcp_echo("two") as second:
+        pods = [
+            pod_at(first, {"app": "tcp-echo", "version": "v1"}, 9000),
+            pod_at(second, {"app": "tcp-echo", "version": "v2"}, 9000),
+        ]
+        async with sidecar(folder, TCP_ECHO, TCP_ECHO_SUBSETS, *pods, *more) as served:
+            yield served
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tcp-echo",
+        "tcp-echo.default",
+        "tcp-echo.default.svc",
+        "tcp-echo.default.svc.cluster.local",
+        "TCP-Echo.default.svc.cluster.local.",
+        "10.96.0.9",
+    ],
+)
+async def test_a_tcp_service_by_each_of_its_names(name: str, tmp_path: Path) -> None:
+    async with echo_lab(tmp_path) as served:
+        assert (await exchange(served, f"{name}:9000")).split() in ([b"one", b"hello"], [b"two", b"hello"])
+
+
+async def test_the_mesh_rule_for_the_caller_counts(tmp_path: Path) -> None:
+    async with echo_lab(tmp_path, TO_V2) as served:
+        assert {await exchange(served, "tcp-echo:9000") for _ in range(5)} == {b"two hello"}
+        line = (await served.log_lines(5))[0]
+    assert '"- - -" 0 - - - "-" 5 9' in line
+    # The destination that the client meant stands where Envoy puts it.
+    assert "outbound|9000|v2|tcp-echo.default.svc.cluster.local 127.0.0.1:" in line
+    assert " 10.96.0.9:9000 " in line
+
+
+async def test_what_came_along_with_connect_is_not_lost(tmp_path: Path) -> None:
+    async with echo_lab(tmp_path, TO_V2) as served:
+        reader, writer = await served.connect(EXPLICIT_PROXY)
+        writer.write(b"CONNECT tcp-echo:9000 HTTP/1.1\r\n\r\nearly")
+        assert await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(9) == b"two early"
+        writer.close()
+
+
+async def test_connect_in_pieces(tmp_path: Path) -> None:
+    async with echo_lab(tmp_path, TO_V2) as served:
+        reader, writer = await served.connect(EXPLICIT_PROXY)
+        for piece in (b"CON", b"NECT tcp-echo:9000 HTTP/1.1\r\n", b"x: y\r\n\r\nhello"):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(9) == b"two hello"
+        writer.close()
+
+
+@pytest.mark.parametrize("line", ["CONNECT tcp-echo HTTP/1.1", "CONNECT :0 HTTP/1.1", "CONNECT a:9 x:9 y"])
+async def test_a_connect_that_names_no_target(line: str, tmp_path: Path) -> None:
+    async with sidecar(tmp_path) as served:
+        reader, writer = await served.connect(EXPLICIT_PROXY)
+        writer.write(f"{line}\r\n\r\n".encode())
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_an_address_that_nobody_declared(tmp_path: Path) -> None:
+    async with tcp_echo("outside") as port, sidecar(tmp_path) as served:
+        assert await exchange(served, f"127.0.0.1:{port}") == b"outside hello"
+        assert await exchange(served, f"localhost:{port}") == b"outside hello"
+        [first, _] = await served.log_lines(2)
+    assert "PassthroughCluster" in first
+
+
+async def test_registry_only_lets_nobody_out(tmp_path: Path) -> None:
+    async with tcp_echo("outside") as port, sidecar(tmp_path, registry_only=True) as served:
+        assert await exchange(served, f"127.0.0.1:{port}") == b""
+        assert (await get(served, f"http://127.0.0.1:{port}/")).startswith(b"HTTP/1.1 502 ")
+        lines = await served.log_lines(2)
+    assert " UH " in lines[0]
+    assert "BlackHoleCluster" in lines[0]
+    assert "502 - direct_response" in lines[1]
+
+
+async def test_requests_go_to_the_host_that_they_name(tmp_path: Path) -> None:
+    async with web("outside") as port, sidecar(tmp_path) as served:
+        answer = await get(served, f"http://127.0.0.1:{port}/")
+        again = await get(served, f"http://localhost:{port}/")
+        [line, _] = await served.log_lines(2)
+    assert answer.endswith(f"outside 127.0.0.1:{port} plain".encode())
+    assert again.endswith(f"outside localhost:{port} plain".encode())
+    assert "PassthroughCluster" in line
+
+
+async def test_a_request_for_the_proxy_itself_does_not_go_round(tmp_path: Path) -> None:
+    async with sidecar(tmp_path) as served:
+        answer = await get(served, f"http://127.0.0.1:{served.ports[EXPLICIT_PROXY]}/")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+WEB = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  clusterIP: 10.96.0.20
+  ports: [{name: PORT_NAME, port: 8000}]
+"""
+
+
+@pytest.mark.parametrize("port_name", ["http", "unnamed", "tcp"])
+async def test_http_is_found_out_where_the_port_does_not_say(port_name: str, tmp_path: Path) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: web:8000\r\nConnection: close\r\n\r\n"
+    async with web("web") as port:
+        manifests = (WEB.replace("PORT_NAME", port_name), pod_at(port, {"app": "web"}, 8000))
+        async with sidecar(tmp_path, *manifests) as served:
+            answer = await exchange(served, "web:8000", request, finish=False)
+            [line] = await served.log_lines()
+    assert answer.endswith(b"web web:8000 plain")
+    assert ('"GET / HTTP/1.1" 200' in line) is (port_name != "tcp")
+    assert "outbound|8000||web.default.svc.cluster.local" in line
+
+
+async def test_bytes_that_are_no_http_reach_a_port_of_unknown_protocol(tmp_path: Path) -> None:
+    async with tcp_echo("raw") as port:
+        manifests = (WEB.replace("PORT_NAME", "unnamed"), pod_at(port, {"app": "web"}, 8000))
+        async with sidecar(tmp_path, *manifests) as served:
+            assert await exchange(served, "web:8000", b"\x00\x01") == b"raw \x00\x01"
+
+
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.example.com]
+  ports: [{{number: 443, name: tls, protocol: TLS, targetPort: {port}}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1}}]
+"""
+
+
+async def test_tls_of_the_application_is_told_apart_by_its_server_name(tmp_path: Path) -> None:
+    authority = Authority()
+    trusting = ssl.create_default_context(cadata=authority.pem)
+    answers = {}
+    async with contextlib.AsyncExitStack() as stack:
+        entries = []
+        for name in ("a", "b"):
+            issued = authority.issue(f"{name}.example.com")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*issued.write(tmp_path, name))
+            port = await stack.enter_async_context(tcp_echo(name, context))
+            entries.append(ENTRY.format(name=name, port=port))
+        served = await stack.enter_async_context(sidecar(tmp_path, *entries))
+        for name in ("a", "b"):
+            host = f"{name}.example.com"
+            reader, writer = await tunnel(served, f"{host}:443")
+            await writer.start_tls(trusting, server_hostname=host)
+            writer.write(b"hello")
+            answers[name] = await reader.readexactly(7)
+            writer.close()
+        lines = await served.log_lines(2)
+    assert answers == {"a": b"a hello", "b": b"b hello"}
+    assert "outbound|443||a.example.com" in lines[0]
