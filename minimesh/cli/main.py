@@ -14,6 +14,7 @@ _COMMANDS = {
     "down": ("down", "Stop the mesh that runs."),
     "status": ("status", "Show pods, proxies, what they were pushed, and configuration errors."),
     "validate": ("validate", "Check YAML files without a mesh."),
+    "explain": ("explain", "Explain what becomes of a request: every decision on its way, and its cause."),
     "logs": ("logs", "Show the log of a pod's container."),
     "exec": ("execute", "Run a command in a pod's environment."),
     "istioctl": ("istioctl", "Istio's own commands: proxy-config, proxy-status, analyze and more."),

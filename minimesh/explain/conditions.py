@@ -107,4 +107,6 @@ def _values(head: RequestHead, name: str) -> str | None:
 
 def _certificate(condition: TlsContextMatcher) -> str:
     words = {"shown": condition.presented, "validated": condition.validated}
-    return " and ".join(f"{'' if wanted else 'not '}{word}" for word, wanted in words.items() if wanted is not None)
+    return " and ".join(
+        f"{'' if wanted else 'not '}{word}" for word, wanted in words.items() if wanted is not None
+    )

@@ -6,7 +6,7 @@ The observed table asks the table itself, and gives its answer; what it adds is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from minimesh.explain.conditions import Check, checks, first_failing
@@ -45,9 +45,8 @@ class Routing:
     """In the order in which the proxy looks, up to the one that took the request."""
     after: tuple[TriedRoute, ...] = ()
     """Those that stand behind it, as far as they would have taken it too."""
-    clusters: tuple[tuple[str, int], ...] = ()
-    """Where the route may send to, with weights."""
-    notes: dict[str, Any] = field(default_factory=dict)
+    head: RequestHead | None = None
+    """The request as routes saw it."""
 
 
 class ObservedTable:
@@ -81,6 +80,7 @@ class _ObservedHost:
         host, routing = self._virtual_host, self._routing
         found = host.find_route(head, random_value)
         routing.method, routing.path, routing.scheme = head.method, head.path, head.scheme
+        routing.head = cast("Any", head).copy()
         routing.headers = tuple(cast("Any", head).copy().mutable_fields())
         routing.route = found
         tried = [

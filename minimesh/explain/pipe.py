@@ -102,7 +102,10 @@ class PipeEnd(asyncio.Transport):
 
 
 def connect(
-    client: asyncio.BaseProtocol, server: asyncio.BaseProtocol, client_address: Address, server_address: Address
+    client: asyncio.BaseProtocol,
+    server: asyncio.BaseProtocol,
+    client_address: Address,
+    server_address: Address,
 ) -> None:
     """Join two protocols, as an accepted connection would."""
     near = PipeEnd(client, client_address, server_address)

@@ -91,7 +91,9 @@ class Rehearsal:
     outcome: Outcome = field(default_factory=Outcome)
 
 
-def rehearse(world: World, question: Question, *, entry: Pod, address: str, port: int, random_value: int) -> Rehearsal:
+def rehearse(
+    world: World, question: Question, *, entry: Pod, address: str, port: int, random_value: int
+) -> Rehearsal:
     """Send the request to `address:port` of a pod's proxy. May be called from anywhere."""
 
     def run() -> Rehearsal:
@@ -100,6 +102,11 @@ def rehearse(world: World, question: Question, *, entry: Pod, address: str, port
             stage = _Stage(world, question, random_value)
             return loop.run_until_complete(stage.play(entry, address, port))
         finally:
+            # The tables live on, to be read; nothing goes on in them.
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.call_soon(loop.stop)
+            loop.run_forever()
             loop.close()
 
     try:
@@ -131,9 +138,6 @@ class _Stage:
             result.outcome.refused = "refused"
         else:
             await self._converse(tables, accepted, address)
-        for each in self._tables.values():
-            each.close()
-        await asyncio.sleep(0)
         return result
 
     async def _converse(self, tables: ProxyTables, accepted: tuple[Any, int], address: str) -> None:
@@ -337,7 +341,9 @@ class _Client(asyncio.Protocol):
         lines = head.decode("latin-1").split("\r\n")
         _, _, rest = lines[0].partition(" ")
         status, _, reason = rest.partition(" ")
-        headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:]))
+        headers = tuple(
+            (name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])
+        )
         return Outcome(
             status=int(status) if status.isdigit() else 0,
             reason=reason,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.network.address_map import AddressMap
+from minimesh.data_plane.network.explicit_proxy import ExplicitProxy
 from minimesh.data_plane.network.filter_chains import ConnectionFacts, FilterChains
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.host import HostSpec
@@ -78,6 +79,8 @@ class ChosenChain:
     @property
     def manager(self) -> ConnectionManager | None:
         made = self.chain.make_protocol if self.chain is not None else None
+        if isinstance(made, ExplicitProxy):
+            made = made.requests
         return made if isinstance(made, ConnectionManager) else None
 
 
@@ -145,10 +148,6 @@ class ProxyTables:
             facts = facts._replace(application_protocols=("http/1.1",))
         chains = FilterChains(settings.filter_chains, settings.default_filter_chain)
         return ChosenChain(settings, chains.choose(facts), facts.destination_port)
-
-    def close(self) -> None:
-        """Forget timers and hosts."""
-        self.configuration.close()
 
     # --- within ---
 

@@ -197,7 +197,9 @@ def _run_pods(store: Store) -> None:
     )
     while True:
         controllers.settle()
-        waiting = [pod for pod in store.snapshot().by_kind("Pod") if pod.status is None or not pod.status.pod_ip]
+        waiting = [
+            pod for pod in store.snapshot().by_kind("Pod") if pod.status is None or not pod.status.pod_ip
+        ]
         if not waiting:
             return
         for pod in waiting:

@@ -1,0 +1,164 @@
+"""Connections that are refused: Gateways that select nothing, open other ports, or had to give way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from minimesh.control_plane.push_context.gateways import selects
+from minimesh.explain.entry import service_targets_of
+from minimesh.explain.ladder import Finding, Origin, Severity
+from minimesh.explain.origins import merged_gateway
+from minimesh.explain.patches import document_of, spec_patch
+
+if TYPE_CHECKING:
+    from minimesh.config.resources import Resource
+    from minimesh.explain.situation import Situation
+    from minimesh.explain.world import Pod
+
+_USUAL_INGRESS_PORT = 8080
+
+
+def selector_text(labels: dict[str, str]) -> str:
+    """As Kubernetes writes a selector."""
+    return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _refused(situation: Situation) -> Pod | None:
+    """The gateway that refused the connection; None when it did not."""
+    rehearsal, pod = situation.rehearsal, situation.pod
+    if pod is None or not pod.is_gateway or rehearsal is None or rehearsal.outcome.refused == "":
+        return None
+    return pod
+
+
+def selects_nothing(situation: Situation) -> Iterator[Finding]:
+    """A Gateway whose selector no gateway has."""
+    pod = situation.pod
+    if pod is None or not pod.is_gateway:
+        return
+    for gateway in situation.world.snapshot.by_kind("Gateway"):
+        if any(selects(gateway, each.labels) for each in situation.world.gateways):
+            continue
+        wanted: dict[str, str] = dict(gateway.spec.selector)
+        given = {key: pod.labels[key] for key in wanted if key in pod.labels} or {
+            "istio": pod.labels.get("istio", "")
+        }
+        cause = _refused(situation) is not None or situation.verdict.status == 404
+        yield Finding(
+            "gateway-selects-nothing",
+            f"Gateway {gateway.namespace}/{gateway.name} selects {selector_text(wanted)}, and no gateway "
+            "has these "
+            f"labels; {pod.workload} has {selector_text(given)}: write that.",
+            Severity.CAUSE if cause else Severity.WARNING,
+            "IST0101",
+            Origin.of(gateway, "spec.selector"),
+            spec_patch(gateway, {"selector": {**{key: None for key in wanted if key not in given}, **given}}),
+        )
+
+
+def opens_other_ports(situation: Situation) -> Iterator[Finding]:
+    """Gateways select the pod, and open no port that the client could reach."""
+    pod, entry = _refused(situation), situation.entry
+    if pod is None or entry is None or entry.row is None:
+        return
+    ports = {target.port.port for target in service_targets_of(situation.world, pod)}
+    for gateway in _selecting(situation, pod):
+        for index, server in enumerate(gateway.spec.servers):
+            number = server.port.number if server.port is not None else 0
+            if number == entry.row.service:
+                continue
+            listed = ", ".join(map(str, sorted(ports)))
+            unknown = "" if number in ports else f", which its Service does not have (it has {listed})"
+            changed = document_of(gateway)["spec"]["servers"]
+            changed[index]["port"]["number"] = entry.row.service
+            yield Finding(
+                "gateway-opens-other-port",
+                f"Gateway {gateway.namespace}/{gateway.name} opens port {number}{unknown}; the request "
+                "comes by port "
+                f"{entry.row.service} of the Service, which leads to {entry.row.listener} of "
+                f"{pod.workload}: write "
+                f"number: {entry.row.service}.",
+                code="IST0162" if unknown else "",
+                origin=Origin.of(gateway, f"spec.servers[{index}].port.number"),
+                patch=spec_patch(gateway, {"servers": changed}),
+            )
+
+
+def unmapped_port(situation: Situation) -> Iterator[Finding]:
+    """The client's port leads to no listener at all."""
+    entry = situation.entry
+    if entry is None or not entry.rows or entry.row is not None:
+        return
+    table = "; ".join(
+        f"{row.host or '-'} of this machine, {row.node or '-'} of the node, {row.service} of the Service -> "
+        f"{row.listener}" for row in entry.rows
+    )  # fmt: skip
+    best = next((row for row in entry.rows if row.host == situation.world.ingress_port), entry.rows[0])
+    yield Finding(
+        "port-leads-nowhere",
+        f"Port {situation.question.port} leads to no listener of {entry.pod.workload}. The way in is: "
+        f"{table}. From this "
+        f"machine ask localhost:{best.host}.",
+    )
+
+
+def left_out_server(situation: Situation) -> Iterator[Finding]:
+    """A server whose port, or whose TLS host, another Gateway has already."""
+    pod = situation.pod
+    merged = merged_gateway(situation.world, pod) if pod is not None else None
+    if pod is None or merged is None:
+        return
+    groups = [
+        server for each in (*merged.plain_servers.values(), *merged.tls_servers.values()) for server in each
+    ]
+    for gateway in _selecting(situation, pod):
+        for index, written in enumerate(gateway.spec.servers):
+            if written.port is None:
+                continue
+            kept = [s for s in groups if s.resource is gateway and s.port_name == written.port.name
+                    and s.port == written.port.number]  # fmt: skip
+            rivals = [s for s in groups if s.port == written.port.number and s.resource is not gateway]
+            if kept or not rivals:
+                continue
+            rival = rivals[0]
+            hosts = ", ".join(written.hosts)
+            yield Finding(
+                "gateway-conflict",
+                f"Gateway {gateway.namespace}/{gateway.name} is left out at port {written.port.number}: "
+                "Gateway "
+                f"{rival.gateway} is older and has this port for {', '.join(rival.hosts)} already (here: "
+                f"{hosts}). What "
+                f"is bound to {gateway.namespace}/{gateway.name} only is not served; bind it to "
+                f"{rival.gateway}, or give "
+                "each host to one Gateway.",
+                Severity.CAUSE if situation.verdict.status in (0, 404) else Severity.WARNING,
+                "IST0145",
+                Origin.of(gateway, f"spec.servers[{index}]"),
+                _rebound(situation, gateway, rival.gateway),
+            )
+
+
+def _rebound(situation: Situation, gateway: Resource, rival: str) -> str:
+    """The VirtualServices of one Gateway, bound to another."""
+    name = f"{gateway.namespace}/{gateway.name}"
+    for rule in situation.world.push.virtual_services:
+        if name in rule.gateways:
+            gateways = [rival if each == name else each for each in rule.gateways]
+            return spec_patch(rule.resource, {"gateways": gateways})
+    return ""
+
+
+def no_gateway(situation: Situation) -> Iterator[Finding]:
+    """Nobody opens any port."""
+    pod = _refused(situation)
+    if pod is None or _selecting(situation, pod) or situation.world.snapshot.by_kind("Gateway"):
+        return
+    yield Finding(
+        "no-gateway",
+        f"There is no Gateway: {pod.workload} listens nowhere until one opens a port of it.",
+    )
+
+
+def _selecting(situation: Situation, pod: Pod) -> list[Any]:
+    return [each for each in situation.world.snapshot.by_kind("Gateway") if selects(each, pod.labels)]

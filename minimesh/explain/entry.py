@@ -1,0 +1,105 @@
+"""Where a request comes into the mesh: which pod's proxy, at which of its ports.
+
+A gateway is reached by the port of this machine that stands for it, by a port of its Service, or by a node
+port; a pod's own calls go to its sidecar's explicit proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minimesh.explain.world import GATEWAY_HTTP_PORT
+
+if TYPE_CHECKING:
+    from minimesh.control_plane.service_registry import ServiceTarget
+    from minimesh.explain.question import Question
+    from minimesh.explain.world import Pod, World
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class PortRow:
+    """One way to a gateway's listener; 0 where there is no such port."""
+
+    host: int
+    node: int
+    service: int
+    listener: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where the request goes first. `port` 0: nothing leads there."""
+
+    pod: Pod
+    address: str
+    port: int
+    rows: tuple[PortRow, ...] = ()
+    row: PortRow | None = None
+    column: str = ""
+    """Which column of the row the client's port is in."""
+
+
+class EntryError(ValueError):
+    """There is no proxy that the request could go to; the text says why."""
+
+
+def entry_of(world: World, question: Question) -> Entry:
+    """Where the request enters. Raises EntryError."""
+    if question.source:
+        return _sidecar_entry(world, question)
+    pod = world.find_gateway(question.via)
+    if pod is None:
+        known = ", ".join(each.workload.removeprefix("istio-") for each in world.gateways)
+        raise EntryError(f"there is no gateway {question.via!r}; there are: {known or 'none'}")
+    rows = tuple(_rows(world, pod))
+    row, column = _row_for(rows, question)
+    return Entry(pod, pod.ip, row.listener if row is not None else 0, rows, row, column)
+
+
+def _sidecar_entry(world: World, question: Question) -> Entry:
+    pod = world.find_pod(question.source)
+    if pod is None:
+        names = ", ".join(sorted({each.workload for each in world.pods if not each.is_gateway}))
+        raise EntryError(f"there is no pod {question.source!r}; there are: {names or 'none'}")
+    if pod.proxy is None:
+        raise EntryError(
+            f"{pod.name} has no sidecar: its calls go straight to where they lead, and no rule of the mesh "
+            "applies "
+            f"(namespace {pod.namespace} lacks the label istio-injection=enabled, or the pod opts out)"
+        )
+    if pod.is_gateway:
+        raise EntryError(f"{pod.name} is a gateway: ask with --via")
+    port = world.push.mesh.proxy_http_port
+    workload = world.push.registry.workload(pod.namespace, pod.name)
+    return Entry(pod, pod.app_address, workload.mapped(port) if workload is not None else port)
+
+
+def service_targets_of(world: World, pod: Pod) -> tuple[ServiceTarget, ...]:
+    """The service ports that lead to a pod."""
+    named = pod.proxy.named_ports if pod.proxy is not None else {}
+    return world.push.registry.targets(pod.namespace, pod.labels, named)
+
+
+def _rows(world: World, pod: Pod) -> Iterator[PortRow]:
+    for target in service_targets_of(world, pod):
+        resource: Any = target.service.resource
+        written = (
+            next((p for p in resource.spec.ports if p.port == target.port.port), None) if resource else None
+        )
+        node = int(getattr(written, "node_port", 0) or 0)
+        host = world.ingress_port if target.target_port == GATEWAY_HTTP_PORT else target.target_port
+        yield PortRow(host, node, target.port.port, target.target_port, target.port.name)
+
+
+def _row_for(rows: tuple[PortRow, ...], question: Question) -> tuple[PortRow | None, str]:
+    local = question.host in LOCAL_HOSTS
+    for column in ("host", "node") if local else ("service", "node", "host", "listener"):
+        for row in rows:
+            if getattr(row, column) == question.port:
+                return row, column
+    return None, ""

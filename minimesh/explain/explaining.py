@@ -1,0 +1,259 @@
+"""`explain`: one question about one world, answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from minimesh.data_plane.routing.actions import RouteAction
+from minimesh.explain.causes import findings
+from minimesh.explain.entry import Entry, EntryError, entry_of
+from minimesh.explain.flags import flag_words
+from minimesh.explain.ladder import Explanation, HopSummary, State, Step, Verdict
+from minimesh.explain.likeliest import is_certain, likeliest_draw
+from minimesh.explain.rehearsal import Rehearsal, rehearse
+from minimesh.explain.routing_steps import (
+    answer_step,
+    chain_step,
+    fault_step,
+    listener_step,
+    proxy_name,
+    rewrite_step,
+    route_step,
+    virtual_host_step,
+)
+from minimesh.explain.situation import Situation
+from minimesh.explain.upstream_steps import application_step, cluster_step, endpoint_step
+
+if TYPE_CHECKING:
+    from minimesh.explain.question import Question
+    from minimesh.explain.rehearsal import Hop
+    from minimesh.explain.world import World
+
+_ORDER = ("listener", "filter-chain", "virtual-host", "route", "cluster", "endpoint", "application")
+_TITLES = {
+    "listener": "listener",
+    "filter-chain": "filter chain",
+    "virtual-host": "virtual host",
+    "route": "route",
+    "cluster": "cluster",
+    "endpoint": "endpoint",
+    "application": "application",
+}
+_REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
+
+
+def explain(world: World, question: Question) -> Explanation:
+    """What becomes of a request, step by step, and why."""
+    try:
+        entry = entry_of(world, question)
+    except EntryError as error:
+        step = Step("port-map", "no way in", State.FAILED, f"{error}.")
+        situation = Situation(
+            world, question, None, None, Verdict(0, sentence=f"Nobody is there to take it: {error}.")
+        )
+        return Explanation(
+            question, situation.verdict, (step, *_not_reached([step])), tuple(findings(situation))
+        )
+    rehearsal = _rehearsed(world, question, entry)
+    steps = list(_steps(world, rehearsal, entry))
+    verdict = _verdict(rehearsal, entry)
+    steps += _not_reached(steps)
+    situation = Situation(world, question, entry, rehearsal, verdict)
+    return Explanation(
+        question, verdict, tuple(steps), tuple(findings(situation)), tuple(map(_summary, rehearsal.hops))
+    )
+
+
+def _rehearsed(world: World, question: Question, entry: Entry) -> Rehearsal:
+    """The likeliest course of the request: once to see its route, again where that route draws lots."""
+    first = rehearse(world, question, entry=entry.pod, address=entry.address, port=entry.port, random_value=0)
+    route = first.hops[0].routing.route if first.hops else None
+    value = likeliest_draw(route)
+    if value == 0:
+        return first
+    return rehearse(
+        world, question, entry=entry.pod, address=entry.address, port=entry.port, random_value=value
+    )
+
+
+# --- steps ----------------------------------------------------------------------------------------------
+
+
+def _steps(world: World, rehearsal: Rehearsal, entry: Entry) -> Iterator[Step]:
+    if entry.rows or entry.pod.is_gateway:
+        yield _port_map_step(entry, rehearsal.question)
+    if not rehearsal.hops:
+        yield from _without_request(world, rehearsal, entry)
+        return
+    for hop in _main_way(rehearsal):
+        yield from _hop_steps(world, hop, rehearsal)
+    for call in rehearsal.apps[-1:]:
+        yield application_step(call)
+
+
+def _main_way(rehearsal: Rehearsal) -> list[Hop]:
+    """The proxies that the request itself passed: no mirrors, and of several tries the last."""
+    found: dict[str, Hop] = {}
+    for hop in rehearsal.hops:
+        if not hop.routing.authority.partition(":")[0].endswith("-shadow"):
+            found[hop.pod.ip if hop is rehearsal.hops[0] else "upstream"] = hop
+    return list(found.values())
+
+
+def _port_map_step(entry: Entry, question: Question) -> Step:
+    rows = tuple(
+        {"host": row.host, "node": row.node, "service": row.service, "listener": row.listener, "name": row.name,
+         "chosen": row is entry.row}
+        for row in entry.rows
+    )  # fmt: skip
+    if entry.row is None:
+        text = f"No port {question.port} leads to {entry.pod.workload}: the connection is refused."
+        return Step("port-map", f"port {question.port}", State.FAILED, text, rows=rows)
+    named = {
+        "host": "of this machine",
+        "node": "of the node",
+        "service": "of the Service",
+        "listener": "of the pod",
+    }
+    text = (
+        f"Port {question.port} {named[entry.column]} leads to port {entry.row.listener} of {entry.pod.name}."
+    )
+    return Step("port-map", f"{question.port} to {entry.row.listener}", State.PASSED, text, rows=rows)
+
+
+def _without_request(world: World, rehearsal: Rehearsal, entry: Entry) -> Iterator[Step]:
+    """The connection did not come to speak HTTP."""
+    chosen = rehearsal.entry_chain
+    if chosen is not None:
+        yield listener_step(world, entry.pod, chosen)
+        yield chain_step(world, entry.pod, chosen)
+    elif entry.port:
+        tables = rehearsal.entry_tables
+        ports = sorted({str(each.configured_address[1]) for each in tables.listeners()}) if tables else []
+        text = f"Nothing listens at port {entry.port}: the connection is refused."
+        text += (
+            f" There are listeners at {', '.join(ports)}." if ports else " The proxy has no listener at all."
+        )
+        yield Step("listener", f"none at {entry.port}", State.FAILED, text, proxy_name(entry.pod))
+
+
+def _hop_steps(world: World, hop: Hop, rehearsal: Rehearsal) -> Iterator[Step]:
+    yield listener_step(world, hop.pod, hop.chosen, hop.log_lines[-1] if hop.log_lines else "")
+    yield chain_step(world, hop.pod, hop.chosen)
+    if not hop.routing.table.virtual_hosts and hop.info is not None and hop.info.response_flags == "DPE":
+        return
+    yield virtual_host_step(world, hop)
+    if hop.routing.virtual_host is None:
+        return
+    yield route_step(world, hop)
+    route = hop.routing.route
+    if route is None:
+        return
+    fault = fault_step(world, hop)
+    if fault is not None:
+        yield fault
+        if fault.state is State.FAILED:
+            return
+    answer = answer_step(world, hop)
+    if answer is not None:
+        yield answer
+    if not isinstance(route.action, RouteAction):
+        return
+    rewrite = rewrite_step(world, hop)
+    if rewrite is not None:
+        yield rewrite
+    cluster = cluster_step(world, hop)
+    yield cluster
+    if cluster.state is State.PASSED:
+        yield endpoint_step(world, hop, rehearsal)
+
+
+def _not_reached(steps: list[Step]) -> list[Step]:
+    """What would have come behind the step that failed or answered."""
+    last = steps[-1]
+    if last.kind == "application":
+        return []
+    failed = next((each for each in steps if each.state is State.FAILED), last)
+    reason = (
+        failed.text if failed.state is State.FAILED else f"The request is answered before: {failed.title}."
+    )
+    done = {"port-map": -1, "fault": 3, "answer": 3, "rewrite": 3}.get(last.kind)
+    position = _ORDER.index(last.kind) if done is None else done
+    return [Step(kind, _TITLES[kind], State.NOT_REACHED, reason) for kind in _ORDER[position + 1 :]]
+
+
+# --- the verdict ----------------------------------------------------------------------------------------
+
+
+def _verdict(rehearsal: Rehearsal, entry: Entry) -> Verdict:
+    outcome = rehearsal.outcome
+    if outcome.refused == "tcp":
+        words = "The bytes are passed on as they are; what answers them is not HTTP of the mesh."
+        return Verdict(0, answered_by="application", sentence=words, certain=False)
+    if outcome.refused:
+        words = "Connection refused" if outcome.refused == "refused" else "The connection is closed"
+        return Verdict(0, sentence=f"{words}: no answer, and no line in any access log.")
+    first = rehearsal.hops[0]
+    info = first.info
+    flags = info.response_flags if info is not None else ""
+    details = (info.response_code_details or "") if info is not None else ""
+    answering = _answering(rehearsal)
+    certain = all(is_certain(hop.routing.route) for hop in rehearsal.hops)
+    by_application = bool(rehearsal.apps) and details == "via_upstream" and answering is None
+    return Verdict(
+        status=outcome.status,
+        reason=outcome.reason,
+        flags=flags,
+        details=details,
+        body=outcome.body if not by_application else "",
+        headers=outcome.headers,
+        answered_by="application" if by_application else "proxy",
+        answered_at=proxy_name(rehearsal.apps[-1].pod) if by_application and rehearsal.apps[-1].pod is not None
+        else (proxy_name((answering or first).pod) if not by_application else rehearsal.apps[-1].address),
+        sentence=_sentence(outcome.status, outcome.reason, outcome.body, flags, details, answering, by_application),
+        certain=certain,
+    )  # fmt: skip
+
+
+def _answering(rehearsal: Rehearsal) -> Hop | None:
+    """The proxy that made the answer itself; None when it came from an application."""
+    for hop in reversed(_main_way(rehearsal)):
+        if hop.info is not None and hop.info.response_code_details not in ("via_upstream", None):
+            return hop
+    return None
+
+
+def _sentence(
+    status: int, reason: str, body: str, flags: str, details: str, answering: Hop | None, by_application: bool
+) -> str:
+    if by_application:
+        return "What the application answers, whatever that is."
+    shown = f'the body "{body}"' if body else "an empty body"
+    text = f"{status} {reason}, with {shown}"
+    info = answering.info if answering is not None else None
+    if info is None:
+        return f"{text}."
+    words = "; ".join(f"{flag}: {said}" for flag, said in
+                      zip(info.response_flags.split(","), flag_words(info.response_flags), strict=False) if flag)  # fmt: skip
+    logged = f"{info.response_code} {info.response_flags or '-'} {info.response_code_details}"
+    return f"{text}. The log of {answering.pod.workload if answering else ''} has `{logged}`" + (
+        f" ({words})." if words else "."
+    )
+
+
+def _summary(hop: Hop) -> HopSummary:
+    info, routing = hop.info, hop.routing
+    return HopSummary(
+        proxy=proxy_name(hop.pod),
+        method=routing.method,
+        path=routing.path,
+        authority=routing.authority,
+        status=info.response_code if info is not None else 0,
+        flags=info.response_flags if info is not None else "",
+        details=(info.response_code_details or "") if info is not None else "",
+        cluster=(info.upstream_cluster or "") if info is not None else "",
+        host=(info.upstream_host or "") if info is not None else "",
+        route=(info.route_name or "") if info is not None else "",
+        log=hop.log_lines[-1] if hop.log_lines else "",
+    )
