@@ -171,6 +171,9 @@ ACTED_ON: dict[str, str] = {
         spec.accessLogging[].match.mode
         spec.accessLogging[].providers[].name
         spec.accessLogging[].disabled
+        spec.accessLogging[].filter.expression
+        spec.targetRef.**
+        spec.targetRefs.**
     """,
     "EnvoyFilter": """
         spec.workloadSelector.**
@@ -237,6 +240,32 @@ ACTED_ON: dict[str, str] = {
         spec.network
         spec.locality
         spec.weight
+    """,
+    "MeshConfig": """
+        accessLogFile
+        accessLogFormat
+        accessLogEncoding
+        disableEnvoyListenerLog
+        extensionProviders[].name
+        extensionProviders[].envoyFileAccessLog.**
+        defaultProviders.accessLogging
+        outboundTrafficPolicy.mode
+        connectTimeout
+        tcpKeepalive.**
+        dnsRefreshRate
+        h2UpgradePolicy
+        localityLbSetting.**
+        defaultHttpRetryPolicy.attempts
+        defaultHttpRetryPolicy.retryOn
+        defaultHttpRetryPolicy.perTryTimeout
+        defaultHttpRetryPolicy.backoff
+        defaultHttpRetryPolicy.retryIgnorePreviousHosts
+        rootNamespace
+        defaultServiceExportTo
+        defaultVirtualServiceExportTo
+        defaultDestinationRuleExportTo
+        pathNormalization.normalization
+        defaultConfig.gatewayTopology.numTrustedProxies
     """,
     "WorkloadGroup": """
         spec.metadata.labels.**

@@ -247,7 +247,7 @@ def telemetry(namespace: str, spec: str, name: str = "t") -> str:
 
 def logs(context: PushContext, mode: TrafficMode = TrafficMode.CLIENT) -> list[str]:
     found = context.telemetry.access_logs("default", {"app": "web"}, mode)
-    return [f"{provider.name} {provider.path}" for provider in found]
+    return [f"{chosen.provider.name} {chosen.provider.path}" for chosen in found]
 
 
 ON = "{accessLogging: [{providers: [{name: envoy}]}]}"
@@ -296,7 +296,8 @@ def test_providers_of_the_mesh_may_be_named() -> None:
 
 def test_json_encoding_without_format_means_istios_keys() -> None:
     mesh = MeshConfig(access_log_file="/dev/stdout", access_log_encoding=AccessLogEncoding.JSON)
-    [provider] = push(mesh=mesh).telemetry.access_logs("default", {}, TrafficMode.CLIENT)
+    [chosen] = push(mesh=mesh).telemetry.access_logs("default", {}, TrafficMode.CLIENT)
+    provider = chosen.provider
     assert len(provider.json_format) == 24
     assert provider.json_format["upstream_cluster"] == "%UPSTREAM_CLUSTER_RAW%"
 

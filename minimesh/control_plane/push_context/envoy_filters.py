@@ -11,14 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.policy_targets import targets_proxy
 from minimesh.control_plane.push_context.virtual_services import creation_order
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
-
-GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
-"""By it a proxy that serves a Gateway of the Gateway API is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,7 @@ class EnvoyFilters:
             return False
         spec: Any = resource.spec
         if spec.target_refs:
-            gateway = labels.get(GATEWAY_NAME_LABEL)
-            own = resource.namespace == namespace
-            return own and any(ref.kind == "Gateway" and ref.name == gateway for ref in spec.target_refs)
+            return resource.namespace == namespace and targets_proxy(spec.target_refs, labels)
         selector = spec.workload_selector
         return selector is None or all(labels.get(k) == v for k, v in selector.labels.items())
 

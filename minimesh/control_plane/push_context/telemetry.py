@@ -7,10 +7,12 @@ any, MeshConfig's own access log setting decides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, AccessLogProvider
+from minimesh.control_plane.push_context.policy_targets import targets_proxy
 from minimesh.control_plane.push_context.virtual_services import creation_order
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ class TrafficMode(StrEnum):
     SERVER = "SERVER"
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenLog:
+    """An access log to write; `condition` is a CEL expression that a stream must fulfil, empty for none."""
+
+    provider: AccessLogProvider
+    condition: str = ""
+
+
 class Telemetry:
     """All Telemetry resources of a push, ready to be asked for one proxy."""
 
@@ -36,18 +46,17 @@ class Telemetry:
 
     def access_logs(
         self, namespace: str, labels: Mapping[str, str], mode: TrafficMode
-    ) -> tuple[AccessLogProvider, ...]:
+    ) -> tuple[ChosenLog, ...]:
         """The access logs that a proxy writes for one side of its traffic, in order of declaration."""
         levels = [self._resource_for(ns, labels, own) for ns, own in self._levels(namespace)]
         declared = [level for level in levels if level is not None and _logging(level)]
         if not declared:
-            return self._mesh_access_logs()
-        providers: tuple[str, ...] = ()
-        disabled: set[str] = set()
+            return tuple(ChosenLog(provider) for provider in self._mesh_access_logs())
+        choice = _Choice(self._default_providers())
         for level in declared:
-            providers, disabled = self._apply(level, mode, providers, disabled)
-        chosen = (self._provider(name) for name in providers if name not in disabled)
-        return tuple(provider for provider in chosen if provider is not None)
+            choice.apply(_logging(level), mode)
+        found = ((self._provider(name), choice.conditions.get(name, "")) for name in choice.names)
+        return tuple(ChosenLog(provider, condition) for provider, condition in found if provider is not None)
 
     def _levels(self, namespace: str) -> list[tuple[str, bool]]:
         """(namespace, whether by workload), from the widest to the narrowest."""
@@ -58,32 +67,9 @@ class Telemetry:
 
     def _resource_for(self, namespace: str, labels: Mapping[str, str], by_workload: bool) -> Resource | None:
         for resource in self._resources:
-            if resource.namespace != namespace:
-                continue
-            wanted = _selector_labels(resource)
-            if bool(wanted) == by_workload and all(labels.get(k) == v for k, v in wanted.items()):
+            if resource.namespace == namespace and _selects(resource, labels) is by_workload:
                 return resource
         return None
-
-    def _apply(
-        self, resource: Resource, mode: TrafficMode, inherited: tuple[str, ...], disabled: set[str]
-    ) -> tuple[tuple[str, ...], set[str]]:
-        """One level's say: naming providers replaces those above, `disabled` switches them off."""
-        providers = inherited
-        named: list[str] = []
-        off = set(disabled)
-        for entry in _logging(resource):
-            if not _concerns(entry, mode):
-                continue
-            names = [p.name for p in entry.providers]
-            if names:
-                named.extend(names)
-                providers = tuple(dict.fromkeys(named))
-            else:
-                providers = providers or self._default_providers()
-            for name in names or providers:
-                (off.add if entry.disabled else off.discard)(name)
-        return providers, off
 
     def _default_providers(self) -> tuple[str, ...]:
         return self._mesh.default_access_log_providers or (BUILTIN_PROVIDER,)
@@ -119,15 +105,56 @@ def _logging(resource: Resource) -> tuple[Any, ...]:
     return tuple(spec.access_logging)
 
 
-def _selector_labels(resource: Resource) -> Mapping[str, str]:
+def _selects(resource: Resource, labels: Mapping[str, str]) -> bool | None:
+    """True: it chooses a proxy with these labels; False: it chooses no workload, so that it is for all;
+    None: it is for others."""
     spec: Any = resource.spec
-    return dict(spec.selector.match_labels) if spec.selector is not None else {}
+    references = (*([spec.target_ref] if spec.target_ref is not None else []), *spec.target_refs)
+    if references:
+        return targets_proxy(references, labels) or None
+    wanted = dict(spec.selector.match_labels) if spec.selector is not None else {}
+    if not wanted:
+        return False
+    return all(labels.get(key) == value for key, value in wanted.items()) or None
 
 
 def _concerns(entry: Any, mode: TrafficMode) -> bool:
     if entry.match is None or entry.match.mode is None:
         return True
     return str(entry.match.mode) in ("", "CLIENT_AND_SERVER", str(mode))
+
+
+class _Choice:
+    """The providers chosen so far, while levels have their say from the widest to the narrowest.
+
+    Naming providers replaces those of the levels above; `disabled` switches them off.
+    """
+
+    def __init__(self, defaults: tuple[str, ...]) -> None:
+        self._defaults = defaults
+        self._providers: tuple[str, ...] = ()
+        self._off: set[str] = set()
+        self.conditions: dict[str, str] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in self._providers if name not in self._off]
+
+    def apply(self, entries: Iterable[Any], mode: TrafficMode) -> None:
+        """One level's say."""
+        named: list[str] = []
+        for entry in entries:
+            if not _concerns(entry, mode):
+                continue
+            names = [p.name for p in entry.providers]
+            if names:
+                named.extend(names)
+                self._providers = tuple(dict.fromkeys(named))
+            else:
+                self._providers = self._providers or self._defaults
+            for name in names or self._providers:
+                (self._off.add if entry.disabled else self._off.discard)(name)
+                self.conditions[name] = entry.filter.expression if entry.filter is not None else ""
 
 
 DEFAULT_TEXT_FORMAT = (

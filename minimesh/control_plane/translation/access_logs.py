@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.telemetry import DEFAULT_TEXT_FORMAT, TrafficMode
@@ -14,15 +15,14 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context.mesh_config import AccessLogProvider
     from minimesh.control_plane.translation.proxy import Proxy
 
+CEL_FILTER = "envoy.access_loggers.extension_filters.cel"
 FILE_ACCESS_LOG = "envoy.access_loggers.file"
 HTTP_ACCESS_LOG_SERVICE = "envoy.access_loggers.http_grpc"
 TCP_ACCESS_LOG_SERVICE = "envoy.access_loggers.tcp_grpc"
 _FLUSH_INTERVAL_MS = 100
 
 
-def build_access_logs(
-    proxy: Proxy, push: PushContext, mode: TrafficMode, *, tcp: bool = False
-) -> list[Any]:
+def build_access_logs(proxy: Proxy, push: PushContext, mode: TrafficMode, *, tcp: bool = False) -> list[Any]:
     """The logs for requests, or TCP connections, on one side of a proxy; empty when logging is off."""
     logs = _configured_logs(proxy, push, mode)
     if push.mesh.watches_traffic:
@@ -31,8 +31,20 @@ def build_access_logs(
 
 
 def _configured_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
-    providers = push.telemetry.access_logs(proxy.namespace, proxy.labels, mode)
-    return [_file_access_log(provider) for provider in providers]
+    found = []
+    for chosen in push.telemetry.access_logs(proxy.namespace, proxy.labels, mode):
+        log = _file_access_log(chosen.provider)
+        if chosen.condition:
+            log.filter.CopyFrom(_cel_filter(chosen.condition))
+        found.append(log)
+    return found
+
+
+def _cel_filter(expression: str) -> Any:
+    config = m.cel_filter_pb2.ExpressionFilter(expression=expression)
+    return m.accesslog_pb2.AccessLogFilter(
+        extension_filter=m.accesslog_pb2.ExtensionFilter(name=CEL_FILTER, typed_config=any_of(config))
+    )
 
 
 def _watched_log(tcp: bool) -> Any:
@@ -63,9 +75,19 @@ def _http_log_service() -> Any:
 def build_listener_access_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
     """The same logs on the listener itself, for connections that no filter chain wanted (flag NR)."""
     logs = _configured_logs(proxy, push, mode)
+    unwanted = m.accesslog_pb2.AccessLogFilter(
+        response_flag_filter=m.accesslog_pb2.ResponseFlagFilter(flags=["NR"])
+    )
     for log in logs:
-        log.filter.response_flag_filter.flags.append("NR")
+        parts = [unwanted, log.filter] if log.HasField("filter") else [unwanted]
+        log.filter.CopyFrom(_all_of(parts))
     return logs
+
+
+def _all_of(filters: Sequence[Any]) -> Any:
+    if len(filters) == 1:
+        return filters[0]
+    return m.accesslog_pb2.AccessLogFilter(and_filter=m.accesslog_pb2.AndFilter(filters=filters))
 
 
 def _file_access_log(provider: AccessLogProvider) -> Any:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minimesh.data_plane.routing.regex import Regex
 from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.telemetry import access_log_filters as filters
 from minimesh.data_plane.telemetry.access_log import (
@@ -222,6 +223,27 @@ def _combined(message: Any, path: str, runtime: Runtime, *, every: bool) -> LogF
     return filters.all_of(parts) if every else filters.any_of(parts)
 
 
+def _extension(message: Any, path: str, runtime: Runtime) -> LogFilter:
+    """A filter that is no part of the access log's own messages: CEL is the one there is."""
+    where = join(path, "typed_config")
+    config = m.cel_filter_pb2.ExpressionFilter()
+    if message.typed_config.TypeName() != config.DESCRIPTOR.full_name:
+        raise CompileError(where, f"access log filter {message.name!r}: not supported")
+    message.typed_config.Unpack(config)
+    refuse_unsupported(config, where, frozenset({"expression"}))
+    # Few logs have one.
+    from minimesh.data_plane.telemetry.cel import CelError, compile_condition
+
+    try:
+        return compile_condition(config.expression, _search)
+    except CelError as error:
+        raise CompileError(join(where, "expression"), str(error)) from None
+
+
+def _search(pattern: str) -> Callable[[str], bool]:
+    return Regex(f"(?s:.*)(?:{pattern})(?s:.*)").fullmatch
+
+
 _FILTERS: dict[str, Callable[[Any, str, Runtime], LogFilter]] = {
     "status_code_filter": _status_code,
     "duration_filter": _duration,
@@ -231,4 +253,5 @@ _FILTERS: dict[str, Callable[[Any, str, Runtime], LogFilter]] = {
     "runtime_filter": _runtime,
     "and_filter": functools.partial(_combined, every=True),
     "or_filter": functools.partial(_combined, every=False),
+    "extension_filter": _extension,
 }
