@@ -133,7 +133,8 @@ def test_what_is_narrower_may_switch_it_off(changes: dict[str, str], count: int)
     labels = {**GATEWAY_PROXY.labels, "gateway.networking.k8s.io/gateway-name": "own"}
     proxy = Proxy("router", "gateway", "127.10.0.1", "edge", labels, "edge.svc.cluster.local")
     off = telemetry("{disabled: true}", name="switched-off", **{"namespace": "edge", **changes})
-    found = request_logs(telemetry("{providers: [{name: envoy}]}"), off, proxy=proxy)
+    wider = telemetry("{providers: [{name: envoy}]}")
+    found = request_logs(wider, off, proxy=proxy, listener="0.0.0.0_80")
     assert len(found) == count
 
 
