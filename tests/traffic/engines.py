@@ -92,8 +92,8 @@ async def _minimesh(resources: Resources, served: Served, capture: bool) -> Asyn
     try:
         live.update_clusters([*resources.clusters.values()], "1")
         live.update_endpoints([*resources.endpoints.values()], "1")
-        live.update_secrets([*resources.secrets.values()], "1")
         live.update_listeners([*resources.listeners.values()], "1")
+        live.update_secrets([*resources.secrets.values()], "1")
         live.update_routes([*resources.routes.values()], "1")
         async with asyncio.timeout(_PATIENCE_S):
             await live.warmed()

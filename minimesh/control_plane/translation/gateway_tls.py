@@ -165,6 +165,7 @@ def _add_certificates(common: Any, settings: Any) -> None:
 def _ask_for_client_certificate(common: Any, settings: Any) -> None:
     combined = common.combined_validation_context
     default = combined.default_validation_context
+    default.SetInParent()  # Envoy insists on it, be it empty
     for name in settings.subject_alt_names:
         for kind in ("URI", "DNS"):
             matcher = default.match_typed_subject_alt_names.add()

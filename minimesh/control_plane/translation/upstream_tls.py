@@ -47,6 +47,8 @@ def _use_credential(common: Any, tls: Any) -> None:
         name_secret(common.tls_certificate_sds_secret_configs.add(), name)
     if not tls.insecure_skip_verify:
         combined = common.combined_validation_context
+        # Envoy insists on it, be it empty.
+        combined.default_validation_context.SetInParent()
         _expect_names(combined.default_validation_context, tls)
         name_secret(combined.validation_context_sds_secret_config, name + CA_SUFFIX)
 
