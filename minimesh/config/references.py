@@ -1,5 +1,5 @@
 """What resources say about each other: names that should be found in another (gateways, hosts, subsets,
-selectors), and ports that two gateways want for different protocols.
+selectors), and servers of gateways that get in each other's way.
 
 All findings are warnings, because what is missing may be in a file that was not given.
 """
@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from minimesh.config.checks.gateway import PLAIN_TEXT_PROTOCOLS
 from minimesh.config.diagnostics import Diagnostic, Severity
+from minimesh.config.gateway_conflicts import skipped_servers
 from minimesh.config.resources import Resource
 from minimesh.config.suggestions import nearest
 
@@ -34,7 +34,7 @@ def check_references(resources: Sequence[Resource]) -> list[Diagnostic]:
             found.extend(_gateway(resource, known))
         elif resource.kind == "Service":
             found.extend(_service(resource, known))
-    found.extend(_ports_of_two_protocols([one for one in resources if one.kind == "Gateway"]))
+    found.extend(_skipped_servers([one for one in resources if one.kind == "Gateway"]))
     return found
 
 
@@ -188,25 +188,9 @@ def _gateway(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
     yield _warning(resource, "spec.selector", "selects-nothing", message)
 
 
-def _ports_of_two_protocols(gateways: Iterable[Resource]) -> Iterator[Diagnostic]:
-    """Servers that would share a port of the same proxies, but do not speak alike."""
-    first: dict[object, tuple[str, Resource]] = {}
-    for resource in gateways:
-        selector = frozenset(resource.spec.selector.items())
-        for index, server in enumerate(resource.spec.servers):
-            if server.port is None:
-                continue
-            number, protocol = server.port.number, server.port.protocol.upper()
-            spoken = "HTTP" if protocol in PLAIN_TEXT_PROTOCOLS else protocol
-            other, owner = first.setdefault((selector, number, server.bind), (spoken, resource))
-            if {spoken, other} <= {"HTTPS", "TLS"} or spoken == other:
-                continue
-            message = (
-                f"port {number} is {spoken} here and {other} in {owner.key}; "
-                "only the one of the older Gateway is served: give the other another port"
-            )
-            path = f"spec.servers[{index}].port.protocol"
-            yield _warning(resource, path, "conflicting-protocol", message)
+def _skipped_servers(gateways: Iterable[Resource]) -> Iterator[Diagnostic]:
+    for skipped in skipped_servers(gateways):
+        yield _warning(skipped.resource, skipped.path, "conflicting-server", skipped.message)
 
 
 def _service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:

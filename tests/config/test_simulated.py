@@ -27,8 +27,8 @@ from minimesh.config.simulated import acted_on_paths, not_simulated
         ),
         (
             "DestinationRule",
-            ["spec.subsets[0].trafficPolicy.tls.mode"],
-            ["spec.subsets[0].trafficPolicy.tls.mode"],
+            ["spec.subsets[0].trafficPolicy.tunnel.protocol"],
+            ["spec.subsets[0].trafficPolicy.tunnel.protocol"],
         ),
         ("DestinationRule", ["spec.subsets[0].trafficPolicy.loadBalancer.simple"], []),
         ("Deployment", ["spec.template.spec.containers[0].args[2]", "metadata.labels[a/b]"], []),

@@ -121,7 +121,7 @@ def test_two_gateways_that_want_one_port_for_different_protocols() -> None:
     assert findings(other=other.replace("HTTP}", "GRPC}")) == []
     assert findings(other=other.replace("number: 80", "number: 81").replace("HTTP}", "TCP}")) == []
     assert findings(other=other.replace("HTTP}", "TCP}")) == [
-        ("spec.servers[0].port.protocol", "conflicting-protocol", None)
+        ("spec.servers[0].port.protocol", "conflicting-server", None)
     ]
 
 

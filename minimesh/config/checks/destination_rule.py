@@ -106,6 +106,9 @@ def _outlier_detection(path: str, detection: OutlierDetection) -> Findings:
 
 
 def _client_tls(path: str, tls: ClientTLSSettings) -> Findings:
+    if tls.mode == "ISTIO_MUTUAL":
+        message = "accepted, not simulated: this mesh issues no identities, and calls stay plain text"
+        yield Finding(f"{path}.mode", "not-simulated", message, Severity.INFO)
     if tls.insecure_skip_verify and tls.mode in ("SIMPLE", "MUTUAL"):
         by_name = tls.mode == "SIMPLE" and tls.credential_name
         if tls.ca_certificates or tls.subject_alt_names or by_name:

@@ -19,6 +19,8 @@ def check_server_tls(path: str, tls: ServerTLSSettings | None) -> Findings:
         return
     yield from _check_source(path, tls)
     if tls.mode == "ISTIO_MUTUAL":
+        message = "accepted, not simulated: this mesh issues no identities, and the server stays closed"
+        yield Finding(f"{path}.mode", "not-simulated", message, Severity.INFO)
         yield from _check_istio_mutual(path, tls)
     elif tls.mode in _WITH_CERTIFICATE and not (tls.credential_name or tls.credential_names):
         yield from _check_files(path, tls)
