@@ -25,12 +25,13 @@ def shell() -> None:
 
 
 def _write_programs(folder: Path, kubectl: str) -> Path:
-    """Two small scripts, so that what is typed is found whatever else is installed."""
+    """Small scripts, so that what is typed is found whatever else is installed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     python = shlex.quote(sys.executable)
     scripts = {
         "kubectl": f'exec {shlex.quote(kubectl)} "$@"',
         "istioctl": f'exec {python} -m minimesh istioctl "$@"',
+        "minikube": f'exec {python} -m minimesh minikube "$@"',
     }
     for name, line in scripts.items():
         path = folder / name

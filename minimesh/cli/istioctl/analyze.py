@@ -12,6 +12,7 @@ import yaml
 
 from minimesh.cli.istioctl.certificate import is_credential
 from minimesh.cli.istioctl.command_group import namespace_option
+from minimesh.cli.istioctl.kubeconfig import current_namespace
 from minimesh.cli.istioctl.live_documents import live_documents
 from minimesh.config.analysis import analyze as run_analyzers
 from minimesh.config.analysis import default_documents
@@ -61,7 +62,7 @@ def analyze(
         return
     live = live_documents() if use_kube and (not files or StateFolder.default().running()) else []
     written = [each for file in _files(files, recursive=recursive) for each in _read(file, namespace)]
-    scope = None if all_namespaces or not live else (namespace or "default")
+    scope = None if all_namespaces or not live else (namespace or current_namespace())
     found = [
         message
         for message in _analyzed(live, written)
@@ -108,7 +109,7 @@ def _files(names: Iterable[str], *, recursive: bool) -> list[str]:
 def _read(file: str, namespace: str | None) -> list[Document]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return read_documents(text, file, namespace or "default")
+        return read_documents(text, file, namespace or current_namespace())
     except OSError as error:
         raise click.ClickException(f"open {file}: {(error.strerror or '').lower()}") from error
     except yaml.YAMLError as error:

@@ -8,6 +8,7 @@ from minimesh.cli.istioctl.analyze import analyze
 from minimesh.cli.istioctl.command_group import AliasGroup, remember_namespace
 from minimesh.cli.istioctl.dashboard import dashboard
 from minimesh.cli.istioctl.experimental import experimental
+from minimesh.cli.istioctl.install import install, uninstall
 from minimesh.cli.istioctl.kube_inject import kube_inject
 from minimesh.cli.istioctl.proxy_config import proxy_config
 from minimesh.cli.istioctl.proxy_status import proxy_status
@@ -37,8 +38,10 @@ def istioctl(ctx: click.Context, namespace: str | None, istio_namespace: str) ->
 
 istioctl.add_command(analyze, "analyze")
 istioctl.add_command(dashboard, "dashboard")
+istioctl.add_command(install, "install")
 istioctl.add_command(kube_inject, "kube-inject")
 istioctl.add_command(experimental, "experimental")
 istioctl.add_command(proxy_config, "proxy-config")
 istioctl.add_command(proxy_status, "proxy-status")
+istioctl.add_command(uninstall, "uninstall")
 istioctl.add_command(version, "version")

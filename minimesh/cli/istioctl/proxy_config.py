@@ -116,7 +116,20 @@ def route(target: str, file: str, output: str, namespace: str | None, name: str,
     """Retrieve route configuration for the Envoy in the specified pod."""
     ordered = routes.in_istioctl_order(_dump(target, file, namespace).routes())
     found = [each for each in ordered if name in ("", each.get("name"))]
+    if name and not found:
+        _say_what_there_is(name, [each.get("name", "") for each in ordered])
     _show(found, output, lambda: routes.route_table(found, verbose=verbose))
+
+
+def _say_what_there_is(name: str, known: Sequence[str]) -> None:
+    """Older texts name a gateway's routes by the Service's port: `http.80` is `http.8080` since Istio 1.8."""
+    of_gateways = [each for each in known if each.startswith(("http.", "https."))]
+    if name.startswith(("http.", "https.")) and of_gateways:
+        click.echo(
+            f"There are no routes called {name}: they are named after the gateway pod's own port. "
+            f"Try: --name {' or --name '.join(of_gateways)}",
+            err=True,
+        )
 
 
 @proxy_config.command("cluster")

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from minimesh.cli.istioctl.kubeconfig import current_namespace
 from minimesh.cli.pods import PROXY_CONTAINER, running_pods
 
 Pod = dict[str, Any]
-_DEFAULT_NAMESPACE = "default"
 _POD_KINDS = frozenset({"pod", "pods", "po"})
 _SERVICE_KINDS = frozenset({"service", "services", "svc"})
 _WORKLOAD_KINDS = frozenset(
@@ -34,7 +34,7 @@ def split_namespace(word: str, namespace: str | None) -> tuple[str, str]:
     """`NAME.NAMESPACE` taken apart; a kind before a slash may have dots of its own."""
     kind, slash, name = word.rpartition("/")
     name, dot, given = name.rpartition(".") if "." in name else (name, "", "")
-    return f"{kind}{slash}{name}", given if dot else (namespace or _DEFAULT_NAMESPACE)
+    return f"{kind}{slash}{name}", given if dot else (namespace or current_namespace())
 
 
 def running_pod(word: str, namespace: str | None) -> Pod:
