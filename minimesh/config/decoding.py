@@ -18,7 +18,7 @@ import yaml
 from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.document import read_document
 from minimesh.config.resources import Resource
-from minimesh.config.yaml_nodes import MAX_DEPTH
+from minimesh.config.yaml_nodes import MAX_DEPTH, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,17 @@ def decode(text: str, file: str) -> Decoded:
         return Decoded((), (_not_utf8(text, file),))
     resources: list[Resource] = []
     diagnostics: list[Diagnostic] = []
-    for chunk, first_line in _split_documents(text):
-        for node in _compose(chunk, first_line, file, diagnostics):
-            read_document(node, file, first_line, diagnostics, resources)
+    for node, first_line in composed(text, file, diagnostics):
+        read_document(node, file, first_line, diagnostics, resources)
     diagnostics.sort(key=lambda one: (one.line, one.column))
     return Decoded(tuple(resources), _once_per_field(diagnostics))
+
+
+def composed(text: str, file: str, diagnostics: list[Diagnostic]) -> Iterator[tuple[Node, int]]:
+    """Each document of a text as a tree of nodes, and the number of lines before those its marks count."""
+    for chunk, first_line in _split_documents(text):
+        for node in _compose(chunk, first_line, file, diagnostics):
+            yield node, first_line
 
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

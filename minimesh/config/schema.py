@@ -150,6 +150,7 @@ IRREGULAR_NAMES: Mapping[str, str] = {
     "image_id": "imageID",
     "load_balancer_ip": "loadBalancerIP",
     "pd_id": "pdID",
+    "mesh_mtls": "meshMTLS",
     "pod_ip": "podIP",
     "pod_ips": "podIPs",
     "resource_id": "resourceID",

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from minimesh.config.decoding import Decoded, decode
 from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
+from minimesh.config.mesh_config import config_map, decode_mesh_config
 from minimesh.config.references import check_references
 from minimesh.logs import get_logger
 
@@ -182,11 +183,13 @@ class _File:
 class FileSet:
     """The decoded files, and which of them are applied to the store. Does no I/O.
 
-    A file with an error is not applied at all; what it held before stays in force.
+    A file with an error is not applied at all; what it held before stays in force. The file `mesh_config`
+    holds a MeshConfig, and stands for the ConfigMap that has it in a cluster.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, mesh_config: str = "") -> None:
         self._store = store
+        self._mesh_config = mesh_config
         self._files: dict[str, _File] = {}
 
     def update(
@@ -202,7 +205,7 @@ class FileSet:
         for path, reason in unreadable.items():
             self._files[path] = _File(Decoded((), (_unreadable(path, reason),)))
         for path, text in texts.items():
-            self._files[path] = _File(decode(text, path))
+            self._files[path] = _File(self._decoded(path, text))
             self._apply(path, self._files[path])
         # What one file no longer says, another may now say: go on until nothing moves.
         while self._apply_refused():
@@ -213,6 +216,12 @@ class FileSet:
     def diagnostics(self) -> dict[str, tuple[Diagnostic, ...]]:
         """Everything there is to say about each file now; files without a diagnostic are listed too."""
         return {path: file.diagnostics for path, file in self._files.items()}
+
+    def _decoded(self, path: str, text: str) -> Decoded:
+        if path != self._mesh_config:
+            return decode(text, path)
+        settings = decode_mesh_config(text, path)
+        return Decoded((config_map(settings.text, path),), settings.diagnostics)
 
     def _apply_refused(self) -> bool:
         refused = [(path, file) for path, file in self._files.items() if file.conflicts]
@@ -255,7 +264,7 @@ def _unreadable(path: str, reason: str) -> Diagnostic:
 
 
 class FileSource:
-    """Keeps a store in step with files and folders.
+    """Keeps a store in step with files and folders, and with a file of mesh settings.
 
     `on_diagnostics` is called after each change with all diagnostics there are, by file. It must not raise.
     """
@@ -265,10 +274,12 @@ class FileSource:
         store: Store,
         paths: Sequence[str | Path],
         *,
+        mesh_config: str | Path | None = None,
         on_diagnostics: Callable[[Mapping[str, tuple[Diagnostic, ...]]], None] | None = None,
     ) -> None:
-        self._paths = [str(path) for path in paths]
-        self._files = FileSet(store)
+        self._paths = [str(path) for path in (*paths, mesh_config) if path is not None]
+        self.has_mesh_config = mesh_config is not None
+        self._files = FileSet(store, str(mesh_config or ""))
         self._on_diagnostics = on_diagnostics
         self._detector = ChangeDetector()
         self._task: asyncio.Task[None] | None = None

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.service_entry import UNIX_PREFIX
+from minimesh.config.mesh_config import decode_proxy_config
 from minimesh.control_plane.locality import (
     NETWORK_LABEL,
     NOWHERE,
@@ -24,11 +25,14 @@ from minimesh.control_plane.locality import (
 )
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.mesh_config import DefaultProxyConfig
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
 
 PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 """Pod annotation `80=20080,443=20443`: the port really listened on, for ports this machine cannot give."""
+
+PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
 
 CLUSTER_IP_RANGE = ipaddress.ip_network("10.96.0.0/16")
 
@@ -148,6 +152,8 @@ class Workload:
     network: str = ""
     weight: int = 0
     service_ports: Mapping[str, int] = field(default_factory=dict)
+    proxy_config: DefaultProxyConfig | None = None
+    """What its annotation `proxy.istio.io/config` says of its proxy."""
 
     def mapped(self, port: int) -> int:
         """The port that really answers for this container port."""
@@ -217,14 +223,16 @@ class ServiceRegistry:
         snapshot: Snapshot,
         registered: Sequence[RegisteredWorkload] = (),
         domain_suffix: str = "cluster.local",
+        default_export_to: tuple[str, ...] = ("*",),
     ) -> ServiceRegistry:
         """Read Services, ServiceEntries, Pods and WorkloadEntries.
 
         What is declared wins over a registration of the same address.
         """
-        services = [_kubernetes_service(r, domain_suffix) for r in snapshot.by_kind("Service")]
+        kubernetes = snapshot.by_kind("Service")
+        services = [_kubernetes_service(each, domain_suffix, default_export_to) for each in kubernetes]
         for resource in snapshot.by_kind("ServiceEntry"):
-            services.extend(_services_of_entry(resource))
+            services.extend(_services_of_entry(resource, default_export_to))
         pods = [workload for r in snapshot.by_kind("Pod") if (workload := _workload_of_pod(r)) is not None]
         entries = [_workload_of_entry(r) for r in snapshot.by_kind("WorkloadEntry")]
         declared = [*pods, *(entry for entry in entries if entry.address)]
@@ -376,7 +384,9 @@ def _replace(service: Service, **changes: Any) -> Service:
     return Service(**{**values, **changes})
 
 
-def _kubernetes_service(resource: Resource, domain_suffix: str) -> Service:
+def _kubernetes_service(
+    resource: Resource, domain_suffix: str, default_export_to: tuple[str, ...]
+) -> Service:
     spec: Any = resource.spec
     metadata = resource.metadata
     external_name = spec.external_name if spec.type == "ExternalName" else ""
@@ -394,7 +404,7 @@ def _kubernetes_service(resource: Resource, domain_suffix: str) -> Service:
         resolution=resolution,
         selector=dict(spec.selector),
         labels=dict(metadata.labels),
-        export_to=_annotated_export(metadata.annotations),
+        export_to=_annotated_export(metadata.annotations) or default_export_to,
         external_name=external_name,
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         created=str(metadata.creation_timestamp or ""),
@@ -412,8 +422,8 @@ def _declared_addresses(spec: Any) -> tuple[str, ...]:
 
 
 def _annotated_export(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    written = annotations.get("networking.istio.io/exportTo", "*")
-    return tuple(part.strip() for part in written.split(",") if part.strip()) or ("*",)
+    written = annotations.get("networking.istio.io/exportTo", "")
+    return tuple(part.strip() for part in written.split(",") if part.strip())
 
 
 def _service_port(port: Any) -> ServicePort:
@@ -448,7 +458,13 @@ def _workload_of_pod(resource: Resource) -> Workload | None:
         service_account=spec.service_account_name or "default",
         locality=locality_of_labels(resource.metadata.labels),
         network=resource.metadata.labels.get(NETWORK_LABEL, ""),
+        proxy_config=_proxy_config(resource.metadata.annotations),
     )
+
+
+def _proxy_config(annotations: Mapping[str, str]) -> DefaultProxyConfig | None:
+    text = annotations.get(PROXY_CONFIG_ANNOTATION, "")
+    return decode_proxy_config(text) if text else None
 
 
 def _workload_of_entry(resource: Resource) -> Workload:
@@ -497,7 +513,7 @@ _ENTRY_RESOLUTIONS = {
 }
 
 
-def _services_of_entry(resource: Resource) -> Iterable[Service]:
+def _services_of_entry(resource: Resource, default_export_to: tuple[str, ...]) -> Iterable[Service]:
     """A ServiceEntry gives one service for each of its hosts."""
     spec: Any = resource.spec
     resolution = _ENTRY_RESOLUTIONS.get(str(spec.resolution), Resolution.PASSTHROUGH)
@@ -516,7 +532,7 @@ def _services_of_entry(resource: Resource) -> Iterable[Service]:
             resolution=resolution,
             selector=dict(selector),
             labels=dict(resource.metadata.labels),
-            export_to=tuple(spec.export_to) or ("*",),
+            export_to=tuple(spec.export_to) or default_export_to,
             external=str(spec.location or "MESH_EXTERNAL") == "MESH_EXTERNAL",
             kubernetes=False,
             endpoints=tuple(_entry_endpoints(spec, ports, resolution, host)),

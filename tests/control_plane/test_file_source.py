@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from minimesh.config.diagnostics import has_errors
+from minimesh.config.resources import ResourceKey
 from minimesh.config.store import Store
 from minimesh.control_plane.file_source import (
     EMPTY_AFTER_S,
@@ -246,12 +248,12 @@ class TestFileSet:
 class Watched:
     """A store kept in step with a folder, and everything it was told."""
 
-    def __init__(self, *paths: Path) -> None:
+    def __init__(self, *paths: Path, mesh_config: Path | None = None) -> None:
         self.store = Store()
         self.told: list[Mapping[str, tuple[Diagnostic, ...]]] = []
         self._news = asyncio.Event()
         self.store.watch(lambda _: self._news.set())
-        self.source = FileSource(self.store, paths, on_diagnostics=self._tell)
+        self.source = FileSource(self.store, paths, mesh_config=mesh_config, on_diagnostics=self._tell)
 
     def _tell(self, diagnostics: Mapping[str, tuple[Diagnostic, ...]]) -> None:
         self.told.append(diagnostics)
@@ -268,13 +270,44 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def watching(*paths: Path) -> AsyncIterator[Watched]:
-    watched = Watched(*paths)
+async def watching(*paths: Path, mesh_config: Path | None = None) -> AsyncIterator[Watched]:
+    watched = Watched(*paths, mesh_config=mesh_config)
     await watched.source.start()
     try:
         yield watched
     finally:
         await watched.source.stop()
+
+
+def mesh_settings(store: Store) -> str:
+    found = store.snapshot().get(ResourceKey("ConfigMap", "istio-system", "istio"))
+    return str(found.spec.data["mesh"]) if found is not None else ""
+
+
+class TestMeshConfig:
+    """The file of mesh settings stands for the ConfigMap that has them in a cluster."""
+
+    async def test_its_text_is_in_the_config_map_and_stays_there_through_a_broken_save(
+        self, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "mesh.conf"
+        file.write_text("connectTimeout: 3s\n")
+        async with watching(mesh_config=file) as watched:
+            assert mesh_settings(watched.store) == "connectTimeout: 3s\n"
+            file.write_text("connectTimeout: soon\n")
+            async with asyncio.timeout(TIMEOUT_S):
+                while not any(has_errors(found) for found in watched.source.diagnostics.values()):
+                    await asyncio.sleep(0.005)
+            assert mesh_settings(watched.store) == "connectTimeout: 3s\n"
+            file.write_text("connectTimeout: 4s\n")
+            await watched.until(lambda store: mesh_settings(store) == "connectTimeout: 4s\n")
+
+    async def test_it_is_taken_back_with_the_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "mesh.yaml"
+        file.write_text("connectTimeout: 3s\n")
+        async with watching(mesh_config=file) as watched:
+            file.unlink()
+            await watched.until(lambda store: not mesh_settings(store))
 
 
 class TestFileSource:

@@ -15,6 +15,7 @@ from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
+from minimesh.control_plane.push_context.mesh_settings import MeshSettings
 from minimesh.control_plane.push_context.sidecar_scope import (
     SidecarScope,
     scope_of_everything,
@@ -65,8 +66,10 @@ class PushContext:
         mesh: MeshConfig | None = None,
     ) -> PushContext:
         """Index a snapshot of the store, with the proxies that registered themselves as workloads."""
-        settings = mesh or MeshConfig()
-        registry = ServiceRegistry.from_snapshot(snapshot, registered, settings.domain_suffix)
+        settings = mesh or MeshSettings(MeshConfig()).of(snapshot)
+        registry = ServiceRegistry.from_snapshot(
+            snapshot, registered, settings.domain_suffix, settings.default_service_export_to
+        )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         return cls(registry, resources, settings)
 

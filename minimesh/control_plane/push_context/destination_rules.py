@@ -108,7 +108,7 @@ def _from_resource(resource: Resource, mesh: MeshConfig) -> DestinationRuleConfi
         name=resource.name,
         traffic_policy=spec.traffic_policy,
         subsets=tuple(spec.subsets),
-        export_to=tuple(spec.export_to) or ("*",),
+        export_to=tuple(spec.export_to) or mesh.default_destination_rule_export_to,
         workload_labels=dict(selector.match_labels) if selector is not None else {},
         resource=resource,
     )

@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from minimesh.config.istio.destination_rule import LocalityLoadBalancerSetting
+from minimesh.config.istio.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive
+from minimesh.config.istio.mesh_config import AccessLogEncoding
+from minimesh.config.istio.mesh_config import NormalizationType as PathNormalization
+from minimesh.config.istio.virtual_service import HTTPRetry
 
-
-class AccessLogEncoding(StrEnum):
-    """How a line of the access log is written."""
-
-    TEXT = "TEXT"
-    JSON = "JSON"
+__all__ = [
+    "AccessLogEncoding",
+    "AccessLogProvider",
+    "DefaultRetryPolicy",
+    "MeshConfig",
+    "OutboundTrafficPolicy",
+    "PathNormalization",
+]
 
 
 class OutboundTrafficPolicy(StrEnum):
@@ -30,6 +35,8 @@ class DefaultRetryPolicy:
 
     attempts: int = 2
     retry_on: str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+    written: HTTPRetry | None = None
+    """The mesh's own; counts as if every route that says nothing had said this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,17 @@ class MeshConfig:
     default_http_retry_policy: DefaultRetryPolicy = field(default_factory=DefaultRetryPolicy)
     connect_timeout_s: float = 10.0
     dns_refresh_rate_s: float = 60.0
+    tcp_keepalive: TcpKeepalive | None = None
+    upgrades_to_http2: bool = False
+    """Whether services that speak HTTP are called by HTTP/2, where their rule does not say."""
+    path_normalization: PathNormalization = PathNormalization.DEFAULT
+    num_trusted_proxies: int = 0
+    """How many proxies before a gateway are believed what they write into x-forwarded-for."""
+    listener_access_log: bool = True
+    """Whether connections that no filter chain wants are logged."""
+    default_service_export_to: tuple[str, ...] = ("*",)
+    default_virtual_service_export_to: tuple[str, ...] = ("*",)
+    default_destination_rule_export_to: tuple[str, ...] = ("*",)
     locality_lb_setting: LocalityLoadBalancerSetting | None = field(
         default_factory=LocalityLoadBalancerSetting
     )

@@ -96,7 +96,7 @@ def resolve_virtual_service(
         namespace=namespace,
         hosts=tuple(resolve_short_name(h, namespace, mesh.domain_suffix) for h in spec.hosts),
         gateways=tuple(resolve_gateway_name(g, namespace) for g in gateways),
-        export_to=tuple(spec.export_to) or ("*",),
+        export_to=tuple(spec.export_to) or mesh.default_virtual_service_export_to,
         http=tuple(_http_rules(resource, by_name, mesh)),
         tcp=tuple(_resolve_routes(r, namespace, mesh) for r in spec.tcp),
         tls=tuple(_resolve_routes(r, namespace, mesh) for r in spec.tls),

@@ -74,6 +74,8 @@ def _http_log_service() -> Any:
 
 def build_listener_access_logs(proxy: Proxy, push: PushContext, mode: TrafficMode) -> list[Any]:
     """The same logs on the listener itself, for connections that no filter chain wanted (flag NR)."""
+    if not push.mesh.listener_access_log:
+        return []
     logs = _configured_logs(proxy, push, mode)
     unwanted = m.accesslog_pb2.AccessLogFilter(
         response_flag_filter=m.accesslog_pb2.ResponseFlagFilter(flags=["NR"])

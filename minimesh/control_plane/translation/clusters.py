@@ -10,11 +10,13 @@ from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
 from minimesh.control_plane.translation.locality_groups import effective_setting
+from minimesh.control_plane.translation.pod_addresses import from_pod_address
 from minimesh.control_plane.translation.protobuf_values import ads, config_path, duration, endpoint_address
 from minimesh.control_plane.translation.sni_clusters import sni_clusters
 from minimesh.control_plane.translation.traffic_policies import (
     TrafficPolicy,
     apply_connection_pool,
+    apply_keepalive,
     apply_policy,
     policy_of_cluster,
 )
@@ -39,7 +41,8 @@ def build_clusters(proxy: Proxy, push: PushContext) -> list[Any]:
     by_server_name = sni_clusters(proxy, push, outbound)
     for cluster in (*outbound, *by_server_name, *_inbound(proxy, push), *_fixed(proxy, push)):
         found.setdefault(cluster.name, cluster)
-    return [found[name] for name in sorted(found)]
+    clusters = [found[name] for name in sorted(found)]
+    return clusters if proxy.addresses is None else from_pod_address(clusters, proxy.addresses)
 
 
 def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:
@@ -98,7 +101,14 @@ def _outbound_cluster(
         cluster.respect_dns_ttl = True
         cluster.dns_refresh_rate.CopyFrom(duration(push.mesh.dns_refresh_rate_s))
     locality = effective_setting(push.mesh.locality_lb_setting, policy.load_balancer)
-    apply_policy(cluster, policy, port.protocol, locality, sniffs=proxy.type == "sidecar")
+    apply_policy(
+        cluster,
+        policy,
+        port.protocol,
+        locality,
+        sniffs=proxy.type == "sidecar",
+        upgrades=push.mesh.upgrades_to_http2,
+    )
     selected = rule is not None and bool(rule.workload_labels)
     apply_upstream_tls(cluster, policy.tls, fetches_credentials=proxy.type == "router" or selected)
     if cluster.type == cluster.EDS:
@@ -134,6 +144,8 @@ def _set_discovery(cluster: Any, service: Service) -> None:
 def _cluster(name: str, push: PushContext) -> Any:
     cluster = m.cluster_pb2.Cluster(name=name, connect_timeout=duration(push.mesh.connect_timeout_s))
     cluster.common_lb_config.SetInParent()
+    if push.mesh.tcp_keepalive is not None:
+        apply_keepalive(cluster, push.mesh.tcp_keepalive)
     return cluster
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.mesh_config import PathNormalization
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_access_logs
 from minimesh.control_plane.translation.http_filters import CORS_FILTER, FAULT_FILTER
@@ -18,6 +19,7 @@ from minimesh.control_plane.translation.protobuf_values import (
     origin_metadata,
     uint32,
 )
+from minimesh.control_plane.translation.proxy import num_trusted_proxies
 from minimesh.control_plane.translation.traffic_policies import (
     TrafficPolicy,
     policy_of_cluster,
@@ -50,6 +52,7 @@ class FilterBuilder:
         _use_rds(manager, route_name)
         manager.server_name = SERVER_NAME
         manager.use_remote_address.value = True
+        manager.xff_num_trusted_hops = num_trusted_proxies(self.proxy, self.push)
         manager.forward_client_cert_details = manager.SANITIZE_SET
         _forward_certificate_details(manager, cert=True)
         manager.http_protocol_options.SetInParent()
@@ -143,16 +146,24 @@ class FilterBuilder:
         """What all three managers have in common."""
         manager = m.http_connection_manager_pb2.HttpConnectionManager(
             stat_prefix=stat_prefix,
-            normalize_path=boolean(True),
             stream_idle_timeout=duration(0),
             proxy_100_continue=True,
         )
-        manager.path_with_escaped_slashes_action = manager.KEEP_UNCHANGED
+        _normalize_paths(manager, self.push.mesh.path_normalization)
         manager.upgrade_configs.add(upgrade_type="websocket")
         manager.access_log.extend(build_access_logs(self.proxy, self.push, mode))
         for name, config in _http_filters():
             manager.http_filters.add(name=name, typed_config=any_of(config))
         return manager
+
+
+def _normalize_paths(manager: Any, wanted: PathNormalization) -> None:
+    manager.normalize_path.value = wanted is not PathNormalization.NONE
+    manager.path_with_escaped_slashes_action = manager.KEEP_UNCHANGED
+    if wanted in (PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES):
+        manager.merge_slashes = True
+    if wanted is PathNormalization.DECODE_AND_MERGE_SLASHES:
+        manager.path_with_escaped_slashes_action = manager.UNESCAPE_AND_FORWARD
 
 
 def destination_port_match(port: int) -> Any:

@@ -131,6 +131,19 @@ def application_port(proxy: Proxy, push: PushContext, port: int) -> int:
     return workload.mapped(port)
 
 
+def num_trusted_proxies(proxy: Proxy, push: PushContext) -> int:
+    """How many proxies before a gateway are trusted: as its own ProxyConfig says, else as the mesh's."""
+    own = proxy.metadata.get("PROXY_CONFIG")
+    topology = own.get("gatewayTopology") if isinstance(own, Mapping) else None
+    if isinstance(topology, Mapping) and "numTrustedProxies" in topology:
+        return int(topology["numTrustedProxies"])
+    workload = push.registry.workload(proxy.namespace, proxy.name)
+    config = workload.proxy_config if workload is not None else None
+    if config is not None and config.gateway_topology is not None:
+        return config.gateway_topology.num_trusted_proxies
+    return push.mesh.num_trusted_proxies
+
+
 def service_targets(proxy: Proxy, push: PushContext) -> tuple[ServiceTarget, ...]:
     """The service ports that the proxy's own pod serves, oldest service first."""
     return push.registry.targets(proxy.namespace, proxy.labels, container_ports(proxy, push))

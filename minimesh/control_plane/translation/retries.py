@@ -22,6 +22,7 @@ def build_retry_policy(retries: Any, default: DefaultRetryPolicy, hashed: bool) 
 
     With a consistent hash the hosts already tried are not avoided: the hash is to choose, not the retry.
     """
+    retries = default.written if retries is None else retries
     attempts = default.attempts if retries is None else retries.attempts
     if attempts <= 0:
         return None

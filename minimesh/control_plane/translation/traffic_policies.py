@@ -73,13 +73,19 @@ def policy_of_cluster(rule: DestinationRuleConfig | None, port: int, subset: Any
 
 
 def apply_policy(
-    cluster: Any, policy: TrafficPolicy, port: Protocol, locality: Any | None, *, sniffs: bool
+    cluster: Any,
+    policy: TrafficPolicy,
+    port: Protocol,
+    locality: Any | None,
+    *,
+    sniffs: bool,
+    upgrades: bool = False,
 ) -> None:
-    """Write an outbound policy into a Cluster whose type is set (`sniffs`: see `upstream_protocol`).
+    """Write an outbound policy into a Cluster whose type is set; for the last two see `upstream_protocol`.
 
     `locality` is the LocalityLoadBalancerSetting in force.
     """
-    apply_connection_pool(cluster, policy.connection_pool, port, sniffs=sniffs)
+    apply_connection_pool(cluster, policy.connection_pool, port, sniffs=sniffs, upgrades=upgrades)
     if policy.retry_budget is not None:
         _apply_retry_budget(cluster.circuit_breakers.thresholds[0], policy.retry_budget)
     _apply_outlier_detection(cluster, policy.outlier_detection)
@@ -94,7 +100,12 @@ def weighs_localities(setting: Any, *, fails_over: bool) -> bool:
 
 
 def apply_connection_pool(
-    cluster: Any, pool: Any | None, port: Protocol = Protocol.TCP, *, sniffs: bool = False
+    cluster: Any,
+    pool: Any | None,
+    port: Protocol = Protocol.TCP,
+    *,
+    sniffs: bool = False,
+    upgrades: bool = False,
 ) -> None:
     """Circuit breakers, timeouts and HTTP options; without settings, Istio's defaults."""
     http = pool.http if pool is not None else None
@@ -104,8 +115,9 @@ def apply_connection_pool(
         if tcp.connect_timeout is not None:
             cluster.connect_timeout.CopyFrom(duration(tcp.connect_timeout))
         if tcp.tcp_keepalive is not None:
-            _apply_keepalive(cluster, tcp.tcp_keepalive)
-    options = _http_options(http, tcp, upstream_protocol(port, http, sniffs=sniffs))
+            apply_keepalive(cluster, tcp.tcp_keepalive)
+    protocol = upstream_protocol(port, http, sniffs=sniffs, upgrades=upgrades)
+    options = _http_options(http, tcp, protocol)
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_PROTOCOL_OPTIONS].CopyFrom(any_of(options))
 
@@ -143,7 +155,8 @@ def _limit(settings: Any | None, name: str) -> Any:
     return uint32((getattr(settings, name) if settings is not None else 0) or UNLIMITED)
 
 
-def _apply_keepalive(cluster: Any, keepalive: Any) -> None:
+def apply_keepalive(cluster: Any, keepalive: Any) -> None:
+    """Ask idle peers whether they are there; fields that are not written stay as they are."""
     message = cluster.upstream_connection_options.tcp_keepalive
     message.SetInParent()
     if keepalive.probes:

@@ -19,9 +19,17 @@ class UpstreamProtocol(Enum):
     AS_DOWNSTREAM = auto()
 
 
-def upstream_protocol(port: Protocol, http: Any | None, *, sniffs: bool) -> UpstreamProtocol:
-    """`http` are a DestinationRule's HTTPSettings; `sniffs`: the proxy finds out what clients speak."""
-    if http is not None and http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE:
+def upstream_protocol(
+    port: Protocol, http: Any | None, *, sniffs: bool, upgrades: bool = False
+) -> UpstreamProtocol:
+    """`http` are a DestinationRule's HTTPSettings; `sniffs`: the proxy finds out what clients speak.
+
+    `upgrades`: the mesh asks for HTTP/2 where a port is known to speak HTTP and the rule does not refuse.
+    """
+    written = http.h2_upgrade_policy if http is not None else None
+    if written is H2UpgradePolicy.UPGRADE:
+        return UpstreamProtocol.HTTP2
+    if upgrades and port.is_http and written is not H2UpgradePolicy.DO_NOT_UPGRADE:
         return UpstreamProtocol.HTTP2
     if http is not None and http.use_client_protocol:
         return UpstreamProtocol.AS_DOWNSTREAM
