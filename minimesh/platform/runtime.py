@@ -180,6 +180,7 @@ class PodRuntime:
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
         facts = _facts(workload, address)
+        facts = dataclasses.replace(facts, tunnels=not self._settings.engine.runs_envoy(workload.role))
         plans: list[ContainerPlan] = []
         environments: dict[str, dict[str, str]] = {}
         for container in workload.applications:

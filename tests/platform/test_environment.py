@@ -1,5 +1,7 @@
 """What a container finds in its environment."""
 
+from dataclasses import replace
+
 from minimesh.config.decoding import decode
 from minimesh.config.kubernetes.pod import Container
 from minimesh.config.store import Snapshot
@@ -39,7 +41,9 @@ spec: {ports: [{port: 80}]}
 """
 
 
-def environment(container: str = "", image: dict[str, str] | None = None) -> dict[str, str]:
+def environment(
+    container: str = "", image: dict[str, str] | None = None, facts: PodFacts = FACTS
+) -> dict[str, str]:
     text = f"""
 apiVersion: v1
 kind: Pod
@@ -53,7 +57,7 @@ spec:
     (pod,) = decode(text, "pod.yaml").resources
     found: Container = pod.spec.containers[0]
     return container_environment(
-        FACTS,
+        facts,
         found,
         Snapshot.of(decode(OBJECTS, "objects.yaml").resources),
         image_environment=image or {},
@@ -65,6 +69,14 @@ def test_calls_go_through_the_pods_sidecar() -> None:
     found = environment()
     assert found["http_proxy"] == "http://127.11.1.2:15080"
     assert found["no_proxy"] == "localhost,127.0.0.1,127.11.1.2"
+
+
+def test_a_sidecar_that_opens_tunnels_is_told_as_proxy_for_everything() -> None:
+    assert "https_proxy" not in environment()
+    found = environment(facts=replace(FACTS, tunnels=True))
+    assert found["https_proxy"] == found["all_proxy"] == "http://127.11.1.2:15080"
+    without_sidecar = environment(facts=replace(FACTS, tunnels=True, http_proxy=""))
+    assert "https_proxy" not in without_sidecar
 
 
 def test_a_pod_knows_itself_and_little_of_the_laptop() -> None:
