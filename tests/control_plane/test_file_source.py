@@ -295,9 +295,7 @@ class TestMeshConfig:
         async with watching(mesh_config=file) as watched:
             assert mesh_settings(watched.store) == "connectTimeout: 3s\n"
             file.write_text("connectTimeout: soon\n")
-            async with asyncio.timeout(TIMEOUT_S):
-                while not any(has_errors(found) for found in watched.source.diagnostics.values()):
-                    await asyncio.sleep(0.005)
+            await watched.until(lambda _: any(map(has_errors, watched.source.diagnostics.values())))
             assert mesh_settings(watched.store) == "connectTimeout: 3s\n"
             file.write_text("connectTimeout: 4s\n")
             await watched.until(lambda store: mesh_settings(store) == "connectTimeout: 4s\n")
