@@ -13,7 +13,7 @@ import shutil
 import click
 
 from minimesh.cli.invocation import invocation
-from minimesh.cli.pods import PROXY_CONTAINER, find_container, find_pod, running_pods
+from minimesh.cli.pods import find_container, find_pod, running_pods
 from minimesh.cli.refusal import Refusal
 
 EXIT_NOT_FOUND = 127
@@ -44,7 +44,7 @@ def command(
         raise Refusal("no command is given", f"Write: {invocation(f'exec {target} -- COMMAND')}")
     pod = find_pod(running_pods(), target, namespace)
     found = find_container(pod, container)
-    environment = dict(pod["environment"].get(found["name"]) or _any_environment(pod))
+    environment = dict(pod["environment"][found["name"]])
     environment |= {name: os.environ[name] for name in _TERMINAL_VARIABLES if name in os.environ}
     program = shutil.which(words[0], path=environment.get("PATH"))
     if program is None:
@@ -73,11 +73,3 @@ def _options_after_target(
         else:
             raise Refusal(f"unknown option {word!r}", "Put -- before the command.")
     return namespace, container, words
-
-
-def _any_environment(pod: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
-    """For the proxy's own container, which has no declared environment: the application's, without proxy."""
-    for name, environment in pod["environment"].items():
-        if name != PROXY_CONTAINER:
-            return {key: value for key, value in environment.items() if key != "http_proxy"}
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")}

@@ -1,8 +1,4 @@
-"""`kubectl exec`: a program whose streams are channels of one WebSocket, version 5 of Kubernetes' protocol.
-
-Each binary message begins with its channel: 0 input, 1 output, 2 error output, 3 how it ended (a `Status`),
-4 the terminal's new size. 255 followed by a channel says that no more comes there.
-"""
+"""`kubectl exec`: a program whose streams are the client's channels (`channels`)."""
 
 from __future__ import annotations
 
@@ -13,12 +9,12 @@ import json
 import os
 import struct
 import termios
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.channels import Channel, Channels, open_channels
 from minimesh.kubernetes.container_commands import (
     CommandNotFoundError,
     ContainerCommand,
@@ -27,12 +23,8 @@ from minimesh.kubernetes.container_commands import (
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.pod_logs import chosen_container
 
-PROTOCOL = "v5.channel.k8s.io"
-STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 NOT_FOUND = 127
 _BLOCK_BYTES = 32 * 1024
-
-Send = Callable[[int, bytes], Awaitable[None]]
 
 
 async def serve_exec(request: web.Request, pod: Object, commands: ContainerCommands) -> web.StreamResponse:
@@ -41,32 +33,24 @@ async def serve_exec(request: web.Request, pod: Object, commands: ContainerComma
     arguments = request.query.getall("command", [])
     if not arguments:
         raise bad_request("you must specify at least 1 command for the container")
-    socket = web.WebSocketResponse(protocols=[PROTOCOL], max_msg_size=0)
-    if not socket.can_prepare(request).ok:
-        raise bad_request(f"exec is served over WebSocket, as {PROTOCOL}")
-    await socket.prepare(request)
-
-    async def send(channel: int, data: bytes) -> None:
-        with contextlib.suppress(ConnectionResetError):
-            await socket.send_bytes(bytes([channel]) + data)
-
+    channels = await open_channels(request)
     metadata = pod["metadata"]
+    has_terminal = request.query.get("tty") in ("true", "1")
     try:
         command = commands.command(metadata["namespace"], metadata["name"], container, arguments)
     except CommandNotFoundError as error:
-        await send(
-            STDERR if request.query.get("tty") != "true" else STDOUT, f"minimesh: {error}\r\n".encode()
-        )
+        said = Channel.STDOUT if has_terminal else Channel.STDERR
+        await channels.send(said, f"minimesh: {error}\r\n".encode())
         code = NOT_FOUND
     else:
-        session = _Terminal if request.query.get("tty") == "true" else _Pipes
-        code = await session(command, send).run(socket)
-    await send(ERROR, json.dumps(_ended(code)).encode())
-    await socket.close()
-    return socket
+        session = _Terminal if has_terminal else _Pipes
+        code = await session(command, channels).run()
+    await channels.send(Channel.ERROR, json.dumps(ended(code)).encode())
+    await channels.close()
+    return channels.response
 
 
-def _ended(code: int) -> dict[str, Any]:
+def ended(code: int) -> dict[str, Any]:
     """The `Status` of a program that ended; a signal counts as shells count it."""
     if code == 0:
         return {"metadata": {}, "status": "Success"}
@@ -81,17 +65,17 @@ def _ended(code: int) -> dict[str, Any]:
 
 
 class _Session:
-    """One program and its WebSocket: from `run` to its end."""
+    """One program and its client: from `run` to its end."""
 
-    def __init__(self, command: ContainerCommand, send: Send) -> None:
+    def __init__(self, command: ContainerCommand, channels: Channels) -> None:
         self.command = command
-        self.send = send
+        self.channels = channels
 
-    async def run(self, socket: web.WebSocketResponse) -> int:
+    async def run(self) -> int:
         """Run the program; returns its exit status, negative for a signal. It ends when the client goes."""
         process = await self.start()
         output = asyncio.create_task(self.outputs(process))
-        received = asyncio.create_task(self._receive(socket))
+        received = asyncio.create_task(self._receive())
         try:
             await asyncio.wait([output, received], return_when=asyncio.FIRST_COMPLETED)
             if not output.done():
@@ -104,17 +88,15 @@ class _Session:
             _hang_up(process)
             self.close()
 
-    async def _receive(self, socket: web.WebSocketResponse) -> None:
-        async for message in socket:
-            if message.type is not WSMsgType.BINARY or not message.data:
-                continue
-            channel, data = message.data[0], message.data[1:]
-            if channel == STDIN:
-                await self.input(data)
-            elif channel == RESIZE:
+    async def _receive(self) -> None:
+        async for channel, data in self.channels.received():
+            if channel is Channel.STDIN:
+                if data is None:
+                    self.end_input()
+                else:
+                    await self.input(data)
+            elif channel is Channel.RESIZE and data:
                 self.resize(json.loads(data))
-            elif channel == CLOSE and data[:1] == bytes([STDIN]):
-                self.end_input()
 
     async def start(self) -> asyncio.subprocess.Process:
         raise NotImplementedError
@@ -160,11 +142,13 @@ class _Pipes(_Session):
     async def outputs(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
-        await asyncio.gather(self._copy(process.stdout, STDOUT), self._copy(process.stderr, STDERR))
+        await asyncio.gather(
+            self._copy(process.stdout, Channel.STDOUT), self._copy(process.stderr, Channel.STDERR)
+        )
 
-    async def _copy(self, reader: asyncio.StreamReader, channel: int) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, channel: Channel) -> None:
         while data := await reader.read(_BLOCK_BYTES):
-            await self.send(channel, data)
+            await self.channels.send(channel, data)
 
     async def input(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -210,7 +194,7 @@ class _Terminal(_Session):
                     continue
                 if not data:
                     return
-                await self.send(STDOUT, data)
+                await self.channels.send(Channel.STDOUT, data)
         finally:
             loop.remove_reader(self._ours)
 

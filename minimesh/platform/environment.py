@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from minimesh.config.kubernetes.pod import Container, EnvFromSource, EnvVar
 from minimesh.config.resources import ResourceKey
 from minimesh.config.store import Snapshot
+from minimesh.platform.pod_network import PROXY_PORTS, PodAddress
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _BRACKETED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -32,6 +33,8 @@ class PodFacts:
     tunnels: bool = False
     """Whether that proxy opens tunnels for what is not plain HTTP (CONNECT); the real Envoy does not."""
     node_name: str = ""
+    curl_home: str = ""
+    """The folder with the `.curlrc` that makes `localhost` the pod's own (`curl_rules`)."""
 
 
 def container_environment(
@@ -56,6 +59,17 @@ def container_environment(
     return values
 
 
+def curl_rules(address: PodAddress) -> str:
+    """A `.curlrc`: in a pod, `localhost` is that pod, though here it has no network namespace of its own."""
+    ports = {*PROXY_PORTS, *address.port_map, *address.app_port_map}
+    rules = []
+    for name in ("localhost", "127.0.0.1"):
+        places = ((port, *address.local(port)) for port in sorted(ports))
+        rules += [f"{name}:{port}:{host}:{real}" for port, host, real in places]
+        rules.append(f"{name}::{address.pod_ip if address.proxy_only else address.app_address}:")
+    return "".join(f'connect-to = "{rule}"\n' for rule in rules)
+
+
 def _pod_variables(facts: PodFacts) -> Iterator[tuple[str, str]]:
     yield from {
         "HOSTNAME": facts.name,
@@ -64,6 +78,8 @@ def _pod_variables(facts: PodFacts) -> Iterator[tuple[str, str]]:
         "POD_IP": facts.pod_ip,
         "APP_ADDRESS": facts.app_address,
     }.items()
+    if facts.curl_home:
+        yield "CURL_HOME", facts.curl_home
     if facts.http_proxy:
         # Lower case only: that is the spelling curl honours for http, and no CGI program can be fooled by it.
         yield "http_proxy", f"http://{facts.http_proxy}"

@@ -39,19 +39,27 @@ class PodAddress:
     """Where a pod lives.
 
     `port_map` says for ports that the proxy listens on, and `app_port_map` for ports of the application on
-    `app_address`, which real port stands for them; a port that is absent stands for itself.
+    `app_address`, which real port stands for them; a port that is absent stands for itself. `proxy_only`: no
+    application listens beside the proxy, as in a gateway.
     """
 
     pod_ip: str
     app_address: str
     port_map: Mapping[int, int] = field(default_factory=dict)
     app_port_map: Mapping[int, int] = field(default_factory=dict)
+    proxy_only: bool = False
 
     def real_port(self, port: int) -> int:
         return self.port_map.get(port, port)
 
     def real_app_port(self, port: int) -> int:
         return self.app_port_map.get(port, port)
+
+    def local(self, port: int) -> tuple[str, int]:
+        """Where the pod's own `localhost:port` is: the proxy's ports at the pod IP, others at the application."""
+        if self.proxy_only or port in PROXY_PORTS:
+            return self.pod_ip, self.real_port(port)
+        return self.app_address, self.real_app_port(port)
 
     @property
     def http_proxy(self) -> str:

@@ -23,7 +23,7 @@ from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform import logs
 from minimesh.platform.container import ContainerPlan
 from minimesh.platform.engine import Engine
-from minimesh.platform.environment import PodFacts, container_environment
+from minimesh.platform.environment import PodFacts, container_environment, curl_rules
 from minimesh.platform.images import ImageTable, Program, UnknownImageError
 from minimesh.platform.pod import Pod
 from minimesh.platform.pod_events import NODE_NAME, PodEvent, assigned, ending
@@ -122,6 +122,11 @@ class PodRuntime:
         pod = self._pods.get((namespace, name))
         return pod.address.real_port(port) if pod is not None else port
 
+    def address(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
+        """What the pod's own `localhost:port` is on this machine; None for a pod that does not run."""
+        found = self._pods.get((namespace, pod))
+        return found.address.local(port) if found is not None else None
+
     def start(self) -> None:
         """Start the pods that the store asks for now, and follow it from here on."""
         self._unwatch = self._store.watch(self._store_changed)
@@ -179,7 +184,7 @@ class PodRuntime:
         listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
-        facts = _facts(workload, address)
+        facts = _facts(workload, address, self._state.write_curl_home(*workload.key[1:], curl_rules(address)))
         facts = dataclasses.replace(facts, tunnels=not self._settings.engine.runs_envoy(workload.role))
         plans: list[ContainerPlan] = []
         environments: dict[str, dict[str, str]] = {}
@@ -197,6 +202,7 @@ class PodRuntime:
             plans.append(self._app_plan(container, program, facts, address, environment))
         if workload.role is not ProxyRole.NONE:
             plans.append(self._proxy_plan(workload, facts, address))
+            environments[PROXY_CONTAINER] = self._proxy_environment(workload, facts, address, snapshot)
         pod = Pod(
             workload,
             facts,
@@ -210,6 +216,20 @@ class PodRuntime:
         self._publish(pod)
         self._tell_all(workload, assigned(workload.key, plans))
         pod.start()
+
+    def _proxy_environment(
+        self, workload: Workload, facts: PodFacts, address: PodAddress, snapshot: Snapshot
+    ) -> dict[str, str]:
+        """For commands beside the proxy: their calls do not go through it."""
+        (container,) = (each for each in workload.spec.containers if each.name == PROXY_CONTAINER)
+        admin = f"{address.pod_ip}:{address.real_port(ADMIN_PORT)}"
+        return container_environment(
+            dataclasses.replace(facts, http_proxy=""),
+            container,
+            snapshot,
+            image_environment={"MINIMESH_PROXY_ADMIN": admin},
+            inherited=self._settings.inherited,
+        )
 
     def _program(self, container: kubernetes.Container) -> Program | str:
         """What to run, or why nothing can be."""
@@ -229,7 +249,7 @@ class PodRuntime:
         if workload.role is ProxyRole.NONE:
             # Without a sidecar the application itself answers at the pod's address.
             return dataclasses.replace(address, app_address=address.pod_ip, app_port_map=address.port_map)
-        return address
+        return dataclasses.replace(address, proxy_only=workload.role is ProxyRole.GATEWAY)
 
     def _app_plan(
         self,
@@ -352,7 +372,7 @@ def _is_main_gateway(workload: Workload) -> bool:
     return workload.owner == GATEWAY
 
 
-def _facts(workload: Workload, address: PodAddress) -> PodFacts:
+def _facts(workload: Workload, address: PodAddress, curl_home: str) -> PodFacts:
     return PodFacts(
         name=workload.key.name,
         namespace=workload.namespace,
@@ -363,6 +383,7 @@ def _facts(workload: Workload, address: PodAddress) -> PodFacts:
         labels=workload.metadata.labels,
         annotations=dict(workload.metadata.annotations),
         http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",
+        curl_home=curl_home,
     )
 
 

@@ -38,6 +38,8 @@ class Run:
     debug_port: int
     ingress_port: int
     paths: tuple[str, ...]
+    dashboard_url: str = ""
+    """The page's address; to know it is what gives access."""
 
 
 class StateFolder:
@@ -119,9 +121,18 @@ class StateFolder:
 
     def log_path(self, namespace: str, pod: str, container: str) -> Path:
         """The log file of a container; its folder is made."""
+        return self._pod_folder(namespace, pod) / f"{container}.log"
+
+    def write_curl_home(self, namespace: str, pod: str, rules: str) -> str:
+        """Write a pod's `.curlrc`; returns the folder that it is in."""
+        folder = self._pod_folder(namespace, pod)
+        (folder / ".curlrc").write_text(rules)
+        return str(folder)
+
+    def _pod_folder(self, namespace: str, pod: str) -> Path:
         folder = self.path / "logs" / namespace / pod
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder / f"{container}.log"
+        return folder
 
     def _clear(self) -> None:
         shutil.rmtree(self.path / "logs", ignore_errors=True)
