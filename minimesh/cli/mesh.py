@@ -12,7 +12,7 @@ from typing import Any
 
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
 from minimesh.cli.invocation import invocation
-from minimesh.cli.pod_commands import PodCommands
+from minimesh.cli.pod_insides import PodInsides
 from minimesh.cli.refusal import Refusal
 from minimesh.cli.table import counted, pod_table
 from minimesh.config.journal import JournalError
@@ -78,8 +78,10 @@ class Mesh:
         self._controllers = Controllers(self._store, addresses=addresses)
         self._runtime: PodRuntime | None = None
         self._service_proxy: ServiceProxy | None = None
-        commands = PodCommands(lambda: self._runtime.pods if self._runtime is not None else ())
-        self._api = ApiServer(self._store, ContainerLogs(state.log_path), commands, addresses=addresses)
+        inside = PodInsides(lambda: self._runtime)
+        self._api = ApiServer(
+            self._store, ContainerLogs(state.log_path), inside, addresses=addresses, ports=inside
+        )
         self._pods_changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
