@@ -21,10 +21,12 @@ from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.bodies import read_object
 from minimesh.kubernetes.container_commands import ContainerCommands, NoCommands
 from minimesh.kubernetes.container_logs import ContainerLogs, NoLogs
+from minimesh.kubernetes.container_ports import ContainerPorts, NoPorts
 from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.objects_api import ObjectsApi
 from minimesh.kubernetes.pod_exec import serve_exec
 from minimesh.kubernetes.pod_logs import serve_log
+from minimesh.kubernetes.pod_port_forward import serve_port_forward
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
 from minimesh.kubernetes.watch import WatchCache
@@ -54,12 +56,14 @@ class ApiServer:
         *,
         secret: str = "",
         addresses: ServiceAddresses | None = None,
+        ports: ContainerPorts | None = None,
     ) -> None:
         self._registry = Registry(store, addresses=addresses)
         self._watches = WatchCache(store)
         self._objects = ObjectsApi(self._registry, self._watches)
         self._logs = logs or NoLogs()
         self._commands = commands or NoCommands()
+        self._ports = ports or NoPorts()
         self._secret = secret or new_secret()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -127,7 +131,9 @@ class ApiServer:
             return await serve_log(request, self._registry.get(info), self._logs)
         if info.subresource == "exec":
             return await serve_exec(request, self._registry.get(info), self._commands)
-        if info.subresource in ("attach", "portforward"):
+        if info.subresource == "portforward":
+            return await serve_port_forward(request, self._registry.get(info), self._ports)
+        if info.subresource == "attach":
             raise ApiError(501, "NotImplemented", f"{info.subresource} is not available here yet")
         return await self._objects.serve(request, info)
 
