@@ -11,6 +11,7 @@ have its own name resolve to 127.0.0.1 and read everything through its visitor's
     /debug/registryz            services
     /debug/endpointz            endpoints of each service port
     /debug/configz              the resources in force, as they were written
+    /debug/snapshot?at=         all that was in force at a moment (seconds since the epoch), for `explain`
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class DebugView(Protocol):
     def push_context(self) -> PushContext | None: ...
     @property
     def config(self) -> Snapshot: ...
+    def told_at(self, moment: float | None) -> Mapping[str, Any] | None: ...
 
 
 class DebugApi:
@@ -71,6 +73,7 @@ class DebugApi:
                 web.get("/debug/registryz", self._registryz),
                 web.get("/debug/endpointz", self._endpointz),
                 web.get("/debug/configz", self._configz),
+                web.get("/debug/snapshot", self._snapshot),
             ]
         )
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
@@ -119,6 +122,16 @@ class DebugApi:
 
     async def _configz(self, _: web.Request) -> web.Response:
         return _json([resource.raw for resource in self._view.config.resources])
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        try:
+            moment = float(request.query["at"]) if "at" in request.query else None
+        except ValueError:
+            return _json({"error": "at is no number of seconds"}, status=400)
+        found = self._view.told_at(moment)
+        if found is None:
+            return _json({"error": "what was in force then is forgotten"}, status=404)
+        return _json(found)
 
     def _services(self) -> Sequence[Service]:
         context = self._view.push_context

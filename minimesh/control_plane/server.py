@@ -7,6 +7,7 @@ queue for a push; the push builds one PushContext, translates for each proxy, an
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from minimesh.control_plane.discovery.registration import GRACE_S
 from minimesh.control_plane.discovery.status import proxy_status, registered_workload
 from minimesh.control_plane.discovery.traffic_watch import TrafficWatch, watch_layer
 from minimesh.control_plane.file_source import FileSource
+from minimesh.control_plane.history import History, told
 from minimesh.control_plane.push_context import MeshConfig, PushContext
+from minimesh.control_plane.push_context.mesh_settings import MeshSettings
 from minimesh.control_plane.translation import build_resources
 from minimesh.logs import get_logger
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from minimesh.config.resources import Resource
     from minimesh.config.store import Change, Snapshot, Store
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.discovery.snapshot import ResourceSet
@@ -57,6 +61,7 @@ class ControlPlane:
         debug_host: str = "127.0.0.1",
         debug_port: int = DEBUG_PORT,
         mesh: MeshConfig | None = None,
+        mesh_config: str | Path | None = None,
         config_paths: Sequence[str | Path] = (),
         extra_status: Callable[[], Mapping[str, Any]] | None = None,
         on_diagnostics: Callable[[Mapping[str, tuple[Diagnostic, ...]]], None] | None = None,
@@ -72,12 +77,13 @@ class ControlPlane:
         self._store = store
         self._addresses = ((ads_host, ads_port), (debug_host, debug_port))
         self._ads_tls = ads_tls
-        self._mesh = replace(mesh or MeshConfig(), watches_traffic=watches_traffic)
+        self._settings = MeshSettings(replace(mesh or MeshConfig(), watches_traffic=watches_traffic))
         self._extra_status = extra_status
         self._pushed_version = 0
+        self._history = History()
         self._pushes: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
-        self._files = FileSource(store, config_paths, on_diagnostics=on_diagnostics)
+        self._files = FileSource(store, config_paths, mesh_config=mesh_config, on_diagnostics=on_diagnostics)
         self._queue = PushQueue(self._push)
         self._pusher: Pusher[PushContext] = Pusher(
             self._build, translate, self._queue.request, grace_s=registration_grace_s
@@ -116,7 +122,23 @@ class ControlPlane:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All findings there are now: of files, then faults of the control plane itself."""
         found = [each for of_file in self._files.diagnostics.values() for each in of_file]
-        return (*found, *self._store.hidden_by_files(), *map(_fault_diagnostic, self._pusher.faults))
+        settings = () if self._files.has_mesh_config else self._settings.diagnostics
+        faults = map(_fault_diagnostic, self._pusher.faults)
+        return (*found, *settings, *self._store.hidden_by_files(), *faults)
+
+    @property
+    def file_diagnostics(self) -> Mapping[str, tuple[Diagnostic, ...]]:
+        """The files of this mesh, with what was found in each."""
+        return self._files.diagnostics
+
+    @property
+    def pushed_version(self) -> int:
+        """The version of the configuration that was last pushed without a fault."""
+        return self._pushed_version
+
+    def store_document(self, resource: Resource) -> None:
+        """Replace a document that no file declares, so that it outlives this process."""
+        self._store.put(resource, durable=True)
 
     async def start(self) -> None:
         """Read the files, then listen. Raises OSError when an address cannot be had; nothing is left then."""
@@ -171,14 +193,30 @@ class ControlPlane:
             **(self._extra_status() if self._extra_status is not None else {}),
         }
 
+    def told_at(self, moment: float | None) -> dict[str, Any] | None:
+        """All that was in force at a moment (seconds since the epoch), now for None; None: it is forgotten."""
+        pushed = self._history.latest if moment is None else self._history.at(moment)
+        context = self.push_context
+        if pushed is None or context is None:
+            return None
+        proxies = [each.proxy for each in self.connections if each.proxy]
+        extra = self._extra_status() if self._extra_status is not None else {}
+        ingress_port = extra.get("ingress", {}).get("port", 0)
+        return {
+            **told(pushed, proxies, self._settings.of(self.config), self.diagnostics),
+            "ingress_port": ingress_port,
+        }
+
     def _build(self, registered: Sequence[RegisteredWorkload]) -> PushContext:
-        return PushContext.build(self.config, registered, self._mesh)
+        return PushContext.build(self.config, registered, self._settings.of(self.config))
 
     async def _push(self, reasons: frozenset[str]) -> None:
-        version = self.config.version
+        snapshot = self.config
+        version = snapshot.version
         await self._pusher.push(reasons)
         if not self._pusher.faults:
             self._pushed_version = version
+            self._history.record(time.time(), snapshot, self._pusher.registrations.workloads())
 
     def _store_changed(self, changes: Sequence[Change]) -> None:
         for change in changes:

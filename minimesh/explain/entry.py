@@ -58,7 +58,14 @@ def entry_of(world: World, question: Question) -> Entry:
         raise EntryError(f"there is no gateway {question.via!r}; there are: {known or 'none'}")
     rows = tuple(_rows(world, pod))
     row, column = _row_for(rows, question)
-    return Entry(pod, pod.ip, row.listener if row is not None else 0, rows, row, column)
+    port = _real_port(world, pod, row.listener) if row is not None else 0
+    return Entry(pod, pod.ip, port, rows, row, column)
+
+
+def _real_port(world: World, pod: Pod, port: int) -> int:
+    """The port that this machine gave the pod for one of its own."""
+    workload = world.push.registry.workload(pod.namespace, pod.name)
+    return workload.mapped(port) if workload is not None else port
 
 
 def _sidecar_entry(world: World, question: Question) -> Entry:
@@ -74,9 +81,7 @@ def _sidecar_entry(world: World, question: Question) -> Entry:
         )
     if pod.is_gateway:
         raise EntryError(f"{pod.name} is a gateway: ask with --via")
-    port = world.push.mesh.proxy_http_port
-    workload = world.push.registry.workload(pod.namespace, pod.name)
-    return Entry(pod, pod.app_address, workload.mapped(port) if workload is not None else port)
+    return Entry(pod, pod.app_address, _real_port(world, pod, world.push.mesh.proxy_http_port))
 
 
 def service_targets_of(world: World, pod: Pod) -> tuple[ServiceTarget, ...]:

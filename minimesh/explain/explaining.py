@@ -131,11 +131,12 @@ def _without_request(world: World, rehearsal: Rehearsal, entry: Entry) -> Iterat
     elif entry.port:
         tables = rehearsal.entry_tables
         ports = sorted({str(each.configured_address[1]) for each in tables.listeners()}) if tables else []
-        text = f"Nothing listens at port {entry.port}: the connection is refused."
+        port = entry.row.listener if entry.row is not None else entry.port
+        text = f"Nothing listens at port {port}: the connection is refused."
         text += (
             f" There are listeners at {', '.join(ports)}." if ports else " The proxy has no listener at all."
         )
-        yield Step("listener", f"none at {entry.port}", State.FAILED, text, proxy_name(entry.pod))
+        yield Step("listener", f"none at {port}", State.FAILED, text, proxy_name(entry.pod))
 
 
 def _hop_steps(world: World, hop: Hop, rehearsal: Rehearsal) -> Iterator[Step]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from minimesh.config.encoding import encoded
+from minimesh.config.encoding import encoded_resource
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
 def document_of(resource: Resource) -> dict[str, Any]:
     """The document as it was written, or as the store has it; the caller's own to change."""
-    written: Any = resource.raw or encoded(resource)
+    written: Any = resource.raw or _without_defaults(encoded_resource(resource))
     found: dict[str, Any] = json.loads(json.dumps(written, default=str))
     return found
+
+
+def _without_defaults(value: Any) -> Any:
+    """What nobody wrote: the API says nothing of zeros and empty texts."""
+    if isinstance(value, Mapping):
+        return {name: _without_defaults(inner) for name, inner in value.items() if inner not in (0, "", None)}
+    return [_without_defaults(each) for each in value] if isinstance(value, list) else value
 
 
 def spec_patch(resource: Resource, spec: Mapping[str, Any]) -> str:

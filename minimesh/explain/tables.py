@@ -107,6 +107,7 @@ class ProxyTables:
         self.configuration = LiveConfiguration(
             StatsStore(),
             log_files=self._logs,  # type: ignore[arg-type]
+            source=random.Random(1),  # the same question gets the same answer
             address_map=AddressMap(
                 pod_ip=pod.ip,
                 app_address=pod.app_address,
@@ -139,7 +140,7 @@ class ProxyTables:
         for settings in self.listeners():
             for bound in settings.addresses:
                 if (bound.host, bound.port) == (address, port):
-                    return settings, bound.original_port or port
+                    return settings, bound.original_port or settings.configured_address[1]
         return None
 
     def choose(self, settings: ListenerSettings, facts: ConnectionFacts) -> ChosenChain:

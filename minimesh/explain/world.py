@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -149,8 +150,12 @@ class World:
         """The pod of a name: `POD`, its workload's or its app's, with `NAMESPACE/` before it or none."""
         namespace, _, short = name.removeprefix("deploy/").rpartition("/")
         candidates = [pod for pod in self.pods if not namespace or pod.namespace == namespace]
-        for wanted in (lambda p: p.name, lambda p: p.workload, lambda p: p.labels.get("app", "")):
-            found = [pod for pod in candidates if wanted(pod) == short]
+        for names in (
+            [pod.name for pod in candidates],
+            [pod.workload for pod in candidates],
+            [pod.labels.get("app", "") for pod in candidates],
+        ):
+            found = [pod for pod, known in zip(candidates, names, strict=True) if known == short]
             if found:
                 return max(found, key=lambda pod: (pod.namespace == "default", pod.ready))
         return None
@@ -231,7 +236,7 @@ def _pods(
             continue
         proxy = None
         if workload.role is not ProxyRole.NONE:
-            proxy = _planned_proxy(workload, ip) if proxies is None else proxies.get(tuple(workload.key[1:]))
+            proxy = _planned_proxy(workload, ip) if proxies is None else proxies.get((workload.namespace, workload.key.name))
         found.append(_pod(workload, resource, ip, proxy, images))
     return found
 
@@ -307,7 +312,7 @@ def _resource(told: Mapping[str, Any]) -> Resource | None:
     if not found:
         return None
     places = {path: Place(*place) for path, place in told["places"].items()}
-    return dataclasses.replace(found[0], source=SourceMap(told["file"], places))
+    return dataclasses.replace(found[0], source=SourceMap(told["file"], places), raw=told["written"])
 
 
 def _workload(told: Mapping[str, Any]) -> RegisteredWorkload:
@@ -319,10 +324,14 @@ def _proxy(told: Mapping[str, Any]) -> Proxy:
 
 
 def _mesh(told: Mapping[str, Any]) -> MeshConfig:
-    return MeshConfig(**{name: value for name, value in told.items() if name in _PLAIN_MESH_SETTINGS})
-
-
-_PLAIN_MESH_SETTINGS = frozenset({"root_namespace", "domain_suffix", "connect_timeout_s", "proxy_http_port"})
+    """Settings that are a word, a number or a choice; all else is as in every mesh of ours."""
+    found: dict[str, Any] = {}
+    for each in dataclasses.fields(MeshConfig):
+        if isinstance(each.default, StrEnum):
+            found[each.name] = type(each.default)(told[each.name])
+        elif isinstance(each.default, str | int | float):
+            found[each.name] = told[each.name]
+    return MeshConfig(**found)
 
 
 def _numbered(ports: Mapping[Any, int]) -> dict[int, int]:

@@ -13,6 +13,7 @@ s at most.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -128,9 +129,11 @@ class LiveConfiguration:
         node_cluster: str = "",
         outlier_event_log_path: str = "",
         fails_health_checks: Callable[[], bool] = lambda: False,
+        source: random.Random | None = None,
     ) -> None:
         """`sockets`: where listeners get theirs from, when several processes serve the same ports."""
         self.stats = stats
+        self._random = source
         self.timers = TimerWheel(asyncio.get_running_loop())
         self.log_files = log_files or AccessLogFiles()
         self.clusters: dict[str, LiveCluster] = {}
@@ -358,7 +361,7 @@ class LiveConfiguration:
         name = compiled.settings.name
         live = self.clusters.get(name)
         if live is None:
-            cluster = Cluster(compiled.settings, self.stats, timers=self.timers)
+            cluster = Cluster(compiled.settings, self.stats, self._random, timers=self.timers)
             live = LiveCluster(compiled, cluster, version, time.time(), static)
             self.clusters[name] = live
         else:

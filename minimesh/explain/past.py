@@ -1,0 +1,184 @@
+"""Requests that have happened: found in the access logs, each hop explained by the configuration of its time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from minimesh.explain.explaining import explain
+from minimesh.explain.flags import details_words, flag_words
+from minimesh.explain.question import Question
+from minimesh.explain.text import as_text
+
+if TYPE_CHECKING:
+    from minimesh.explain.ladder import Explanation
+    from minimesh.explain.world import World
+
+_WORD = r"(\S+)"
+_QUOTED = r'"([^"]*)"'
+#: Istio's default line: 22 fields.
+_LINE = re.compile(
+    rf'\[{_WORD}\] "(\S+) (\S+) ([^"]*)" {_WORD} {_WORD} {_WORD} {_WORD} {_QUOTED} {_WORD} {_WORD} {_WORD} '
+    rf"{_WORD} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} {_WORD} {_WORD} {_WORD} {_WORD} {_WORD} {_WORD}"
+)
+
+
+class PastError(ValueError):
+    """No such request is in the logs; the text says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a proxy's access log in Istio's default format. `at`: seconds since the epoch, its start."""
+
+    proxy: str
+    at: float
+    method: str
+    path: str
+    status: int
+    flags: str
+    details: str
+    duration_ms: int
+    request_id: str
+    authority: str
+    upstream_host: str
+    cluster: str
+    downstream_local: str
+    downstream_remote: str
+    route: str
+    text: str
+
+    @classmethod
+    def read(cls, proxy: str, text: str) -> LogLine | None:
+        """Read a line; None for one that is none, or has another format."""
+        found = _LINE.match(text)
+        if found is None:
+            return None
+        part = ["" if each == "-" else each for each in found.groups()]
+        try:
+            at = datetime.fromisoformat(part[0]).timestamp()
+        except ValueError:
+            return None
+        return cls(
+            proxy=proxy,
+            at=at,
+            method=part[1],
+            path=part[2],
+            status=int(part[4]) if part[4].isdigit() else 0,
+            flags=part[5],
+            details=part[6],
+            duration_ms=int(part[11]) if part[11].isdigit() else 0,
+            request_id=part[15],
+            authority=part[16],
+            upstream_host=part[17],
+            cluster=part[18],
+            downstream_local=part[20],
+            downstream_remote=part[21],
+            route=part[23],
+            text=text,
+        )
+
+    @property
+    def inbound(self) -> bool:
+        """Whether it is of the side where a sidecar takes calls to its own application."""
+        return self.cluster.startswith(("inbound|", "InboundPassthrough")) or ":15006" in self.downstream_local
+
+
+def find_request(lines: Sequence[LogLine], request_id: str) -> list[LogLine]:
+    """All lines of one request, by time. Raises PastError."""
+    found = [line for line in lines if line.request_id == request_id]
+    if not found:
+        raise PastError(
+            f"no access log has a request {request_id!r}: it is the x-request-id, the sixteenth field of a line"
+        )
+    return _in_order(found)
+
+
+def find_last(lines: Sequence[LogLine], wanted: str) -> list[LogLine]:
+    """All lines of the last request that a proxy logged with this status or flag. Raises PastError."""
+    for line in reversed(lines):
+        if str(line.status) == wanted or wanted.upper() in line.flags.split(","):
+            same = [each for each in lines if each.request_id == line.request_id] if line.request_id else [line]
+            return _in_order(same)
+    raise PastError(f"no access log has a request with {wanted!r}")
+
+
+def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
+    return sorted(lines, key=lambda line: (line.at, line.inbound))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A request that has happened: its lines in order, and what its configuration makes of it."""
+
+    lines: tuple[LogLine, ...]
+    explanation: Explanation | None
+    differences: tuple[str, ...] = ()
+    """Where the log says otherwise than the explanation: lots were drawn, or the application decided."""
+
+    @classmethod
+    def of(cls, lines: Sequence[LogLine], world_at: Callable[[float | None], World]) -> Past:
+        """Explain the first hop with the configuration in force when it began."""
+        first = lines[0]
+        world = world_at(first.at)
+        question = question_of(first, world)
+        if question is None:
+            return cls(tuple(lines), None)
+        found = explain(world, question)
+        return cls(tuple(lines), found, tuple(_differences(first, found)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The explanation's JSON, with `lines` (each hop as it was logged) and `differences` beside it."""
+        told = self.explanation.to_json() if self.explanation is not None else {}
+        return {**told, "lines": [_line_json(each) for each in self.lines], "differences": list(self.differences)}
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        parts = [f"{len(self.lines)} line{'s' if len(self.lines) != 1 else ''} in the access logs:"]
+        for line in self.lines:
+            words = "; ".join(flag_words(line.flags)) or details_words(line.details)
+            to = f" to {line.upstream_host} ({line.cluster})" if line.upstream_host else ""
+            flags = f" {line.flags}" if line.flags else ""
+            parts.append(
+                f"  {line.proxy}: {line.method} {line.path} {line.status}{flags} {line.details}{to}, "
+                f"{line.duration_ms} ms{f' - {words}' if words else ''}"
+            )
+            parts.append(f"    {line.text}")
+        if self.explanation is not None:
+            parts += ["", "By the configuration in force then:", "", as_text(self.explanation)]
+        parts += [f"  But: {each}" for each in self.differences]
+        return "\n".join(parts)
+
+
+def question_of(line: LogLine, world: World) -> Question | None:
+    """The request that a first hop's line is about; None when its proxy is gone. Of the headers a line has few."""
+    namespace, _, name = line.proxy.partition("/")
+    pod = next((each for each in world.pods if (each.namespace, each.name) == (namespace, name)), None)
+    if pod is None:
+        return None
+    if not pod.is_gateway:
+        return Question.parse(line.method, f"http://{line.authority}{line.path}", source=f"{namespace}/{name}")
+    port = line.downstream_local.rpartition(":")[2] or "8080"
+    host = (f"Host: {line.authority}",) if line.authority else ()
+    return Question.parse(line.method, f"http://gateway:{port}{line.path}", host, via=name)
+
+
+def _differences(line: LogLine, found: Explanation) -> Iterable[str]:
+    verdict = found.verdict
+    if verdict.answered_by != "application" and line.status != verdict.status:
+        yield f"the log has {line.status}, where {verdict.status} was to be expected"
+    if set(line.flags.split(",")) != set(verdict.flags.split(",")):
+        yield f"the log has the flags {line.flags or '-'}, where {verdict.flags or '-'} were to be expected"
+    hop = found.hops[0] if found.hops else None
+    if hop is not None and line.cluster and hop.cluster != line.cluster:
+        yield f"it went to {line.cluster}, as the lot fell; the likeliest was {hop.cluster}"
+
+
+def _line_json(line: LogLine) -> dict[str, Any]:
+    return {name: getattr(line, name) for name in LogLine.__dataclass_fields__} | {
+        "flag_words": flag_words(line.flags),
+        "details_words": details_words(line.details),
+    }
