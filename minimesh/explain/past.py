@@ -84,7 +84,9 @@ class LogLine:
     @property
     def inbound(self) -> bool:
         """Whether it is of the side where a sidecar takes calls to its own application."""
-        return self.cluster.startswith(("inbound|", "InboundPassthrough")) or ":15006" in self.downstream_local
+        return (
+            self.cluster.startswith(("inbound|", "InboundPassthrough")) or ":15006" in self.downstream_local
+        )
 
 
 def find_request(lines: Sequence[LogLine], request_id: str) -> list[LogLine]:
@@ -101,7 +103,9 @@ def find_last(lines: Sequence[LogLine], wanted: str) -> list[LogLine]:
     """All lines of the last request that a proxy logged with this status or flag. Raises PastError."""
     for line in reversed(lines):
         if str(line.status) == wanted or wanted.upper() in line.flags.split(","):
-            same = [each for each in lines if each.request_id == line.request_id] if line.request_id else [line]
+            same = (
+                [each for each in lines if each.request_id == line.request_id] if line.request_id else [line]
+            )
             return _in_order(same)
     raise PastError(f"no access log has a request with {wanted!r}")
 
@@ -133,7 +137,11 @@ class Past:
     def to_json(self) -> dict[str, Any]:
         """The explanation's JSON, with `lines` (each hop as it was logged) and `differences` beside it."""
         told = self.explanation.to_json() if self.explanation is not None else {}
-        return {**told, "lines": [_line_json(each) for each in self.lines], "differences": list(self.differences)}
+        return {
+            **told,
+            "lines": [_line_json(each) for each in self.lines],
+            "differences": list(self.differences),
+        }
 
     def as_text(self) -> str:
         """For a terminal."""
@@ -160,7 +168,9 @@ def question_of(line: LogLine, world: World) -> Question | None:
     if pod is None:
         return None
     if not pod.is_gateway:
-        return Question.parse(line.method, f"http://{line.authority}{line.path}", source=f"{namespace}/{name}")
+        return Question.parse(
+            line.method, f"http://{line.authority}{line.path}", source=f"{namespace}/{name}"
+        )
     port = line.downstream_local.rpartition(":")[2] or "8080"
     host = (f"Host: {line.authority}",) if line.authority else ()
     return Question.parse(line.method, f"http://gateway:{port}{line.path}", host, via=name)

@@ -212,8 +212,10 @@ class _Stage:
         if app is not None and not app.answers_at(port):
             known = ", ".join(map(str, sorted(app.app_ports or ())))
             return f"the application of {app.name} listens at {known}, not at {port}"
-        if app is None and (address.startswith(("127.10.", "127.11."))):
+        if app is None and address.startswith(("127.10.", "127.11.")):
             return f"there is no pod at {address}"
+        if self.world.knows(address):
+            return f'"{address}" is a name of the mesh, which no DNS of this machine knows'
         self._app_at(app, f"{address}:{port}", client, source, port)
         return None
 

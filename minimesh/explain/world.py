@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from minimesh.config.decoding import decode
-from minimesh.config.diagnostics import Diagnostic, Location, has_errors
+from minimesh.config.diagnostics import Diagnostic, Location, Severity, has_errors
 from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
 from minimesh.config.json_nodes import read_json
 from minimesh.config.kubernetes.pod_status import PodCondition, PodStatus
@@ -24,7 +24,7 @@ from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.source_map import Place, SourceMap
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.service_registry import RegisteredWorkload
+from minimesh.control_plane.service_registry import RegisteredWorkload, Service
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.kubernetes.controllers.manager import Controllers
@@ -122,7 +122,9 @@ class World:
             pods=found,
             mesh=_mesh(told["mesh"]),
             registered=registered,
-            diagnostics=[Diagnostic(**each) for each in told["diagnostics"]],
+            diagnostics=[
+                Diagnostic(**{**each, "severity": Severity(each["severity"])}) for each in told["diagnostics"]
+            ],
             ingress_port=int(told.get("ingress_port") or INGRESS_PORT),
         )
 
@@ -163,6 +165,10 @@ class World:
     def pod_at(self, address: str) -> Pod | None:
         return next((pod for pod in self.pods if pod.ip == address), None)
 
+    def knows(self, name: str) -> bool:
+        """Whether a host is the name of a Service, short or full."""
+        return any(name in _names_of(each) for each in self.push.registry.services)
+
     def resource(self, kind: str, namespace: str, name: str) -> Resource | None:
         return self.snapshot.get(ResourceKey(kind, namespace, name))
 
@@ -172,6 +178,13 @@ class World:
         if len(parts) != 8:
             return None
         return self.resource(_KIND_OF_PATH.get(parts[6], parts[6]), parts[5], parts[7])
+
+
+def _names_of(service: Service) -> tuple[str, ...]:
+    if not service.kubernetes:
+        return ()
+    full = f"{service.name}.{service.namespace}"
+    return (service.name, full, f"{full}.svc", service.hostname)
 
 
 _KIND_OF_PATH = {
@@ -236,7 +249,11 @@ def _pods(
             continue
         proxy = None
         if workload.role is not ProxyRole.NONE:
-            proxy = _planned_proxy(workload, ip) if proxies is None else proxies.get((workload.namespace, workload.key.name))
+            proxy = (
+                _planned_proxy(workload, ip)
+                if proxies is None
+                else proxies.get((workload.namespace, workload.key.name))
+            )
         found.append(_pod(workload, resource, ip, proxy, images))
     return found
 

@@ -52,7 +52,9 @@ def _chapter(scenario: Scenario) -> str:
         f"**What you see:** {without_hashes(explanation.verdict.sentence)}\n",
     ]
     if failed is not None:
-        parts.append(f"**Where it stops:** at the {failed.kind.replace('-', ' ')}. {without_hashes(failed.text)}\n")
+        parts.append(
+            f"**Where it stops:** at the {failed.kind.replace('-', ' ')}. {without_hashes(failed.text)}\n"
+        )
     parts.append(f"**What explain says:** {without_hashes(finding.sentence)}{code}\n")
     if finding.patch:
         parts += ["**What mends it:**\n", _block(finding.patch, "yaml")]

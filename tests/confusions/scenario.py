@@ -90,7 +90,9 @@ class Scenario:
 
     def analyzed(self) -> list[Message]:
         """What Istio's analyzers say about the same documents."""
-        documents = [each for name, text in self.texts.items() for each in read_documents(text, name, "default")]
+        documents = [
+            each for name, text in self.texts.items() for each in read_documents(text, name, "default")
+        ]
         return analyze([*documents, *default_documents()], lambda _: True)
 
 
@@ -110,7 +112,9 @@ def agrees(wanted: Mapping[str, Any], found: Explanation) -> list[str]:
         "logged": any(hop.log for hop in found.hops),
         "ruled": any("VirtualService" in step.origin.resource for step in found.steps),
     }
-    return [f"{name}: {actual[name]!r}, not {value!r}" for name, value in wanted.items() if actual[name] != value]
+    return [
+        f"{name}: {actual[name]!r}, not {value!r}" for name, value in wanted.items() if actual[name] != value
+    ]
 
 
 def load() -> list[Scenario]:

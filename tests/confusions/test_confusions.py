@@ -42,7 +42,9 @@ def test_the_patch_mends_it(scenario: Scenario) -> None:
     assert agrees(scenario.mended, scenario.mended_explanation()) == []
 
 
-@pytest.mark.parametrize("scenario", [each for each in SCENARIOS if each.analyzer], ids=lambda each: each.slug)
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if each.analyzer], ids=lambda each: each.slug
+)
 def test_istios_analyzers_give_the_same_code(scenario: Scenario) -> None:
     finding = scenario.finding()
     assert finding is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -52,17 +53,18 @@ class MeshWithScenarios:
         documents = [each for each in yaml.safe_load_all(scenario.base) if each["kind"] not in _LASTING]
         own = list(yaml.safe_load_all(scenario.config))
         rejected = scenario.topic == "file-not-applied"
-        before = self.ask("/debug/status")["config"]["version"]
+        marker = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"in-{scenario.slug}"}}
+        documents.append(marker)
         self._broken.write_text(as_yaml(own if rejected else []))
         self._file.write_text(as_yaml(documents if rejected else [*documents, *own]))
-        wait_until(lambda: self._in_force(before), f"{scenario.slug} in force", LIMIT_S)
+        wait_until(lambda: self._in_force(f"in-{scenario.slug}"), f"{scenario.slug} in force", LIMIT_S)
 
-    def _in_force(self, before: int) -> bool:
-        status = self.ask("/debug/status")
-        version = status["config"]["version"]
-        states = [kind["state"] for proxy in status["proxies"] for kind in proxy["types"].values()]
-        settled = bool(version > before and status["config"]["last_good_version"] == version)
-        return settled and set(states) <= {"SYNCED", "NOT SENT", "IGNORED"}
+    def _in_force(self, marker: str) -> bool:
+        """Whether what was pushed has this namespace, and every proxy has taken it."""
+        pushed = {each["document"]["metadata"]["name"] for each in self.ask("/debug/snapshot")["resources"]}
+        proxies = self.ask("/debug/status")["proxies"]
+        states = {kind["state"] for proxy in proxies for kind in proxy["types"].values()}
+        return marker in pushed and states <= {"SYNCED", "NOT SENT", "IGNORED"}
 
     def send(self, question: Question) -> tuple[int, str]:
         """(status, body) of the real answer; status 0 for a refused connection."""
@@ -70,11 +72,20 @@ class MeshWithScenarios:
         for name, value in (("Host", question.authority), *question.headers):
             arguments += ["-H", f"{name}: {value}"]
         if question.source:
-            sent = self.mesh.command("exec", f"deploy/{question.source}", "--", "curl", "-sS", *arguments, question.url)
+            sent = self.mesh.command(
+                "exec", f"deploy/{question.source}", "--", "curl", "-sS", *arguments, question.url
+            )
         else:
             sent = self.mesh.curl(*arguments, f"localhost:8080{question.target}")
         body, _, status = sent.stdout.rpartition("\n")
         return int(status or 0), body
+
+    def at_its_port(self, question: Question) -> Question:
+        """`localhost:8080` is this mesh's ingress, whatever its port."""
+        if question.host != "localhost":
+            return question
+        authority = question.authority.replace("localhost:8080", f"localhost:{self.mesh.port}")
+        return dataclasses.replace(question, port=self.mesh.port, authority=authority)
 
     def world(self) -> World:
         return World.of_mesh(self.ask("/debug/snapshot"))
@@ -90,7 +101,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshWithScenar
 @pytest.mark.parametrize("scenario", load(), ids=lambda each: each.slug)
 def test_what_was_foretold_happens(scenario: Scenario, running: MeshWithScenarios) -> None:
     running.apply(scenario)
-    foretold = explain(running.world(), scenario.question)
+    foretold = explain(running.world(), running.at_its_port(scenario.question))
     assert scenario.topic in {each.topic for each in foretold.findings}
     status, body = running.send(scenario.question)
     if foretold.verdict.answered_by == "application":
