@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from minimesh.config.diagnostics import Diagnostic, Severity
+from minimesh.config.kinds import DECODED
 from minimesh.config.resources import Resource
 from minimesh.config.validate import admission_warnings, strict_decoding_error
 from minimesh.kubernetes.api_errors import ApiError, bad_request, invalid
+from minimesh.kubernetes.object_rules import broken_rules
 from minimesh.kubernetes.objects import Object, to_resource
 from minimesh.kubernetes.resource_types import ResourceType
-from minimesh.kubernetes.schemas import schema_of_kind
 from minimesh.kubernetes.strict_fields import mistyped, pruned, unknown_fields
+from minimesh.kubernetes.structural import has_cel_rules, violations
+from minimesh.kubernetes.type_schemas import Schema
 
 
 class FieldValidation(StrEnum):
@@ -24,13 +27,12 @@ class FieldValidation(StrEnum):
 
 
 def decoded(
-    given: Object, type_: ResourceType, version: str, validation: FieldValidation
+    given: Object, type_: ResourceType, version: str, validation: FieldValidation, schema: Schema
 ) -> tuple[Object, list[str]]:
     """The object without unknown fields, and warnings about these. ApiError (400) where they are refused."""
-    schema = schema_of_kind(type_.group, version, type_.kind)
-    if schema is None:
-        return given, []
-    wrong = mistyped(given, schema, type_.kind)
+    if type_.custom and type_.store_kind == type_.kind:
+        return given, []  # Istio's kinds are decoded, and judged, by their message classes
+    wrong = mistyped(given, schema, type_.kind) if not type_.custom else None
     if wrong is not None:
         raise bad_request(_undecodable(type_, version, wrong))
     unknown = [f'unknown field "{path}"' for path in unknown_fields(given, schema)]
@@ -41,11 +43,12 @@ def decoded(
 
 
 def admitted(
-    given: Object, type_: ResourceType, version: str, validation: FieldValidation
+    given: Object, type_: ResourceType, version: str, validation: FieldValidation, schema: Schema
 ) -> tuple[Resource, list[str]]:
     """The resource to store, and warnings. ApiError when a rule forbids it."""
+    warnings = _judged(given, type_, version, schema)
     resource, diagnostics = to_resource(given, type_)
-    warnings = admission_warnings(diagnostics)
+    warnings += admission_warnings(diagnostics)
     strange = strict_decoding_error(diagnostics)
     if strange is not None and validation is FieldValidation.STRICT:
         raise bad_request(_undecodable(type_, version, strange))
@@ -63,6 +66,19 @@ def admitted(
         cause = {"reason": "FieldValueRequired", "message": "Required value: name is required"}
         raise invalid(type_, name, [{**cause, "field": "metadata.name"}])
     return resource, warnings
+
+
+def _judged(given: Object, type_: ResourceType, version: str, schema: Schema) -> list[str]:
+    """Warnings about an object of a kind that no message class reads. ApiError (422) when it is invalid."""
+    if (type_.api_version(version), type_.store_kind) in DECODED:
+        return []
+    found = [*(violations(given, schema) if type_.custom else ()), *broken_rules(given, type_)]
+    if found:
+        raise invalid(type_, given["metadata"].get("name", ""), [each._asdict() for each in found])
+    if not has_cel_rules(schema if type_.custom else given):
+        return []
+    about = type_.qualified_plural if type_.custom else str(given["metadata"].get("name", ""))
+    return [f"the CEL rules of {about} (x-kubernetes-validations) are not evaluated here"]
 
 
 def _undecodable(type_: ResourceType, version: str, why: str) -> str:

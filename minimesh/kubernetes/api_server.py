@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from minimesh.config.store import Store
-from minimesh.kubernetes import api_errors, discovery, openapi
+from minimesh.kubernetes import api_errors, discovery, openapi, openapi_v2
 from minimesh.kubernetes.access import new_secret, refusal
 from minimesh.kubernetes.answers import MAX_BODY_BYTES, answer, refused
 from minimesh.kubernetes.api_errors import ApiError
@@ -29,6 +29,7 @@ from minimesh.kubernetes.pod_logs import serve_log
 from minimesh.kubernetes.pod_port_forward import serve_port_forward
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
+from minimesh.kubernetes.resource_types import ResourceTypes
 from minimesh.kubernetes.watch import WatchCache
 
 VERSION = {
@@ -67,6 +68,7 @@ class ApiServer:
         self._secret = secret or new_secret()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._document: tuple[ResourceTypes, bytes] | None = None
 
     @property
     def port(self) -> int:
@@ -164,13 +166,18 @@ class ApiServer:
             raise api_errors.no_such_path()
         return found
 
+    def _openapi_v2(self, types: ResourceTypes) -> bytes:
+        """Kept until the types change: an older kubectl asks for each command."""
+        if self._document is None or self._document[0] is not types:
+            self._document = (types, openapi_v2.document(types, self._registry.schemas.custom))
+        return self._document[1]
+
     def _openapi(self, parts: list[str]) -> web.StreamResponse:
         types = self._registry.types
         match parts:
             case ["v2"]:
-                # No bytes are a valid, empty protobuf document.
                 return web.Response(
-                    body=b"", content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+                    body=self._openapi_v2(types), headers={"Content-Type": openapi_v2.MEDIA_TYPE}
                 )
             case ["v3"]:
                 return answer(openapi.index(types, f"/{self._secret}"))
@@ -180,10 +187,10 @@ class ApiServer:
                 pass
             case _:
                 raise api_errors.no_such_path()
-        document = openapi.document(types, group, version, self._registry.schemas.custom)
-        if document is None:
+        found = openapi.document(types, group, version, self._registry.schemas.custom)
+        if found is None:
             raise api_errors.no_such_path()
-        return web.Response(body=document, content_type="application/json")
+        return web.Response(body=found, content_type="application/json")
 
 
 def _wants_aggregated(request: web.Request) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from minimesh.kubernetes.definitions import definition_status
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import ResourceType
+from minimesh.kubernetes.structural import defaulted
 
 
-def set_defaults(shown: Object, type_: ResourceType, now: str) -> None:
+def set_defaults(shown: Object, type_: ResourceType, now: str, schema: Mapping[str, Any]) -> None:
     """Fill in the defaults of the object's kind; `now` is a timestamp as objects carry it."""
     if type_.custom:
+        shown.update(defaulted(shown, schema))
         return
     setter = _SETTERS.get(type_.kind)
     if setter is not None:

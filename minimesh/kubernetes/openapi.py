@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minimesh.kubernetes.resource_types import ResourceType, ResourceTypes
@@ -19,10 +19,7 @@ from minimesh.kubernetes.schemas import (
     definitions,
     references,
 )
-from minimesh.kubernetes.type_schemas import with_metadata
-
-CustomSchemas = Callable[[ResourceType, str], Mapping[str, Any] | None]
-"""The schema of a custom type in a version; None when nobody wrote one."""
+from minimesh.kubernetes.type_schemas import CustomSchemas, with_metadata
 
 _FIELD_VALIDATION = {
     "name": "fieldValidation",
@@ -50,15 +47,7 @@ def document(types: ResourceTypes, group: str, version: str, custom: CustomSchem
     served = types.in_version(group, version)
     if not served:
         return None
-    roots: dict[str, str] = {}
-    own: dict[str, Any] = {}
-    for each in served:
-        name = definition_names().get((group, version, each.kind))
-        if name is None:
-            name = _custom_name(each, version)
-            own[name] = _custom_schema(each, version, custom(each, version))
-        roots[each.plural] = name
-    wanted = {**own, **_closure([*roots.values(), OBJECT_META, DELETE_OPTIONS], own)}
+    roots, wanted = schemas_of(served, version, custom)
     paths: dict[str, Any] = {}
     for each in served:
         paths |= _paths(each, version, roots[each.plural])
@@ -69,6 +58,21 @@ def document(types: ResourceTypes, group: str, version: str, custom: CustomSchem
         "components": {"schemas": wanted},
     }
     return json.dumps(whole, separators=(",", ":")).encode()
+
+
+def schemas_of(
+    served: Iterable[ResourceType], version: str, custom: CustomSchemas
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The name of each type's schema by its plural, and these schemas with all that they refer to."""
+    roots: dict[str, str] = {}
+    own: dict[str, Any] = {}
+    for each in served:
+        name = definition_names().get((each.group, version, each.kind))
+        if name is None:
+            name = _custom_name(each, version)
+            own[name] = _custom_schema(each, version, custom(each, version))
+        roots[each.plural] = name
+    return roots, {**own, **_closure([*roots.values(), OBJECT_META, DELETE_OPTIONS], own)}
 
 
 def _closure(names: Iterable[str], own: Mapping[str, Any]) -> dict[str, Any]:

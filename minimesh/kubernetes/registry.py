@@ -118,7 +118,8 @@ class Registry:
         self, info: RequestInfo, given: Object, options: WriteOptions, managers: Managers | None = None
     ) -> Written:
         """Store a new object. `managers` says who manages its fields, where an apply has found that out."""
-        given, warnings = decoded(given, info.type, info.version, options.validation)
+        schema = self.schemas.of(info.type, info.version)
+        given, warnings = decoded(given, info.type, info.version, options.validation, schema)
         given = self._addressed(info, given)
         metadata = given["metadata"]
         if metadata.get("resourceVersion"):
@@ -148,7 +149,8 @@ class Registry:
 
         `managers` says who manages its fields, where an apply has found that out.
         """
-        given, warnings = decoded(given, info.type, info.version, options.validation)
+        schema = self.schemas.of(info.type, info.version)
+        given, warnings = decoded(given, info.type, info.version, options.validation, schema)
         given = self._addressed(info, given)
         old = self.get(info)
         metadata, before = given["metadata"], old["metadata"]
@@ -193,9 +195,10 @@ class Registry:
         old: Object | None = None,
         managers: Managers | None = None,
     ) -> Written:
-        set_defaults(given, info.type, self.now())
+        schema = self.schemas.of(info.type, info.version)
+        set_defaults(given, info.type, self.now(), schema)
         self._manage(info, old, given, options, managers)
-        resource, more = admitted(given, info.type, info.version, options.validation)
+        resource, more = admitted(given, info.type, info.version, options.validation, schema)
         warnings = (*warnings, *(each for each in more if each not in warnings))
         resource = self._completed(info, resource, is_new=old is None)
         stored = resource if options.dry_run else self.put(resource)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minimesh.config.published_schema import published_schema
@@ -12,6 +12,8 @@ from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
 from minimesh.kubernetes.schemas import OBJECT_META, REFERENCE, schema_of_kind
 
 Schema = Mapping[str, Any]
+CustomSchemas = Callable[[ResourceType, str], Schema | None]
+"""The schema of a custom type in a version; None when nobody wrote one."""
 
 
 class TypeSchemas:

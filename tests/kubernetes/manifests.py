@@ -85,3 +85,37 @@ spec:
             properties:
               size: {type: integer, description: How large it is.}
 """
+
+GADGETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: gadgets.example.org
+spec:
+  group: example.org
+  names: {kind: Gadget, plural: gadgets}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns:
+    - {name: Mode, type: string, jsonPath: .spec.mode}
+    - {name: Free, type: boolean, jsonPath: .spec.free, priority: 1}
+    - {name: Age, type: date, jsonPath: .metadata.creationTimestamp}
+    schema:
+      openAPIV3Schema:
+        type: object
+        required: [spec]
+        properties:
+          spec:
+            type: object
+            required: [size]
+            properties:
+              size: {type: integer, minimum: 1, maximum: 9}
+              mode: {type: string, enum: [slow, fast], default: slow}
+              name: {type: string, pattern: "^[a-z]+$", maxLength: 5}
+              free: {type: boolean}
+              parts: {type: array, maxItems: 2, items: {type: string}}
+              anything: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""

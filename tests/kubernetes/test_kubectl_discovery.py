@@ -8,6 +8,7 @@ import pytest
 from tests.kubernetes.conftest import Kubectl
 
 
+@pytest.mark.kubectl_of_today("it says so in other words")
 async def test_version(kubectl: Kubectl) -> None:
     assert "Server Version: v1." in await kubectl("version")
 
@@ -45,10 +46,12 @@ async def test_explain(kubectl: Kubectl, path: str) -> None:
     assert "DESCRIPTION:" in text
 
 
+@pytest.mark.kubectl_of_today("it says so in other words")
 async def test_explain_knows_types(kubectl: Kubectl) -> None:
     assert "targetPort\t<IntOrString>" in await kubectl("explain", "service.spec.ports")
 
 
+@pytest.mark.kubectl_of_today("its --raw leaves the path of the server out")
 async def test_it_is_healthy(kubectl: Kubectl) -> None:
     assert await kubectl("get", "--raw", "/readyz") == "ok"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from minimesh.config.resources import ResourceKey
 from minimesh.kubernetes.controllers.manager import Controllers
 from tests.kubernetes.conftest import Kubectl
@@ -16,6 +18,7 @@ async def test_the_namespaces_of_a_cluster_with_istio(kubectl: Kubectl) -> None:
     ]
 
 
+@pytest.mark.kubectl_of_today("it says so in other words")
 async def test_a_label_is_new_to_a_fresh_namespace(kubectl: Kubectl) -> None:
     asked = ("label", "ns", "default", "istio-injection=enabled")
     assert await kubectl(*asked) == "namespace/default labeled\n"
@@ -39,6 +42,7 @@ async def test_a_namespace_goes_with_all_that_is_in_it(kubectl: Kubectl) -> None
     assert not [each for each in kubectl.store.snapshot().resources if each.namespace == "shop"]
 
 
+@pytest.mark.kubectl_of_today("it says so in other words")
 async def test_a_namespace_is_terminating_until_its_content_is_gone(kubectl: Kubectl) -> None:
     controllers = Controllers(kubectl.store)
     controllers.start()

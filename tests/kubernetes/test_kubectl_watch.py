@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 
 from minimesh.config.kubernetes.apps import DeploymentStatus
 from minimesh.config.resources import ResourceKey
@@ -65,6 +66,7 @@ async def test_rollout_status_follows_to_the_end(kubectl: Kubectl) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.kubectl_of_today("it waits for conditions only")
 async def test_wait_for_a_field_and_for_deletion(kubectl: Kubectl) -> None:
     await kubectl.apply(WEB)
     process = await kubectl.start(
@@ -79,6 +81,7 @@ async def test_wait_for_a_field_and_for_deletion(kubectl: Kubectl) -> None:
     assert process.returncode == 0, (out, err)
 
 
+@pytest.mark.kubectl_of_today("it has no events command")
 async def test_events_of_an_object(kubectl: Kubectl) -> None:
     await kubectl.apply(WEB)
     uid = await kubectl("get", "deploy", "web", "-o", "jsonpath={.metadata.uid}")
@@ -172,6 +175,7 @@ async def test_logs_of_one_container(kubectl: Kubectl) -> None:
     )
 
 
+@pytest.mark.kubectl_of_today("it names no default container")
 async def test_logs_without_a_container_takes_the_first_and_says_so(kubectl: Kubectl) -> None:
     await kubectl.apply(POD)
     kubectl.logs.write("default", "sleep", "sleep", "hello")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from minimesh.config.decoding import decode
 from tests.kubernetes.conftest import Kubectl
 from tests.kubernetes.manifests import ROUTES, WEB
@@ -12,9 +14,9 @@ from tests.kubernetes.manifests import ROUTES, WEB
 
 async def managers(kubectl: Kubectl, *what: str) -> dict[str, Any]:
     """The fields of each manager of an object, by name and operation."""
-    shown = json.loads(await kubectl("get", *what, "-o", "json", "--show-managed-fields"))
+    shown = await kubectl("get", *what, "-o", "jsonpath={.metadata.managedFields}")
     found: dict[str, Any] = {}
-    for each in shown["metadata"]["managedFields"]:
+    for each in json.loads(shown):
         part = f" {each['subresource']}" if "subresource" in each else ""
         found[f"{each['manager']} {each['operation']}{part}"] = each["fieldsV1"]
     return found
@@ -52,6 +54,7 @@ async def test_what_is_applied_is_its_managers(kubectl: Kubectl) -> None:
     }
 
 
+@pytest.mark.kubectl_of_today("it shows them always")
 async def test_managed_fields_are_hidden_unless_asked_for(kubectl: Kubectl) -> None:
     await kubectl.apply(WEB, "--server-side")
     assert "managedFields" not in await kubectl("get", "deploy", "web", "-o", "yaml")
@@ -132,6 +135,7 @@ async def test_what_is_no_longer_applied_goes_unless_another_manages_it(kubectl:
     assert data == {"a": "1", "b": "2", "other": "x"}
 
 
+@pytest.mark.kubectl_of_today("it checks manifests itself")
 async def test_lists_are_merged_by_their_keys(kubectl: Kubectl) -> None:
     await kubectl.apply(WEB, "--server-side")
     more = """
@@ -168,6 +172,7 @@ async def test_istio_kinds_are_applied_with_atomic_lists(kubectl: Kubectl) -> No
     assert 'conflict with "kubectl": .spec.hosts' in complaint
 
 
+@pytest.mark.kubectl_of_today("it does not take over what it applied itself")
 async def test_from_client_side_to_server_side_without_conflicts(kubectl: Kubectl) -> None:
     await kubectl.apply(WEB)
     changed = WEB.replace("replicas: 2", "replicas: 4")
@@ -188,6 +193,7 @@ async def test_diff_and_dry_run_change_nothing(kubectl: Kubectl) -> None:
     assert await kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.replicas}") == "2"
 
 
+@pytest.mark.kubectl_of_today("it checks manifests itself")
 async def test_an_unknown_field_is_refused(kubectl: Kubectl) -> None:
     wrong = WEB.replace("replicas:", "replica:")
     complaint = await kubectl.refused("apply", "--server-side", "-f", "-", stdin=wrong)

@@ -88,7 +88,7 @@ def test_a_template_that_comes_back_with_its_defaults_is_no_other_template(clust
     cluster.roll_out()
     shown = encoded_resource(cluster.get("Deployment", "web"))
     (type_,) = [each for each in BUILT_IN if each.kind == "Deployment" and each.group == "apps"]
-    set_defaults(shown, type_, "2026-01-02T03:04:05Z")
+    set_defaults(shown, type_, "2026-01-02T03:04:05Z", {})
     shown["spec"]["replicas"] = 3
     ((resource,), _) = read_json(shown, "api")
     cluster.store.put(resource)
