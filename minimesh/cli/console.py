@@ -12,6 +12,7 @@ from minimesh.cli.invocation import invocation
 from minimesh.cli.pods import PROXY_CONTAINER
 from minimesh.config.diagnostics import Diagnostic, Severity, render
 from minimesh.config.store import Snapshot
+from minimesh.dashboard.requests_to_try import requests_to_try
 from minimesh.platform.logs import LogFollower
 
 _CRASHES = "CrashLoopBackOff"
@@ -99,29 +100,11 @@ class AccessLogConsole:
 
 def lines_to_try(snapshot: Snapshot, ingress_port: int) -> list[str]:
     """curl lines for the hosts and paths that VirtualServices lead from a gateway, each once."""
-    lines: dict[str, None] = {}
-    for resource in snapshot.by_kind("VirtualService"):
-        if not any(gateway != "mesh" for gateway in resource.spec.gateways):
-            continue
-        for host in resource.spec.hosts:
-            # The lab's own spelling: no quotes needed, easy to retype.
-            header = "" if host == "*" else f"-H Host:{host.replace('*', 'any', 1)} "
-            for path in _paths(resource.spec.http):
-                lines[f"curl {header}localhost:{ingress_port}{path}"] = None
-    return list(lines)
-
-
-def _paths(routes: Sequence[Any]) -> list[str]:
-    paths: dict[str, None] = {}
-    for route in routes:
-        uris = [match.uri for match in route.match if match.uri is not None]
-        for uri in uris:
-            path = uri.exact or uri.prefix
-            if path:
-                paths[path] = None
-        if not uris:
-            paths["/"] = None
-    return list(paths)
+    return [
+        # The lab's own spelling: no quotes needed, easy to retype.
+        f"curl {'' if host == '*' else f'-H Host:{host} '}localhost:{ingress_port}{path}"
+        for host, path in requests_to_try(snapshot)
+    ]
 
 
 def _errors(diagnostics: Iterable[Diagnostic]) -> bool:

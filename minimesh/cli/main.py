@@ -16,6 +16,7 @@ _COMMANDS = {
     "validate": ("validate", "Check YAML files without a mesh."),
     "analyze": ("analyze", "Analyze YAML files as istioctl does, without a mesh."),
     "test": ("route_test", "Try files of route expectations, without a mesh."),
+    "dashboard": ("dashboard", "Open the page that shows the mesh: requests, configuration, pushes."),
     "explain": ("explain", "Explain what becomes of a request: every decision on its way, and its cause."),
     "logs": ("logs", "Show the log of a pod's container."),
     "exec": ("execute", "Run a command in a pod's environment."),

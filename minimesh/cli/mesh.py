@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
 from minimesh.cli.invocation import invocation
@@ -20,7 +20,8 @@ from minimesh.config.persistence import Persistence
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
-from minimesh.kubernetes.access import write_kubeconfig
+from minimesh.dashboard.mesh_view import PROGRESS_FILE, RunningMesh, lab_files
+from minimesh.kubernetes.access import new_secret, write_kubeconfig
 from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import VERSION, ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
@@ -44,6 +45,8 @@ from minimesh.platform.state import Run, StateFolder
 READY_LIMIT_S = 20.0
 _ACCESS_LOG_INTERVAL_S = 0.1
 LOCALHOST = "127.0.0.1"
+if TYPE_CHECKING:
+    from minimesh.dashboard.server import DashboardServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class MeshOptions:
     images: ImageTable
     detached: bool = False
     engine: Engine = field(default_factory=Engine)
+    mesh_config: str | None = None
 
 
 class Mesh:
@@ -78,9 +82,10 @@ class Mesh:
         self._controllers = Controllers(self._store, addresses=addresses)
         self._runtime: PodRuntime | None = None
         self._service_proxy: ServiceProxy | None = None
+        self._dashboard: DashboardServer | None = None
         inside = PodInsides(lambda: self._runtime)
         self._api = ApiServer(
-            self._store, ContainerLogs(state.log_path), inside, addresses=addresses, ports=inside
+            self._store, ContainerLogs(inside.log_span), inside, addresses=addresses, ports=inside
         )
         self._pods_changed = asyncio.Event()
 
@@ -112,8 +117,9 @@ class Mesh:
         self._refuse_unknown_images()
         self._controllers.start()
         runtime = self._start_runtime(control_plane)
-        self._write_run(control_plane)
         await self._start_api()
+        await self._start_dashboard(control_plane)
+        self._write_run(control_plane)
         say(f"starting {counted(len(runtime.pods), 'pod')}")
         await self._wait_until_ready(runtime)
         self._say_what_runs(runtime)
@@ -147,6 +153,23 @@ class Mesh:
         await self._api.start(LOCALHOST, 0)
         write_kubeconfig(self._state.kubeconfig, self._api.url)
 
+    async def _start_dashboard(self, control_plane: ControlPlane) -> None:
+        # Imported here, when pods are starting already: it takes as long as they do.
+        from minimesh.dashboard.server import DEFAULT_PORT, DashboardServer
+
+        files = lab_files(self._options.paths)
+        ingress = (LOCALHOST, self._options.ingress_port)
+        view = RunningMesh(control_plane, self._shown_pods, ingress, files)
+        progress = self._state.path / PROGRESS_FILE
+        self._dashboard = DashboardServer(view, new_secret(), progress)
+        try:
+            await self._dashboard.start(LOCALHOST, DEFAULT_PORT)
+        except OSError:
+            await self._dashboard.start(LOCALHOST, 0)
+
+    def _shown_pods(self) -> Sequence[dict[str, Any]]:
+        return self._runtime.shown() if self._runtime is not None else ()
+
     async def _try_control_plane(self, ads_port: int, debug_port: int) -> ControlPlane:
         control_plane = ControlPlane(
             self._store,
@@ -155,6 +178,7 @@ class Mesh:
             debug_host=LOCALHOST,
             debug_port=debug_port,
             config_paths=self._options.paths,
+            mesh_config=self._options.mesh_config,
             extra_status=self._extra_status,
             on_diagnostics=self._diagnostics.show,
             watches_traffic=True,
@@ -208,6 +232,7 @@ class Mesh:
                 debug_port=control_plane.debug_port,
                 ingress_port=self._options.ingress_port,
                 paths=self._options.paths,
+                dashboard_url=self._dashboard.url if self._dashboard is not None else "",
             )
         )
 
@@ -225,7 +250,10 @@ class Mesh:
 
     def _say_what_runs(self, runtime: PodRuntime) -> None:
         port = self._options.ingress_port
-        lines = ["", pod_table(runtime.shown()), "", f"Ingress: http://localhost:{port}", "", "Try:"]
+        lines = ["", pod_table(runtime.shown()), "", f"Ingress:   http://localhost:{port}"]
+        if self._dashboard is not None:
+            lines.append(f"Dashboard: {self._dashboard.url}")
+        lines += ["", "Try:"]
         lines += [f"  {line}" for line in lines_to_try(self._store.snapshot(), port)]
         if any(pod.workload.name == "sleep" for pod in runtime.pods):
             lines.append(f"  {invocation('exec deploy/sleep -- curl httpbin:8000/ip')}")
@@ -249,13 +277,15 @@ class Mesh:
 
     def _extra_status(self) -> dict[str, Any]:
         return {
-            "pods": self._runtime.shown() if self._runtime is not None else [],
+            "pods": list(self._shown_pods()),
             "ingress": {"address": LOCALHOST, "port": self._options.ingress_port},
         }
 
     async def _stop(self) -> None:
         self._controllers.stop()
         await self._api.stop()
+        if self._dashboard is not None:
+            await self._dashboard.stop()
         if self._service_proxy is not None:
             await self._service_proxy.stop()
         if self._runtime is not None:

@@ -37,6 +37,7 @@ LOCALHOST = "127.0.0.1"
     default="auto",
     help="An address for each pod, or mapped ports on 127.0.0.1; auto chooses what this machine has.",
 )
+@click.option("--mesh-config", metavar="FILE", help="Settings of the mesh: Istio's MeshConfig.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINE_NAMES),
@@ -50,13 +51,14 @@ def up(
     ingress_port: int,
     images: Path | None,
     network: str,
+    mesh_config: str | None,
     engine: str,
 ) -> None:
     """Start the mesh over files and folders of YAML, and show its access log until Ctrl-C.
 
     Without any, it has the control plane and the ingress gateway, and what kubectl has stored in it.
     """
-    refuse_missing(paths)
+    refuse_missing((*paths, *((mesh_config,) if mesh_config is not None else ())))
     state = StateFolder.default()
     try:
         table = ImageTable.load(images)
@@ -76,7 +78,7 @@ def up(
         state.release()
         other = "Stop what uses it, or choose another one: --ingress-port 8081"
         raise Refusal(f"port {ingress_port} of localhost is in use, or may not be opened", other)
-    run = _Run(paths, ingress_port, network, table, state, proxies)
+    run = _Run(paths, ingress_port, network, table, state, proxies, mesh_config)
     if detach:
         _detached(run)
     else:
@@ -94,6 +96,7 @@ class _Run:
         images: ImageTable,
         state: StateFolder,
         engine: Engine,
+        mesh_config: str | None,
     ) -> None:
         self._paths = paths
         self._ingress_port = ingress_port
@@ -101,6 +104,7 @@ class _Run:
         self._images = images
         self._state = state
         self._engine = engine
+        self._mesh_config = mesh_config
 
     def __call__(
         self, on_ready: Callable[[], None], *, detached: bool = False, close_in_pods: tuple[int, ...] = ()
@@ -114,7 +118,13 @@ class _Run:
             configure("warning")
             gc.freeze()
             options = MeshOptions(
-                self._paths, self._ingress_port, self._network, self._images, detached, self._engine
+                self._paths,
+                self._ingress_port,
+                self._network,
+                self._images,
+                detached,
+                self._engine,
+                self._mesh_config,
             )
             signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             run_mesh(lambda: Mesh(options, parent, self._state), signals, on_ready)

@@ -216,6 +216,8 @@ class ControlPlane:
         await self._pusher.push(reasons)
         if not self._pusher.faults:
             self._pushed_version = version
+            # A push that changes nothing for anybody is news as well.
+            self._pusher.tell()
             self._history.record(time.time(), snapshot, self._pusher.registrations.workloads())
 
     def _store_changed(self, changes: Sequence[Change]) -> None:

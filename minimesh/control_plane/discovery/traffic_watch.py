@@ -57,6 +57,8 @@ class TrafficWatch:
         self._told = 0
         self._timer: asyncio.TimerHandle | None = None
         self.kept: deque[Any] = deque(maxlen=KEPT_ENTRIES)
+        #: Called with each entry that comes while somebody looks; to listen makes no proxy tell.
+        self.listeners: list[Callable[[Any], None]] = []
         #: Of all requests, in millionths.
         self.share = 0
 
@@ -88,6 +90,8 @@ class TrafficWatch:
         self.kept.append(entry)
         for watcher in self._watchers:
             watcher.add(entry)
+        for listener in self.listeners:
+            listener(entry)
 
     def _measure_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_MEASURED_EVERY_S, self._measure)

@@ -1,0 +1,232 @@
+"""Labs: steps that a learner goes through, each with a check that real requests pass by themselves.
+
+A lab is a `lab.yaml` beside the configuration that it is about; a teacher writes one without touching code:
+
+    title: Two versions behind one host
+    steps:
+      - id: only-v2
+        title: All requests go to V2
+        text: Ask a few times. Every answer says V2.
+        command: curl -H Host:gs.xebia.com localhost:8080/
+        request: {method: GET, path: /, headers: [[Host, gs.xebia.com]]}
+        check: {at_least: 5, status: 200, host: gs.xebia.com, pods: gsservice-v2, never: gsservice-v1}
+
+What a check may ask of the requests that proxies tell of: `status`, `flag`, `method`, `path` (a prefix),
+`host`, `side` (gateway, outbound, inbound; gateway and outbound where it is silent), `proxy` and `pods`
+(beginnings of names of the pod that tells, and of the endpoint); `at_least` such requests (1), which have
+come to `different_pods` at least. A request that fits all of this but came to a pod called `never` begins the
+count anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_CONDITIONS = frozenset(
+    {
+        "status",
+        "flag",
+        "method",
+        "path",
+        "host",
+        "side",
+        "proxy",
+        "pods",
+        "never",
+        "at_least",
+        "different_pods",
+    }
+)
+
+
+class LabError(ValueError):
+    """A lab.yaml that cannot be used; the text says what is wrong with it."""
+
+
+@dataclass(slots=True)
+class Check:
+    """One step's expectation, and how far it has come."""
+
+    wanted: Mapping[str, Any]
+    seen: int = 0
+    pods: set[str] = field(default_factory=set)
+
+    def take(self, entry: Mapping[str, Any]) -> bool:
+        """Take in what a proxy told; whether the expectation is met by now."""
+        if not self._fits(entry):
+            return False
+        pod = _short(entry["upstream_pod"])
+        if "never" in self.wanted and pod.startswith(str(self.wanted["never"])):
+            self.seen, self.pods = 0, set()
+            return False
+        if not pod.startswith(str(self.wanted.get("pods", ""))):
+            return False
+        self.seen += 1
+        if pod:
+            self.pods.add(pod)
+        return self.is_met
+
+    @property
+    def is_met(self) -> bool:
+        enough = self.seen >= int(self.wanted.get("at_least", 1))
+        return enough and len(self.pods) >= int(self.wanted.get("different_pods", 0))
+
+    def _fits(self, entry: Mapping[str, Any]) -> bool:
+        wanted = self.wanted
+        sides = (wanted["side"],) if "side" in wanted else ("gateway", "outbound")
+        host = str(entry["authority"]).partition(":")[0]
+        return (
+            entry["side"] in sides
+            and wanted.get("status", entry["status"]) == entry["status"]
+            and ("flag" not in wanted or wanted["flag"] in [each["flag"] for each in entry["flags"]])
+            and wanted.get("method", entry["method"]) == entry["method"]
+            and str(entry["path"]).startswith(str(wanted.get("path", "")))
+            and wanted.get("host", host) == host
+            and _short(entry["proxy"]).startswith(str(wanted.get("proxy", "")))
+        )
+
+
+@dataclass(slots=True)
+class Step:
+    """One step. `check` None: only the learner can say that it is done."""
+
+    id: str
+    title: str
+    text: str
+    command: str
+    request: Mapping[str, Any] | None
+    check: Check | None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """One lab.yaml."""
+
+    id: str
+    title: str
+    steps: tuple[Step, ...]
+
+
+class Labs:
+    """All labs of a mesh and the learner's progress, which is kept in a file."""
+
+    def __init__(self, files: Sequence[str], progress: Path) -> None:
+        self._progress = progress
+        self.labs: list[Lab] = []
+        self.problems: list[str] = []
+        for file in files:
+            try:
+                self.labs.append(read_lab(file))
+            except LabError as error:
+                self.problems.append(str(error))
+        self._restore()
+
+    def take(self, entry: Mapping[str, Any]) -> bool:
+        """Let all checks see a request; whether a step was finished by it."""
+        finished = False
+        for step in self._steps():
+            if step.check is not None and not step.done and step.check.take(entry):
+                step.done = finished = True
+        if finished:
+            self._save()
+        return finished
+
+    def mark(self, lab: str, step: str, *, done: bool) -> None:
+        """What the learner says of a step. Raises KeyError for one that there is not."""
+        for each in self.labs:
+            for candidate in each.steps:
+                if (each.id, candidate.id) == (lab, step):
+                    candidate.done = done
+                    if candidate.check is not None and not done:
+                        candidate.check.seen, candidate.check.pods = 0, set()
+                    self._save()
+                    return
+        raise KeyError(f"{lab}/{step}")
+
+    def shown(self) -> dict[str, Any]:
+        """All labs as plain data."""
+        return {"labs": [_shown(each) for each in self.labs], "problems": self.problems}
+
+    def _steps(self) -> list[Step]:
+        return [step for lab in self.labs for step in lab.steps]
+
+    def _restore(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            done = set(json.loads(self._progress.read_text(encoding="utf-8")))
+            for lab in self.labs:
+                for step in lab.steps:
+                    step.done = f"{lab.id}/{step.id}" in done
+
+    def _save(self) -> None:
+        done = [f"{lab.id}/{step.id}" for lab in self.labs for step in lab.steps if step.done]
+        with contextlib.suppress(OSError):  # progress is a comfort: without a place for it the labs go on
+            self._progress.write_text(json.dumps(done), encoding="utf-8")
+
+
+def read_lab(file: str) -> Lab:
+    """Read one lab.yaml. Raises LabError."""
+    path = Path(file)
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LabError(f"{file}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
+        raise LabError(f"{file}: must have a title and a list of steps")
+    steps = [_step(file, number, each) for number, each in enumerate(found["steps"])]
+    names = [step.id for step in steps]
+    if len(set(names)) != len(names):
+        raise LabError(f"{file}: two steps have the same id")
+    return Lab(path.parent.name, str(found.get("title") or path.parent.name), tuple(steps))
+
+
+def _step(file: str, number: int, found: Any) -> Step:
+    where = f"{file}: steps[{number}]"
+    if not isinstance(found, dict) or not found.get("title"):
+        raise LabError(f"{where}: must have a title")
+    check = found.get("check")
+    if check is not None:
+        if not isinstance(check, dict):
+            raise LabError(f"{where}.check: must be a mapping")
+        unknown = sorted(check.keys() - _CONDITIONS)
+        if unknown:
+            raise LabError(f"{where}.check.{unknown[0]}: unknown; known are {', '.join(sorted(_CONDITIONS))}")
+    return Step(
+        id=str(found.get("id") or number + 1),
+        title=str(found["title"]),
+        text=str(found.get("text") or ""),
+        command=str(found.get("command") or ""),
+        request=found.get("request"),
+        check=Check(check) if check is not None else None,
+    )
+
+
+def _shown(lab: Lab) -> dict[str, Any]:
+    return {
+        "id": lab.id,
+        "title": lab.title,
+        "steps": [
+            {
+                "id": step.id,
+                "title": step.title,
+                "text": step.text,
+                "command": step.command,
+                "request": step.request,
+                "check": dict(step.check.wanted) if step.check is not None else None,
+                "seen": step.check.seen if step.check is not None else 0,
+                "done": step.done,
+            }
+            for step in lab.steps
+        ],
+    }
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
