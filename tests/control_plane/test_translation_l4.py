@@ -86,6 +86,13 @@ def test_a_server_that_ends_tls_may_hand_bytes_on() -> None:
     assert found.listeners["0.0.0.0_31400"].filter_chains[0].HasField("transport_socket")
 
 
+def test_a_server_may_keep_its_hosts_for_one_namespace() -> None:
+    gateway = TCP_ECHO_GATEWAY.replace('["*"]', '["elsewhere/*"]')
+    assert chains(*TCP_LAB[:3], gateway, TCP_ECHO_ROUTE, listener="0.0.0.0_31400") == []
+    gateway = TCP_ECHO_GATEWAY.replace('["*"]', '["./*"]')
+    assert len(chains(*TCP_LAB[:3], gateway, TCP_ECHO_ROUTE, listener="0.0.0.0_31400")) == 1
+
+
 # --- a gateway that passes TLS through ------------------------------------------------------------
 
 PASSTHROUGH = """
@@ -261,6 +268,29 @@ def test_a_wildcard_of_names_is_matched_as_such() -> None:
     )
     [first, *_] = chains(wild, proxy=CALLER, listener="0.0.0.0_443")
     assert first.startswith("(sni *.wikipedia.org)")
+
+
+RANGED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.example.com]
+  addresses: [{addresses}]
+  ports: [{{number: 27017, name: mongo, protocol: MONGO}}]
+  resolution: NONE
+"""
+
+
+def test_services_outside_are_told_apart_by_their_subnets() -> None:
+    a = RANGED.format(name="a", addresses="10.1.0.0/16")
+    b = RANGED.format(name="b", addresses="10.2.0.0/16, 10.3.0.7")
+    assert chains(a, b, proxy=CALLER, listener="0.0.0.0_27017") == [
+        "(10.1.0.0/16) -> tcp outbound|27017||a.example.com",
+        "(10.2.0.0/16) -> tcp outbound|27017||b.example.com",
+        "-> tcp PassthroughCluster",
+    ]
+    assert chains(a, b, proxy=CALLER, listener="10.3.0.7_27017") == ["-> tcp outbound|27017||b.example.com"]
 
 
 def test_a_tls_service_with_an_address_sends_other_names_where_they_were_going() -> None:

@@ -120,11 +120,11 @@ async def _envoy(resources: Resources, served: Served, folder: Path) -> AsyncIte
         assert process.returncode is None, (folder / "envoy.text").read_text()[-2000:]
         try:
             reader, writer = await asyncio.open_connection(LOCALHOST, admin)
+            writer.write(b"GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
         except OSError:
             return False
-        writer.write(b"GET /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        answer = await reader.read()
-        writer.close()
         return b"200 OK" in answer
 
     try:

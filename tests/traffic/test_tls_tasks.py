@@ -299,3 +299,57 @@ spec:
             writer.write(b"hello")
             assert await reader.read(100) == b"nginx hello"
             writer.close()
+
+
+LIMITED = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: mygateway}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: ended, protocol: TLS}
+    tls: {mode: SIMPLE, credentialName: ended, LIMITS}
+    hosts: [ended.example.com]
+"""
+CHACHA, AES = "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("limits", "version", "cipher", "served_with"),
+    [
+        ("minProtocolVersion: TLSV1_3", ssl.TLSVersion.TLSv1_2, "", None),
+        ("minProtocolVersion: TLSV1_3", ssl.TLSVersion.TLSv1_3, "", "TLSv1.3"),
+        ("maxProtocolVersion: TLSV1_2", ssl.TLSVersion.TLSv1_3, "", None),
+        (f"cipherSuites: [{AES}]", ssl.TLSVersion.TLSv1_2, AES, "TLSv1.2"),
+        (f"cipherSuites: [{AES}]", ssl.TLSVersion.TLSv1_2, CHACHA, None),
+    ],
+)
+async def test_versions_and_ciphers(
+    engine: str, limits: str, version: ssl.TLSVersion, cipher: str, served_with: str | None, tmp_path: Path
+) -> None:
+    [_, plain, _, _, bound] = NGINX.split("---")
+    client = ssl.create_default_context(cadata=AUTHORITY.pem)
+    client.minimum_version = client.maximum_version = version
+    if cipher:
+        client.set_ciphers(cipher)
+    issued = AUTHORITY.issue("ended.example.com", "ended.example.com")
+    async with tcp_echo("plain") as port:
+        gateway = LIMITED.replace("LIMITS", limits)
+        pod = pod_at(port, {"app": "plain"}, 9000)
+        manifests = (INGRESS_GATEWAY, plain, gateway, bound, secret("ended", issued), pod)
+        async with serve(engine, gateway_proxy(), manifests, tmp_path) as served:
+            try:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", served.ports[8443], ssl=client, server_hostname="ended.example.com"
+                )
+            except OSError:
+                assert served_with is None
+                return
+            writer.write(b"hello")
+            assert await reader.read(100) == b"plain hello"
+            connection = writer.get_extra_info("ssl_object")
+            assert connection.version() == served_with
+            assert not cipher or connection.cipher()[0] == cipher
+            writer.close()

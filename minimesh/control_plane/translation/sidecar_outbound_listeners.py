@@ -17,7 +17,7 @@ from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.l4_routes import sidecar_tcp_routes, sidecar_tls_routes
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
-from minimesh.control_plane.translation.protobuf_values import address, boolean, duration
+from minimesh.control_plane.translation.protobuf_values import address, boolean, cidr_range, duration
 from minimesh.control_plane.translation.sidecar_inbound_listeners import (
     PLAIN_HTTP_PROTOCOLS,
     add_listener_filter,
@@ -100,9 +100,10 @@ def _service_listeners(
     if not addresses and port.protocol is Protocol.UNSUPPORTED:
         yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
         return
-    if not addresses and not service.kubernetes:
+    if service.address_ranges or not (addresses or service.kubernetes):
         yield _stranger_listener(proxy, push, scope, egress, service, port)
-        return
+        if not addresses:
+            return
     if not addresses:
         # A headless TCP service is called by the addresses of its pods.
         addresses = tuple(e.address for e in push.registry.endpoints(service, port) if e.port == port.port)
@@ -136,20 +137,39 @@ def _stranger_listener(
     service: Service,
     port: ServicePort,
 ) -> Any:
-    """A service outside the mesh without an address: known by the name in the TLS hello, or by its port."""
+    """A service outside the mesh without an address of its own: known by the subnets that it lives in, by the
+    name in the TLS hello, or by its port."""
     filters = FilterBuilder(proxy, push)
     listener = _captured_listener(proxy, push, WILDCARD_ADDRESS, port.port)
-    _add_l4_chains(listener, filters, scope, _l4_chains(filters, egress, service, port))
+    chains = _l4_chains(filters, egress, service, port)
+    ranges = [cidr_range(each) for each in service.address_ranges]
+    for chain in chains:
+        if not chain.filter_chain_match.prefix_ranges:
+            chain.filter_chain_match.prefix_ranges.extend(ranges)
+    _add_l4_chains(listener, filters, scope, chains)
     return listener
 
 
 def _merge_listener(known: Any, other: Any) -> None:
-    """Let services told apart by the name in the TLS hello share a port; else the first one keeps it."""
-    if all(chain.filter_chain_match.server_names for chain in (*known.filter_chains, *other.filter_chains)):
-        taken = {name for chain in known.filter_chains for name in chain.filter_chain_match.server_names}
-        for chain in other.filter_chains:
-            if taken.isdisjoint(chain.filter_chain_match.server_names):
-                known.filter_chains.append(chain)
+    """Let services told apart by name or by subnet share a port; else the first one keeps it."""
+    chains = (*known.filter_chains, *other.filter_chains)
+    if not all(_told_apart_by(chain) != {("", "")} for chain in chains):
+        return
+    taken = {each for chain in known.filter_chains for each in _told_apart_by(chain)}
+    for chain in other.filter_chains:
+        if taken.isdisjoint(_told_apart_by(chain)):
+            known.filter_chains.append(chain)
+    for listener_filter in other.listener_filters:
+        if all(each.name != listener_filter.name for each in known.listener_filters):
+            known.listener_filters.append(listener_filter)
+
+
+def _told_apart_by(chain: Any) -> set[tuple[str, str]]:
+    """The names and subnets that a chain asks for, in pairs; empty text where it asks for none."""
+    match = chain.filter_chain_match
+    names = [*match.server_names] or [""]
+    subnets = [f"{each.address_prefix}/{each.prefix_len.value}" for each in match.prefix_ranges] or [""]
+    return {(name, subnet) for name in names for subnet in subnets}
 
 
 def _address_listener(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Collection
 from enum import Enum
@@ -353,5 +354,8 @@ def transport_reason(error: OSError) -> str:
     """Envoy's words for a failed dial, spaces as underscores."""
     if isinstance(error, TlsFailureError):
         return error.words
-    text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    if error.errno and not isinstance(error, socket.gaierror):  # which has numbers of its own
+        text = os.strerror(error.errno)
+    else:
+        text = error.strerror or str(error) or type(error).__name__
     return f"delayed_connect_error:_{text}".replace(" ", "_")

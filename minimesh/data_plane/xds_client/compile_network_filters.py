@@ -70,15 +70,15 @@ def compile_direct_response(message: Any, path: str) -> ProtocolFactory:
     source = message.response
     refuse_unsupported(source, join(path, "response"), frozenset({"inline_string", "inline_bytes"}))
     data = source.inline_bytes or source.inline_string.encode()
-    return lambda info, scope: _SayAndClose(data, scope)
+    return lambda info, scope: SayAndClose(data, scope)
 
 
 def compile_closing_chain() -> ProtocolFactory:
     """A chain without filters: Envoy closes its connections as soon as they are there."""
-    return lambda info, scope: _SayAndClose(b"", scope)
+    return lambda info, scope: SayAndClose(b"", scope)
 
 
-class _SayAndClose(asyncio.Protocol):
+class SayAndClose(asyncio.Protocol):
     """Writes some bytes, maybe none, and closes."""
 
     def __init__(self, data: bytes, scope: ListenerScope) -> None:

@@ -34,7 +34,9 @@ class Running:
 
 
 @asynccontextmanager
-async def proxy(ports: list[int] | None, match: FilterChainMatch = ANY) -> AsyncIterator[Running]:
+async def proxy(
+    ports: list[int] | None, match: FilterChainMatch = ANY, max_connect_attempts: int = 1
+) -> AsyncIterator[Running]:
     """A TCP proxy to a cluster with these ports; None: the cluster does not exist."""
     stats, log = StatsStore(), Lines()
     handle = ClusterHandle("up")
@@ -42,7 +44,9 @@ async def proxy(ports: list[int] | None, match: FilterChainMatch = ANY) -> Async
         handle.cluster = Cluster(ClusterSettings("up"), stats, random.Random(1))
         handle.cluster.update_hosts([HostSpec("127.0.0.1", port) for port in ports])
     access_log = AccessLog(compile_text_format(ISTIO_DEFAULT_FORMAT), log)
-    config = TcpProxyConfig("t", (WeightedCluster(handle),), stats, (access_log,))
+    config = TcpProxyConfig(
+        "t", (WeightedCluster(handle),), stats, (access_log,), max_connect_attempts=max_connect_attempts
+    )
     settings = ListenerSettings(
         "tcp",
         ("127.0.0.1", 0),
@@ -110,6 +114,19 @@ async def test_failures(case: str, log: str, reset: bool) -> None:
                 assert await reader.read() == b""
             writer.close()
             assert f'] "- - -" {log}' in await running.log.next()
+
+
+async def test_another_host_is_tried_where_that_is_allowed() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        refusing = unused.getsockname()[1]
+        async with echo() as port, proxy([refusing, port], max_connect_attempts=20) as running:
+            reader, writer = await running.connect()
+            writer.write(b"hello")
+            writer.write_eof()
+            assert await reader.read() == b"echo:hello"
+            writer.close()
+            assert f'"127.0.0.1:{port}"' in await running.log.next()
 
 
 async def test_no_filter_chain() -> None:
