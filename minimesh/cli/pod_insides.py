@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from minimesh.config.injection import PROXY_CONTAINER
 from minimesh.kubernetes.container_commands import CommandNotFoundError, ContainerCommand
+from minimesh.platform.logs import LogSpan
 from minimesh.platform.runtime import PodRuntime
 
 PILOT_AGENT = "pilot-agent"
@@ -44,6 +45,11 @@ class PodInsides:
                 f"{arguments[0]!r} is not installed on this machine, where pods run. Install it first."
             )
         return ContainerCommand((program, *arguments[1:]), environment)
+
+    def log_span(self, namespace: str, pod: str, container: str, previous: bool) -> LogSpan | None:
+        """Which part of which file is the log of a container's process, or of the one before it."""
+        runtime = self._runtime()
+        return runtime.log_span(namespace, pod, container, previous) if runtime is not None else None
 
     def address(self, namespace: str, pod: str, port: int) -> tuple[str, int] | None:
         """What the pod's own `localhost:port` is on this machine; None for a pod that does not run."""

@@ -115,7 +115,7 @@ class _SpdyChannels:
         return self._connection.response
 
     async def open(self, wanted: set[Channel]) -> None:
-        """Wait until the client has opened the streams that it asked for. SpdyError when it speaks otherwise."""
+        """Wait until the client has opened the streams that it asked for. SpdyError when that is no SPDY."""
         while not wanted <= self._streams.keys():
             data = await self._connection.receive()
             if not data:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from datetime import datetime
 from typing import Protocol
+
+LogLine = tuple[datetime, str]
+"""When a line was written, and its text without the line's end."""
 
 
 class LogReader(Protocol):
-    """The lines that a log has got since it was last asked."""
+    """The log of one process of a container, from its first line on."""
 
-    def lines(self) -> list[str]:
-        """Whole lines, without their line ends."""
+    def lines(self) -> list[LogLine]:
+        """The whole lines that came since this was asked before; at first, all that are there."""
+
+    def unfinished(self) -> list[LogLine]:
+        """The last line, while it has no end yet; nothing when it has."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more lines come."""
 
 
 class ContainerLogs(Protocol):
     """The logs of the containers of pods."""
 
-    def last_lines(self, namespace: str, pod: str, container: str, count: int | None) -> Iterable[str]:
-        """The last lines, all for None; nothing when the container has not written any."""
-
-    def follow(self, namespace: str, pod: str, container: str) -> LogReader:
-        """What is written from now on."""
+    def open(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> LogReader | None:
+        """The log of the present process, or of the one before it; None when there was none before it."""
 
 
 class NoLogs:
     """For a control plane that runs no pods itself."""
 
-    def last_lines(self, namespace: str, pod: str, container: str, count: int | None) -> Iterable[str]:
-        return ()
-
-    def follow(self, namespace: str, pod: str, container: str) -> LogReader:
-        return _Silence()
-
-
-class _Silence:
-    def lines(self) -> list[str]:
-        return []
+    def open(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> LogReader | None:
+        return None

@@ -4,39 +4,113 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
 from minimesh.kubernetes.api_errors import bad_request
-from minimesh.kubernetes.container_logs import ContainerLogs
+from minimesh.kubernetes.container_logs import ContainerLogs, LogLine, LogReader
 from minimesh.kubernetes.objects import Object
 
 INTERVAL_S = 0.05
 """How often a followed log is looked at: files tell nobody that they grew."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """What of a log is asked for, and how it is to be shown."""
+
+    tail: int | None = None
+    since: datetime | None = None
+    limit_bytes: int | None = None
+    timestamps: bool = False
+    previous: bool = False
+    follow: bool = False
+
+    @classmethod
+    def read(cls, query: Mapping[str, str], now: datetime) -> LogQuery:
+        """From the query string. ApiError (400) for what makes no sense."""
+        try:
+            since = None
+            if query.get("sinceSeconds"):
+                since = now - timedelta(seconds=int(query["sinceSeconds"]))
+            elif query.get("sinceTime"):
+                since = datetime.fromisoformat(query["sinceTime"]).astimezone(UTC)
+            return cls(
+                tail=_number(query, "tailLines"),
+                since=since,
+                limit_bytes=_number(query, "limitBytes"),
+                timestamps=_is_true(query, "timestamps"),
+                previous=_is_true(query, "previous"),
+                follow=_is_true(query, "follow"),
+            )
+        except ValueError as error:
+            raise bad_request(f"the log's options make no sense: {error}") from error
+
+    def chosen(self, lines: list[LogLine]) -> list[LogLine]:
+        """Those of the lines written so far that are asked for."""
+        if self.since is not None:
+            # Times go up, but for lines written between two looks; the first that is late enough begins.
+            lines = lines[next((i for i, (at, _) in enumerate(lines) if at >= self.since), len(lines)) :]
+        return lines if self.tail is None else lines[max(0, len(lines) - self.tail) :]
+
+    def shown(self, lines: Iterable[LogLine]) -> bytes:
+        """The lines as the client gets them."""
+        return "".join(f"{self._stamp(at)}{text}\n" for at, text in lines).encode()
+
+    def _stamp(self, at: datetime) -> str:
+        return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z " if self.timestamps else ""
+
+
 async def serve_log(request: web.Request, pod: Object, logs: ContainerLogs) -> web.StreamResponse:
-    """The log of the container that the request names. ApiError (400) when it must name one."""
-    metadata = pod["metadata"]
+    """The log of the container that the request names. ApiError (400) when there is none to show."""
     container = chosen_container(pod, request.query.get("container", ""))
-    where = (metadata["namespace"], metadata["name"], container)
-    tail = request.query.get("tailLines", "")
-    count = int(tail) if tail.isdigit() else None
+    query = LogQuery.read(request.query, datetime.now(UTC))
+    reader = open_log(pod, container, logs, previous=query.previous)
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    follows = request.query.get("follow") in ("true", "1")
-    reader = logs.follow(*where) if follows else None
-    with contextlib.suppress(ConnectionResetError):
-        for line in logs.last_lines(*where, count):
-            await response.write(f"{line}\n".encode())
-        while reader is not None:
-            lines = reader.lines()
-            if lines:
-                await response.write("".join(f"{each}\n" for each in lines).encode())
-            elif request.transport is None or request.transport.is_closing():
-                break
-            await asyncio.sleep(INTERVAL_S)
+    if reader is not None:
+        with contextlib.suppress(ConnectionResetError):
+            await _send(request, response, reader, query)
     return response
+
+
+def open_log(pod: Object, container: str, logs: ContainerLogs, *, previous: bool = False) -> LogReader | None:
+    """A container's log; None for one that nothing writes. ApiError (400) when it is not there yet."""
+    metadata = pod["metadata"]
+    waiting = _why_it_waits(pod, container)
+    if waiting:
+        raise bad_request(
+            f'container "{container}" in pod "{metadata["name"]}" is waiting to start: {waiting}'
+        )
+    reader = logs.open(metadata["namespace"], metadata["name"], container, previous=previous)
+    if reader is None and previous:
+        raise bad_request(
+            f'previous terminated container "{container}" in pod "{metadata["name"]}" not found'
+        )
+    return reader
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, reader: LogReader, query: LogQuery
+) -> None:
+    lines = reader.lines()
+    if not query.follow:
+        lines += reader.unfinished()
+    data = query.shown(query.chosen(lines))
+    await response.write(data if query.limit_bytes is None else data[: query.limit_bytes])
+    while query.follow:
+        over = reader.is_over
+        if lines := reader.lines():
+            await response.write(query.shown(lines))
+        if over:
+            await response.write(query.shown(reader.unfinished()))
+            return
+        if request.transport is None or request.transport.is_closing():
+            return
+        await asyncio.sleep(INTERVAL_S)
 
 
 def chosen_container(pod: Object, asked: str) -> str:
@@ -52,3 +126,21 @@ def chosen_container(pod: Object, asked: str) -> str:
     if asked not in names:
         raise bad_request(f"container {asked} is not valid for pod {name}")
     return asked
+
+
+def _why_it_waits(pod: Object, container: str) -> str:
+    """Why a container has never run; empty when it has, or nothing is known of it."""
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        waiting = (status.get("state") or {}).get("waiting")
+        if status["name"] == container and waiting is not None and not status.get("containerID"):
+            reason = str(waiting.get("reason", ""))
+            return "trying and failing to pull image" if "Image" in reason else reason
+    return ""
+
+
+def _number(query: Mapping[str, str], name: str) -> int | None:
+    return int(query[name]) if query.get(name) else None
+
+
+def _is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in ("true", "1")

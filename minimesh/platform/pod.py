@@ -21,7 +21,7 @@ from minimesh.config.kubernetes.pod_status import (
     PodStatus,
 )
 from minimesh.config.resources import Resource, ResourceKey
-from minimesh.platform.container import Container, ContainerPlan, Phase
+from minimesh.platform.container import Container, ContainerPlan, Phase, Termination
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.pod_events import NODE_NAME, ContainerNews
 from minimesh.platform.pod_network import PodAddress
@@ -85,6 +85,11 @@ class Pod:
     @property
     def ready(self) -> bool:
         return not self.terminating and all(container.ready for container in self.containers)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every container has ended for good."""
+        return all(container.is_over for container in self.containers)
 
     @property
     def shown_state(self) -> str:
@@ -154,9 +159,8 @@ class Pod:
     def _status(self) -> PodStatus:
         if self.ready != self._ready.ready:
             self._ready = _Transition(self.ready)
-        started = any(container.phase is not Phase.WAITING for container in self.containers)
         return PodStatus(
-            phase="Running" if started else "Pending",
+            phase=self._phase(),
             pod_ip=self.address.pod_ip,
             pod_ips=(PodIP(ip=self.address.pod_ip),),
             host_ip="127.0.0.1",
@@ -165,6 +169,14 @@ class Pod:
             conditions=self._conditions(),
             container_statuses=tuple(_container_status(container) for container in self.containers),
         )
+
+    def _phase(self) -> str:
+        """One word for all containers: the pod has ended once every one of them has, for good."""
+        if self.is_over:
+            codes = [container.ended.exit_code for container in self.containers if container.ended]
+            return "Failed" if any(codes) else "Succeeded"
+        started = any(container.started_at for container in self.containers)
+        return "Running" if started else "Pending"
 
     def _conditions(self) -> tuple[PodCondition, ...]:
         """The four that a pod always has; a pod is here only once it is scheduled, and has nothing to
@@ -190,22 +202,36 @@ class Pod:
 
 
 def _container_status(container: Container) -> ContainerStatus:
+    before = container.ended_before
     return ContainerStatus(
         name=container.plan.name,
         image=container.plan.image,
+        image_id=container.plan.image if container.started_at else "",
+        container_id=_container_id(container),
         ready=container.ready,
         restart_count=container.restarts,
         started=container.phase is Phase.RUNNING,
         state=_container_state(container),
+        last_state=ContainerState(terminated=_terminated(before)) if before is not None else None,
     )
+
+
+def _container_id(container: Container) -> str:
+    return f"minimesh://{container.process_id}" if container.process_id else ""
 
 
 def _container_state(container: Container) -> ContainerState:
     if container.phase is Phase.RUNNING:
         return ContainerState(running=ContainerStateRunning(started_at=container.started_at))
-    if container.phase is Phase.TERMINATED:
-        ended = ContainerStateTerminated(
-            exit_code=container.exit_code or 0, reason=container.reason, started_at=container.started_at
-        )
-        return ContainerState(terminated=ended)
+    if container.phase is Phase.TERMINATED and container.ended is not None:
+        return ContainerState(terminated=_terminated(container.ended))
     return ContainerState(waiting=ContainerStateWaiting(reason=container.reason, message=container.message))
+
+
+def _terminated(ended: Termination) -> ContainerStateTerminated:
+    return ContainerStateTerminated(
+        exit_code=ended.exit_code,
+        reason=ended.reason,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
+    )

@@ -56,7 +56,7 @@ class PodAddress:
         return self.app_port_map.get(port, port)
 
     def local(self, port: int) -> tuple[str, int]:
-        """Where the pod's own `localhost:port` is: the proxy's ports at the pod IP, others at the application."""
+        """Where the pod's own `localhost:port` is: the proxy's at the pod IP, others at the application."""
         if self.proxy_only or port in PROXY_PORTS:
             return self.pod_ip, self.real_port(port)
         return self.app_address, self.real_app_port(port)

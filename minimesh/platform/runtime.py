@@ -8,12 +8,14 @@ processes have ended.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+import itertools
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypedDict
 
 from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
@@ -21,7 +23,7 @@ from minimesh.config.kubernetes import pod as kubernetes
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform import logs
-from minimesh.platform.container import ContainerPlan
+from minimesh.platform.container import ContainerPlan, RestartPolicy
 from minimesh.platform.engine import Engine
 from minimesh.platform.environment import PodFacts, container_environment, curl_rules
 from minimesh.platform.images import ImageTable, Program, UnknownImageError
@@ -45,7 +47,8 @@ PROPAGATION_S = 0.2
 PROXY_GRACE_S = 8.0
 # At the end of the whole mesh nobody waits for a slow request.
 SHUTDOWN_GRACE_S = 1.5
-LOG_CHECK_INTERVAL_S = 5.0
+LOG_LOOK_INTERVAL_S = 0.2
+LOOKS_BETWEEN_BOUNDS = 25
 
 GATEWAY = ResourceKey("Deployment", "istio-system", "istio-ingressgateway")
 GATEWAY_HTTP_PORT = 8080
@@ -101,7 +104,7 @@ class PodRuntime:
         self._publishing: asyncio.Handle | None = None
         self._reconciling: asyncio.Handle | None = None
         self._unwatch: Callable[[], None] | None = None
-        self._bounding_logs: asyncio.Task[None] | None = None
+        self._watching_logs: asyncio.Task[None] | None = None
         self._stopped = False
 
     @property
@@ -111,7 +114,8 @@ class PodRuntime:
 
     @property
     def all_ready(self) -> bool:
-        return all(pod.ready for pod in self._pods.values())
+        """Whether there is nothing to wait for: a pod that has ended for good will not become ready."""
+        return all(pod.ready or pod.is_over for pod in self._pods.values())
 
     def shown(self) -> list[dict[str, Any]]:
         """All pods as plain data."""
@@ -127,10 +131,17 @@ class PodRuntime:
         found = self._pods.get((namespace, pod))
         return found.address.local(port) if found is not None else None
 
+    def log_span(self, namespace: str, pod: str, container: str, previous: bool) -> logs.LogSpan | None:
+        """Which part of which file is the log of a container's process, or of the one before it."""
+        key = (namespace, pod)
+        running = next((each for each in self.pods if each.key == key), None)
+        found = (each for each in running.containers if each.plan.name == container) if running else ()
+        return next((each.log_span(previous=previous) for each in found), None)
+
     def start(self) -> None:
         """Start the pods that the store asks for now, and follow it from here on."""
         self._unwatch = self._store.watch(self._store_changed)
-        self._bounding_logs = asyncio.create_task(self._bound_logs())
+        self._watching_logs = asyncio.create_task(self._watch_logs())
         self._reconcile()
 
     async def stop(self) -> None:
@@ -142,8 +153,8 @@ class PodRuntime:
             if handle is not None:
                 handle.cancel()
         tasks = [*self._ending.values()]
-        if self._bounding_logs is not None:
-            tasks.append(self._bounding_logs)
+        if self._watching_logs is not None:
+            tasks.append(self._watching_logs)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -199,7 +210,8 @@ class PodRuntime:
                 inherited=self._settings.inherited,
             )
             environment = environments[container.name]
-            plans.append(self._app_plan(container, program, facts, address, environment))
+            policy = workload.spec.restart_policy
+            plans.append(self._app_plan(container, program, facts, address, environment, policy))
         if workload.role is not ProxyRole.NONE:
             plans.append(self._proxy_plan(workload, facts, address))
             environments[PROXY_CONTAINER] = self._proxy_environment(workload, facts, address, snapshot)
@@ -258,6 +270,7 @@ class PodRuntime:
         facts: PodFacts,
         address: PodAddress,
         environment: Mapping[str, str],
+        policy: str,
     ) -> ContainerPlan:
         if isinstance(program, str):
             return ContainerPlan(container.name, container.image, None, refusal=program)
@@ -270,7 +283,11 @@ class PodRuntime:
             log_path=str(self._state.log_path(facts.namespace, facts.name, container.name)),
         )
         return ContainerPlan(
-            container.name, container.image, request, _app_check(container, program, address)
+            container.name,
+            container.image,
+            request,
+            _app_check(container, program, address),
+            restart_policy=RestartPolicy(policy),
         )
 
     def _proxy_plan(self, workload: Workload, facts: PodFacts, address: PodAddress) -> ContainerPlan:
@@ -343,14 +360,17 @@ class PodRuntime:
         self._state.write_pods(rows)
         self._on_change()
 
-    async def _bound_logs(self) -> None:
-        while True:
-            await asyncio.sleep(LOG_CHECK_INTERVAL_S)
+    async def _watch_logs(self) -> None:
+        """Note how far logs have grown, for the times of their lines, and now and then keep them bounded."""
+        for look in itertools.count():
+            await asyncio.sleep(LOG_LOOK_INTERVAL_S)
+            now = datetime.now(UTC)
             for pod in self.pods:
                 for container in pod.containers:
                     if container.plan.request is not None:
-                        path = self._state.log_path(*pod.key, container.plan.name)
-                        with contextlib.suppress(OSError):
+                        path = Path(container.plan.request.log_path)
+                        container.log_times.note(logs.log_size(path), now)
+                        if look % LOOKS_BETWEEN_BOUNDS == 0:
                             logs.bound(path)
 
 

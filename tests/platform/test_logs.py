@@ -1,10 +1,11 @@
 """Container logs: bounded, read from the end, followed."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from minimesh.platform.logs import ContainerLogs, LogFollower, bound, last_lines
+from minimesh.platform.logs import LogFollower, LogSpan, LogTimes, SpanReader, bound, last_lines
 
 
 def test_a_log_beyond_its_limit_keeps_its_last_half_aside(tmp_path: Path) -> None:
@@ -74,12 +75,64 @@ def _refuse(path: Path, mode: str) -> None:
     raise FileNotFoundError(path)
 
 
-def test_a_followed_container_gives_what_comes_after_its_last_lines(tmp_path: Path) -> None:
-    logs = ContainerLogs(lambda namespace, pod, container: tmp_path / f"{namespace}-{pod}-{container}.log")
-    log = tmp_path / "default-sleep-app.log"
-    log.write_text("one\ntwo\n")
-    assert list(logs.last_lines("default", "sleep", "app", 1)) == ["two"]
-    follower = logs.follow("default", "sleep", "app")
+MORNING = datetime(2026, 1, 2, 8, tzinfo=UTC)
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def span(log: Path, start: int = 0, end: int | None = None, times: LogTimes | None = None) -> SpanReader:
+    return SpanReader(LogSpan(log, start, end, times or LogTimes(), lambda: False))
+
+
+def texts(lines: list[tuple[datetime, str]]) -> list[str]:
+    return [text for _, text in lines]
+
+
+def test_a_process_log_gives_what_is_there_and_then_what_comes(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    reader = span(log)
+    assert reader.lines() == []
     with log.open("a") as writer:
-        writer.write("three\n")
-    assert follower.lines() == ["three"]
+        writer.write("one\ntw")
+        writer.flush()
+        assert texts(reader.lines()) == ["one"]
+        assert texts(reader.unfinished()) == ["tw"]
+        writer.write("o\n")
+    assert texts(reader.lines()) == ["two"]
+    assert reader.unfinished() == []
+
+
+def test_each_process_has_its_part_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("first\nsecond\n")
+    previous, present = span(log, 0, 6), span(log, 6)
+    assert (texts(previous.lines()), previous.is_over) == (["first"], True)
+    assert (texts(present.lines()), present.is_over) == (["second"], False)
+
+
+def test_a_line_has_the_time_of_the_first_look_that_saw_it(tmp_path: Path) -> None:
+    log, times = tmp_path / "app.log", LogTimes()
+    log.write_text("one\ntwo\nthree\n")
+    times.note(8, MORNING)
+    times.note(14, NOON)
+    assert span(log, times=times).lines() == [(MORNING, "one"), (MORNING, "two"), (NOON, "three")]
+
+
+def test_a_log_that_was_cut_is_read_and_timed_anew(tmp_path: Path) -> None:
+    log, times = tmp_path / "app.log", LogTimes()
+    log.write_text("old old old\n")
+    times.note(12, MORNING)
+    reader = span(log, times=times)
+    reader.lines()
+    log.write_text("new\n")
+    times.note(4, NOON)
+    assert reader.lines() == [(NOON, "new")]
+
+
+def test_times_of_long_ago_are_kept_less_exactly() -> None:
+    times = LogTimes()
+    for number in range(1, 3 * LogTimes.MARKS_LIMIT):
+        times.note(number, MORNING + timedelta(seconds=number))
+    assert len(times) <= LogTimes.MARKS_LIMIT
+    late = 3 * LogTimes.MARKS_LIMIT - 2
+    assert times.at(late, NOON) == MORNING + timedelta(seconds=late + 1)
+    assert times.at(late + 1, NOON) == NOON
