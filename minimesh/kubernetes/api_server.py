@@ -24,6 +24,7 @@ from minimesh.kubernetes.container_logs import ContainerLogs, NoLogs
 from minimesh.kubernetes.container_ports import ContainerPorts, NoPorts
 from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.objects_api import ObjectsApi
+from minimesh.kubernetes.pod_attach import serve_attach
 from minimesh.kubernetes.pod_exec import serve_exec
 from minimesh.kubernetes.pod_logs import serve_log
 from minimesh.kubernetes.pod_port_forward import serve_port_forward
@@ -136,7 +137,7 @@ class ApiServer:
         if info.subresource == "portforward":
             return await serve_port_forward(request, self._registry.get(info), self._ports)
         if info.subresource == "attach":
-            raise ApiError(501, "NotImplemented", f"{info.subresource} is not available here yet")
+            return await serve_attach(request, self._registry.get(info), self._logs)
         return await self._objects.serve(request, info)
 
     def _discovered(self, request: web.Request, parts: list[str]) -> dict[str, Any] | None:
