@@ -97,6 +97,11 @@ class Pusher(Generic[PushT]):
         """Wait for the next thing to happen: a connection, an answer of a proxy, a push."""
         await self._changed.wait()
 
+    def tell(self) -> None:
+        """Something happened: wake who waits in `changed`."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     async def push(self, reasons: frozenset[str]) -> None:
         """Build a new context and bring every connection up to it. Never raises on bad configuration."""
         started = time.perf_counter()
@@ -140,7 +145,7 @@ class Pusher(Generic[PushT]):
                 error=received.error,
             )
         connection.wake.set()
-        self._tell()
+        self.tell()
 
     def closed(self, connection: Connection) -> None:
         """A stream ended."""
@@ -148,7 +153,7 @@ class Pusher(Generic[PushT]):
         if connection.proxy is not None:
             _log.info("proxy disconnected", proxy=connection.proxy.id)
             self.registrations.disconnected(connection.proxy.id)
-        self._tell()
+        self.tell()
 
     def _introduce(self, connection: Connection, node: Any) -> None:
         proxy = Proxy.from_node(node)
@@ -162,7 +167,7 @@ class Pusher(Generic[PushT]):
 
     def _registrations_changed(self) -> None:
         self._request_push("registration")
-        self._tell()
+        self.tell()
 
     def _rebuild(self) -> bool:
         try:
@@ -170,10 +175,10 @@ class Pusher(Generic[PushT]):
         except Exception as error:
             _log.exception("push context failed")
             self._build_fault = Fault("internal-push-context", _said(error))
-            self._tell()
+            self.tell()
             return False
         self._build_fault = None
-        self._tell()
+        self.tell()
         return True
 
     def _deliver(self, connection: Connection) -> None:
@@ -188,7 +193,7 @@ class Pusher(Generic[PushT]):
             connection.fault = None
             connection.delivery.want(snapshot)
             connection.wake.set()
-        self._tell()
+        self.tell()
 
     def _faults(self) -> Iterator[Fault]:
         if self._build_fault is not None:
@@ -196,10 +201,6 @@ class Pusher(Generic[PushT]):
         for connection in self.connections:
             if connection.fault is not None:
                 yield connection.fault
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 def _said(error: Exception) -> str:

@@ -68,6 +68,30 @@ def at_pod_addresses(listeners: Sequence[Any], addresses: PodAddresses) -> list[
     return [_bound(listener, addresses) if _binds(listener) else listener for listener in listeners]
 
 
+def from_pod_address(clusters: Sequence[Any], addresses: PodAddresses) -> list[Any]:
+    """The clusters as this pod calls them: from its own address, by which the other pod knows the caller.
+
+    Only clusters of Services are told so, whose pods are on this machine as well: from a loopback address
+    nothing else can be reached.
+    """
+    if not addresses.pod_ip.startswith("127."):
+        return list(clusters)
+    return [_from(cluster, addresses.pod_ip) if _leads_to_pods(cluster) else cluster for cluster in clusters]
+
+
+def _leads_to_pods(cluster: Any) -> bool:
+    name = resource_names.parse_cluster_name(cluster.name)
+    is_service = name is not None and ".svc." in name.hostname
+    return is_service and cluster.type == cluster.EDS and not cluster.HasField("upstream_bind_config")
+
+
+def _from(cluster: Any, host: str) -> Any:
+    moved = m.cluster_pb2.Cluster()
+    moved.CopyFrom(cluster)
+    moved.upstream_bind_config.source_address.CopyFrom(address(host, 0).socket_address)
+    return moved
+
+
 def _binds(listener: Any) -> bool:
     binds = not listener.HasField("bind_to_port") or listener.bind_to_port.value
     return bool(binds and listener.address.HasField("socket_address"))

@@ -55,6 +55,8 @@ def finish_request(
         head.set_header("x-envoy-attempt-count", "1")
     if choice.request_headers.steps:
         choice.request_headers.apply(head, stream.info)
+    if choice.host_rewrite or action.host_rewrite is not None:
+        _rewrite_host(stream, action, head, choice.host_rewrite)
     if action.path_rewrite is not None:
         original = head.path
         rewritten = action.path_rewrite(original)
@@ -62,8 +64,6 @@ def finish_request(
             head.set_header("x-envoy-original-path", original)
             stream.info.original_path = original
         head.path = rewritten
-    if choice.host_rewrite or action.host_rewrite is not None:
-        _rewrite_host(stream, action, head, choice.host_rewrite)
     info = stream.info
     info.path, info.authority = head.path, head.authority
     if head.fields is not None:
