@@ -53,6 +53,12 @@ def no_such_path() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
+def not_served(name: str) -> ApiError:
+    """For a type that every cluster has and this one has not."""
+    message = f"the server could not find the requested resource: minimesh serves no {name}"
+    return ApiError(404, "NotFound", message)
+
+
 def already_exists(type_: ResourceType, name: str) -> ApiError:
     message = f'{type_.qualified_plural} "{name}" already exists'
     return ApiError(409, "AlreadyExists", message, _details(type_, name))

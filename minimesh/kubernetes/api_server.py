@@ -31,6 +31,8 @@ from minimesh.kubernetes.pod_port_forward import serve_port_forward
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
 from minimesh.kubernetes.resource_types import ResourceTypes
+from minimesh.kubernetes.reviews import answered, is_review
+from minimesh.kubernetes.tokens import answered_request
 from minimesh.kubernetes.watch import WatchCache
 
 VERSION = {
@@ -125,11 +127,14 @@ class ApiServer:
         about = self._discovered(request, parts)
         if about is not None:
             return answer(about, content_type=_discovery_type(request, parts))
-        if parts[:3] == ["apis", "authorization.k8s.io", "v1"] and request.method == "POST":
-            return answer(_allowed(await read_object(request)), status=201)
+        if len(parts) == 4 and is_review(*parts[1:]) and request.method == "POST":
+            return answer(answered(await read_object(request), parts[3]), status=201)
         if not parts:
             raise api_errors.no_such_path()
         info = request_info(parts, types)
+        if info.subresource == "token":
+            asked, account = await read_object(request), self._registry.stored(info)
+            return answer(answered_request(asked, account, self._registry.clock(), self._secret), status=201)
         if info.subresource == "log":
             return await serve_log(request, self._registry.get(info), self._logs)
         if info.subresource == "exec":
@@ -201,8 +206,3 @@ def _wants_aggregated(request: web.Request) -> bool:
 def _discovery_type(request: web.Request, parts: list[str]) -> str:
     aggregated = len(parts) == 1 and parts[0] in ("api", "apis") and _wants_aggregated(request)
     return discovery.AGGREGATED if aggregated else "application/json"
-
-
-def _allowed(review: dict[str, Any]) -> dict[str, Any]:
-    """The answer to `kubectl auth can-i`: who knows the secret path may do everything."""
-    return {**review, "status": {"allowed": True}}

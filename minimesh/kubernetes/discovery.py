@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minimesh.kubernetes.resource_types import ALL_VERBS, ResourceType, ResourceTypes
+from minimesh.kubernetes.reviews import REVIEWS
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -14,10 +15,12 @@ _SUBRESOURCE_VERBS = {
     "attach": ("create", "get"),
     "portforward": ("create", "get"),
     "finalize": ("update",),
+    "token": ("create",),
 }
-_SUBRESOURCE_KINDS = {"scale": ("autoscaling", "v1", "Scale")}
-REVIEWS = {("authorization.k8s.io", "v1"): ("SelfSubjectAccessReview", "selfsubjectaccessreviews")}
-"""Types that can only be created: questions, whose answer is the response."""
+_SUBRESOURCE_KINDS = {
+    "scale": ("autoscaling", "v1", "Scale"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
 
 
 def aggregated(types: ResourceTypes, *, core: bool) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def aggregated(types: ResourceTypes, *, core: bool) -> dict[str, Any]:
     for group, version in _group_versions(types):
         if core == (not group):
             resources = [_aggregated_resource(each, version) for each in types.in_version(group, version)]
-            resources += _aggregated_review(group, version)
+            resources += _aggregated_reviews(group, version)
             versions.setdefault(group, []).append(
                 {"version": version, "resources": resources, "freshness": "Current"}
             )
@@ -63,21 +66,13 @@ def one_group(types: ResourceTypes, group: str) -> dict[str, Any] | None:
 def resource_list(types: ResourceTypes, group: str, version: str) -> dict[str, Any] | None:
     """The answer of `/api/VERSION` and `/apis/GROUP/VERSION`, or None when there is no such version."""
     found = types.in_version(group, version)
-    review = REVIEWS.get((group, version))
-    if not found and review is None:
+    reviews = REVIEWS.get((group, version), ())
+    if not found and not reviews:
         return None
     resources = [entry for each in found for entry in _entries(each)]
-    if review is not None:
-        kind, plural = review
-        resources.append(
-            {
-                "name": plural,
-                "singularName": kind.lower(),
-                "namespaced": False,
-                "kind": kind,
-                "verbs": ["create"],
-            }
-        )
+    for kind, plural in reviews:
+        entry = {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind}
+        resources.append({**entry, "verbs": ["create"]})
     name = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
 
@@ -150,11 +145,7 @@ def _aggregated_part(type_: ResourceType, version: str, name: str) -> dict[str, 
     }
 
 
-def _aggregated_review(group: str, version: str) -> list[dict[str, Any]]:
-    review = REVIEWS.get((group, version))
-    if review is None:
-        return []
-    kind, plural = review
+def _aggregated_reviews(group: str, version: str) -> list[dict[str, Any]]:
     return [
         {
             "resource": plural,
@@ -163,4 +154,5 @@ def _aggregated_review(group: str, version: str) -> list[dict[str, Any]]:
             "singularResource": kind.lower(),
             "verbs": ["create"],
         }
+        for kind, plural in REVIEWS.get((group, version), ())
     ]

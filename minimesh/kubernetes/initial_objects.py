@@ -11,6 +11,8 @@ from minimesh.kubernetes.definitions import istio_definitions
 
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _INGRESS_CLASSES = {"istio": "istio.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"}
+_COMPONENTS = ("controller-manager", "etcd-0", "scheduler")
+"""The parts of a control plane: here one process, which answers, so that all of them are healthy."""
 _INJECTOR = "istio-sidecar-injector"
 _LABELS = {"app": "sidecar-injector", "istio.io/rev": "default", "operator.istio.io/component": "Pilot"}
 _CREATED_PODS = {
@@ -35,6 +37,9 @@ def initial_objects(now: str) -> Iterator[Resource]:
     for name, controller in _INGRESS_CLASSES.items():
         content = {"spec": {"controller": controller}}
         yield _plain("networking.k8s.io/v1", "IngressClass", ObjectMeta(name=name), content)
+    for name in _COMPONENTS:
+        condition = {"type": "Healthy", "status": "True", "message": "ok"}
+        yield _plain("v1", "ComponentStatus", ObjectMeta(name=name), {"conditions": [condition]})
     injector = {"webhooks": [_webhook(name, *selectors) for name, selectors in _SELECTORS.items()]}
     metadata = ObjectMeta(name=_INJECTOR, labels=_LABELS)
     yield _plain("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", metadata, injector)

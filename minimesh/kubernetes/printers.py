@@ -272,6 +272,12 @@ def _definition(shown: Object, now: datetime) -> Sequence[Any]:
     return (shown["metadata"].get("creationTimestamp", ""),)
 
 
+def _component_status(shown: Object, now: datetime) -> Sequence[Any]:
+    found = next((each for each in shown.get("conditions") or () if each["type"] == "Healthy"), {})
+    word = {"True": "Healthy", "False": "Unhealthy"}.get(found.get("status", ""), "Unknown")
+    return (word, found.get("message", ""), found.get("error", ""))
+
+
 def _columns(names: str, wide: str = "") -> tuple[Column, ...]:
     shown = [Column(each.strip()) for each in names.split(",")]
     return (*shown, *(Column(each.strip(), 1) for each in wide.split(",") if each))
@@ -305,6 +311,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "IngressClass": _columns("Controller, Parameters, Age"),
     "MutatingWebhookConfiguration": _columns("Webhooks, Age"),
     "CustomResourceDefinition": _columns("Created At"),
+    "ComponentStatus": _columns("Status, Message, Error"),
 }
 """Behind the column Name, which all kinds but Event begin with."""
 
@@ -325,4 +332,5 @@ PRINTERS: Mapping[str, Printer] = {
     "IngressClass": _ingress_class,
     "MutatingWebhookConfiguration": _webhooks,
     "CustomResourceDefinition": _definition,
+    "ComponentStatus": _component_status,
 }

@@ -15,6 +15,8 @@ from minimesh.kubernetes.api_errors import bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
+_INLINE = ""
+"""The name of a message whose fields stand beside their parent's in JSON."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -135,6 +137,30 @@ _MESSAGES: Mapping[str, _Message] = {
         6: _Field("subresource"),
         7: _Field("name"),
     },
+    "SelfSubjectRulesReview": {2: _Field("spec", "SelfSubjectRulesReviewSpec")},
+    "SelfSubjectRulesReviewSpec": {1: _Field("namespace")},
+    "SelfSubjectReview": {},
+    "TokenRequest": {1: _METADATA, 2: _Field("spec", "TokenRequestSpec")},
+    "TokenRequestSpec": {1: _Field("audiences", many=True), 4: _Field("expirationSeconds", "int")},
+    "Ingress": {1: _METADATA, 2: _Field("spec", "IngressSpec")},
+    "IngressSpec": {
+        1: _Field("defaultBackend", "IngressBackend"),
+        2: _Field("tls", "IngressTLS", many=True),
+        3: _Field("rules", "IngressRule", many=True),
+        4: _Field("ingressClassName"),
+    },
+    "IngressBackend": {4: _Field("service", "IngressServiceBackend")},
+    "IngressServiceBackend": {1: _Field("name"), 2: _Field("port", "ServiceBackendPort")},
+    "ServiceBackendPort": {1: _Field("name"), 2: _Field("number", "int")},
+    "IngressTLS": {1: _Field("hosts", many=True), 2: _Field("secretName")},
+    "IngressRule": {1: _Field("host"), 2: _Field(_INLINE, "IngressRuleValue")},
+    "IngressRuleValue": {1: _Field("http", "HTTPIngressRuleValue")},
+    "HTTPIngressRuleValue": {1: _Field("paths", "HTTPIngressPath", many=True)},
+    "HTTPIngressPath": {
+        1: _Field("path"),
+        2: _Field("backend", "IngressBackend"),
+        3: _Field("pathType"),
+    },
     "DeleteOptions": {
         1: _Field("gracePeriodSeconds", "int"),
         2: _Field("preconditions", "Preconditions"),
@@ -175,6 +201,8 @@ def _read(message: str, data: bytes) -> dict[str, Any]:
             entry = dict(_wire(value))
             key = _text(entry.get(1, b""))
             found.setdefault(field.name, {})[key] = _value(field.type, entry.get(2, b""))
+        elif field.name == _INLINE:
+            found |= _value(field.type, value)
         elif field.many:
             found.setdefault(field.name, []).append(_value(field.type, value))
         else:
