@@ -198,6 +198,22 @@ def file_log(message: Any) -> Any:
     return log
 
 
+def test_files_of_the_gateways_own_volume_are_the_secret_mounted_there() -> None:
+    folder = "/etc/istio/ingressgateway-certs"
+    tls = f"{{mode: SIMPLE, serverCertificate: {folder}/tls.crt, privateKey: {folder}/tls.key}}"
+    https = GS_LAB.replace(
+        "port: {number: 80, name: http, protocol: HTTP}",
+        f"tls: {tls}\n    port: {{number: 443, name: https, protocol: HTTPS}}",
+    )
+    [found] = listeners(https).values()
+    context = m.tls_pb2.DownstreamTlsContext()
+    assert found.filter_chains[0].transport_socket.typed_config.Unpack(context)
+    common = context.common_tls_context
+    named = [each.name for each in common.tls_certificate_sds_secret_configs]
+    assert named == ["kubernetes://istio-ingressgateway-certs"]
+    assert not common.tls_certificates
+
+
 def test_without_telemetry_nothing_is_logged() -> None:
     assert not gateway_manager(GS_LAB).access_log
     assert not listeners(GS_LAB)["0.0.0.0_8080"].access_log

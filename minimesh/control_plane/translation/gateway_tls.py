@@ -37,6 +37,8 @@ ISTIO_MUTUAL_PROTOCOLS = (
 )
 """What Istio's proxies offer each other in a hello."""
 _HTTP_ALPN = ("h2", "http/1.1")
+_MOUNTED_SECRETS = {"/etc/istio/ingressgateway-certs": "istio-ingressgateway-certs"}
+"""A folder of the ingress gateway's container -> the Secret that is mounted there, where there is one."""
 
 
 def build_tls_chains(
@@ -151,7 +153,7 @@ def _version(istios: str) -> str:
 
 
 def _add_certificates(common: Any, settings: Any) -> None:
-    names = settings.credential_names or ((settings.credential_name,) if settings.credential_name else ())
+    names = settings.credential_names or tuple(filter(None, [settings.credential_name or _mounted(settings)]))
     for name in names:
         name_secret(common.tls_certificate_sds_secret_configs.add(), f"{KUBERNETES}{name}")
     if names:
@@ -160,6 +162,13 @@ def _add_certificates(common: Any, settings: Any) -> None:
         certificate = common.tls_certificates.add()
         certificate.certificate_chain.filename = each.server_certificate
         certificate.private_key.filename = each.private_key
+
+
+def _mounted(settings: Any) -> str | None:
+    """The Secret whose volume Istio's own ingress gateway has mounted where these files are."""
+    folder, _, file = str(settings.server_certificate or "").rpartition("/")
+    same_folder = str(settings.private_key or "") == f"{folder}/tls.key"
+    return _MOUNTED_SECRETS.get(folder) if same_folder and file == "tls.crt" else None
 
 
 def _ask_for_client_certificate(common: Any, settings: Any) -> None:
