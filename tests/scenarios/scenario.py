@@ -11,9 +11,9 @@
 `call` is a request at the gateway; with `at: mesh` the application sleep makes it through its sidecar, and
 with `at: inbound` somebody calls the application sleep itself. Of what is expected, `by` is the backend that
 answered, `path`, `host` and `sees` what reached it, `has` and `lacks` are headers of the answer, `reached` is
-the number of requests that arrived at backends, mirrored and repeated ones included, `flag` is the access
-log's response flag, `to` another port of the gateway. `any: true`: which backend answers is left to chance. `tcp: PORT` with `send` is a
-connection that is no HTTP.
+the number of requests that arrived at backends, mirrored and repeated ones included, `flag` is the response
+flag in the access log. `any: true`: which backend answers is left to chance. `to`: another port of the
+gateway. `tcp: PORT` with `send` is a connection that is no HTTP.
 """
 
 from __future__ import annotations
