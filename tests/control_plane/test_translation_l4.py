@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from minimesh.control_plane.translation import Resources, build_resources
@@ -17,6 +19,7 @@ from tests.control_plane.tcp_lab import (
     TCP_ECHO_SUBSETS,
     TCP_LAB,
 )
+from tests.control_plane.test_translation_envoy import assert_envoy_accepts
 
 V1 = "outbound|9000|v1|tcp-echo.default.svc.cluster.local"
 V2 = "outbound|9000|v2|tcp-echo.default.svc.cluster.local"
@@ -323,3 +326,18 @@ def test_a_policys_idle_time_and_hash_reach_the_tcp_proxy() -> None:
     found.listeners["10.96.0.9_9000"].filter_chains[0].filters[0].typed_config.Unpack(tcp)
     assert tcp.idle_timeout.seconds == 30
     assert tcp.hash_policy[0].HasField("source_ip")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "manifests",
+    [
+        (TCP_ECHO, TCP_ECHO_SUBSETS, MESH_ROUTE.replace("MATCH", "{destinationSubnets: [10.96.0.0/24]}")),
+        (EGRESS, RANGED.format(name="a", addresses="10.1.0.0/16, 10.3.0.7")),
+        (RANGED.format(name="a", addresses="10.1.0.0/16"), RANGED.format(name="b", addresses="10.2.0.0/16")),
+        (TCP_ECHO.replace("name: tcp,", "name: tls,").replace("name: tcp-other", "name: unnamed"),),
+    ],
+    ids=["subnets of a rule", "names", "subnets of services", "TLS and unknown protocols"],
+)
+def test_envoy_accepts_a_sidecars_listeners(manifests: tuple[str, ...], tmp_path: Path) -> None:
+    assert_envoy_accepts(resources(*manifests, proxy=CALLER), tmp_path)
