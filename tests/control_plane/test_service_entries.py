@@ -13,6 +13,7 @@ from minimesh.control_plane.translation.clusters import build_clusters
 from minimesh.control_plane.translation.endpoints import build_endpoints
 from minimesh.control_plane.translation.proxy import Proxy
 from tests.control_plane.meshes import push, running_pod, sidecar_proxy, snapshot
+from tests.proofs import proves
 
 HOST = "db.example.com"
 CLUSTER = f"outbound|80||{HOST}"
@@ -178,12 +179,27 @@ def test_a_socket_is_an_endpoint_by_its_path() -> None:
     assert assignment.endpoints[0].lb_endpoints[0].endpoint.address.pipe.path == "/var/run/db.sock"
 
 
+@proves(
+    "WorkloadGroup",
+    "spec.metadata.labels",
+    "spec.template.ports",
+    "spec.template.labels",
+    "spec.template.locality",
+    "spec.template.network",
+    "spec.template.weight",
+)
 def test_a_group_completes_who_registers_with_it() -> None:
     group = document(
         "WorkloadGroup",
         {
             "metadata": {"labels": {"app": "db"}},
-            "template": {"ports": {"http": 8080}, "locality": "west/a", "network": "vm-net", "weight": 3},
+            "template": {
+                "ports": {"http": 8080},
+                "labels": {"tier": "back"},
+                "locality": "west/a",
+                "network": "vm-net",
+                "weight": 3,
+            },
         },
         name="dbs",
     )
@@ -199,7 +215,8 @@ def test_a_group_completes_who_registers_with_it() -> None:
         "west/a",
         3,
     )
-    assert endpoint.labels["version"] == "v1"
+    assert (endpoint.labels["version"], endpoint.labels["tier"]) == ("v1", "back")
+    assert endpoint.labels["topology.istio.io/network"] == "vm-net"
 
 
 def test_a_proxy_names_its_group() -> None:
@@ -218,3 +235,15 @@ def test_an_external_name_is_another_name_of_its_target() -> None:
     assert alias is not None
     assert target is not None
     assert (alias.resolution, target.aliases) == (Resolution.ALIAS, ("entry.default.svc.cluster.local",))
+
+
+TLS_RULE = document("DestinationRule", {"host": HOST, "trafficPolicy": {"tls": {"mode": "SIMPLE"}}})
+
+
+@proves("ServiceEntry", "spec.subjectAltNames")
+def test_certificates_are_to_be_made_out_to_the_entrys_names_unless_the_rule_has_others() -> None:
+    written = entry(resolution="DNS", subjectAltNames=["db.internal"])
+    own = TLS_RULE.replace('"SIMPLE"', '"SIMPLE", "subjectAltNames": ["other.internal"]')
+    assert "db.internal" in str(cluster(written, TLS_RULE))
+    assert "db.internal" not in str(cluster(written, own))
+    assert "other.internal" in str(cluster(written, own))

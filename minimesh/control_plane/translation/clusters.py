@@ -20,7 +20,7 @@ from minimesh.control_plane.translation.traffic_policies import (
     apply_policy,
     policy_of_cluster,
 )
-from minimesh.control_plane.translation.upstream_tls import apply_upstream_tls
+from minimesh.control_plane.translation.upstream_tls import apply_upstream_tls, with_expected_names
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -110,7 +110,8 @@ def _outbound_cluster(
         upgrades=push.mesh.upgrades_to_http2,
     )
     selected = rule is not None and bool(rule.workload_labels)
-    apply_upstream_tls(cluster, policy.tls, fetches_credentials=proxy.type == "router" or selected)
+    tls = with_expected_names(policy.tls, service.subject_alt_names)
+    apply_upstream_tls(cluster, tls, fetches_credentials=proxy.type == "router" or selected)
     if cluster.type == cluster.EDS:
         cluster.eds_cluster_config.service_name = name
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())

@@ -58,6 +58,8 @@ def _set_cookie(message: Any, cookie: Any) -> None:
     message.path = cookie.path
     if cookie.ttl is not None:
         message.ttl.CopyFrom(duration(cookie.ttl))
+    for attribute in cookie.attributes:
+        message.attributes.add(name=attribute.name, value=attribute.value)
 
 
 def _hash_of_policy(policy: Any | None) -> Any | None:

@@ -6,6 +6,8 @@ ISTIO_MUTUAL leaves the cluster as it is: it needs identities that this mesh doe
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from minimesh.control_plane.translation.protobuf_values import any_of
@@ -39,6 +41,13 @@ def apply_upstream_tls(cluster: Any, tls: Any | None, *, fetches_credentials: bo
     cluster.transport_socket.name = TLS_TRANSPORT_SOCKET
     cluster.transport_socket.typed_config.CopyFrom(any_of(context))
     _name_by_request(cluster, tls)
+
+
+def with_expected_names(tls: Any | None, names: Sequence[str]) -> Any | None:
+    """The settings with the names that a ServiceEntry expects of its hosts, where they name none."""
+    if tls is None or tls.subject_alt_names or not names:
+        return tls
+    return replace(tls, subject_alt_names=tuple(names))
 
 
 def _use_credential(common: Any, tls: Any) -> None:
