@@ -145,8 +145,9 @@ def _static(resources: Resources, served: Served, admin: int) -> Any:
     for cluster in message.static_resources.clusters:
         _use_static_secrets(cluster.transport_socket, m.tls_pb2.UpstreamTlsContext())
     for listener in message.static_resources.listeners:
-        address = listener.address.socket_address
-        address.address, address.port_value = LOCALHOST, served.ports[address.port_value]
+        if not listener.HasField("bind_to_port") or listener.bind_to_port.value:
+            address = listener.address.socket_address
+            address.address, address.port_value = LOCALHOST, served.ports[address.port_value]
         for chain in listener.filter_chains:
             _use_static_secrets(chain.transport_socket, m.tls_pb2.DownstreamTlsContext())
     return message

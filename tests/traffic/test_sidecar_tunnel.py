@@ -247,3 +247,50 @@ async def test_tls_of_the_application_is_told_apart_by_its_server_name(tmp_path:
         lines = await served.log_lines(2)
     assert answers == {"a": b"a hello", "b": b"b hello"}
     assert "outbound|443||a.example.com" in lines[0]
+
+
+async def test_a_headless_service_by_name_is_one_of_its_pods(tmp_path: Path) -> None:
+    async with tcp_echo("pod") as port:
+        headless = (
+            TCP_ECHO.replace("clusterIP: 10.96.0.9", "clusterIP: None")
+            .replace("port: 9000", f"port: {port}")
+            .replace("  - {name: tcp-other, port: 9001}\n", "")
+        )
+        async with sidecar(tmp_path, headless, pod_at(port, {"app": "tcp-echo"}, port)) as served:
+            assert await exchange(served, f"tcp-echo:{port}") == b"pod hello"
+            [line] = await served.log_lines()
+    assert f"outbound|{port}||tcp-echo.default.svc.cluster.local" in line
+
+
+ORIGINATED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: cnn}}
+spec:
+  hosts: [edition.cnn.com]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http-port: {port}}}}}]
+  ports: [{{number: 80, name: http-port, protocol: HTTP}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: cnn}}
+spec:
+  host: edition.cnn.com
+  trafficPolicy:
+    portLevelSettings: [{{port: {{number: 80}}, tls: {{mode: SIMPLE, caCertificates: {authority}}}}}]
+"""
+
+
+async def test_a_sidecar_speaks_tls_for_an_application_that_does_not(tmp_path: Path) -> None:
+    authority = Authority()
+    file = tmp_path / "ca.pem"
+    file.write_text(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("cnn", "edition.cnn.com").write(tmp_path, "cnn"))
+    async with (
+        web("cnn", context) as port,
+        sidecar(tmp_path, ORIGINATED.format(port=port, authority=file)) as served,
+    ):
+        answer = await get(served, "http://edition.cnn.com/politics")
+    assert answer.endswith(b"cnn edition.cnn.com tls")
