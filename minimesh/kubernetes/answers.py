@@ -12,6 +12,7 @@ from minimesh.kubernetes.admission import FieldValidation
 from minimesh.kubernetes.api_errors import ApiError, bad_request
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.registry import WriteOptions
+from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.selectors import Predicate, field_selector, label_selector, value_at
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
@@ -66,6 +67,18 @@ def selection(query: Mapping[str, str], name: str = "") -> Predicate:
         return labels(value_at(shown, "metadata.labels") or {}) and fields(shown)
 
     return matches
+
+
+def deprecation(info: RequestInfo) -> Sequence[str]:
+    """What the API server warns of who reads this kind."""
+    text = _DEPRECATED.get(info.type.kind) if not info.type.custom else None
+    return (text,) if text else ()
+
+
+_DEPRECATED = {
+    "ComponentStatus": "v1 ComponentStatus is deprecated in v1.19+",
+    "Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 
 
 def partial_metadata(shown: Object) -> Object:

@@ -14,21 +14,25 @@ from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.answers import (
     answer,
     compact,
+    deprecation,
     partial_metadata,
     selection,
     write_options,
 )
-from minimesh.kubernetes.api_errors import ApiError, bad_request
+from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.bodies import read_object
 from minimesh.kubernetes.deletion import delete, finish
 from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.pages import Pages, list_options
 from minimesh.kubernetes.patching import patch, scale, set_scale
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written
 from minimesh.kubernetes.request_info import RequestInfo
+from minimesh.kubernetes.selectors import Predicate
 from minimesh.kubernetes.tables import table, wants_table
-from minimesh.kubernetes.watch import WatchCache
+from minimesh.kubernetes.watch import WatchCache, version_of
 
 _BOOKMARK = "BOOKMARK"
+BOOKMARK_INTERVAL_S = 60.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -38,6 +42,7 @@ class ObjectsApi:
     def __init__(self, registry: Registry, watches: WatchCache) -> None:
         self._registry = registry
         self._watches = watches
+        self._pages = Pages(registry.store)
 
     async def serve(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         """One request. ApiError when it is refused."""
@@ -65,18 +70,22 @@ class ObjectsApi:
     def _get(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         if info.subresource == "scale":
             return answer(scale(self._registry, info))
-        return self._shown(request, info, self._registry.get(info))
+        return self._shown(request, info, self._registry.get(info), warnings=deprecation(info))
 
     def _list(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
-        found = self._registry.list(info, selection(request.query))
-        metadata = {"resourceVersion": self._registry.resource_version}
+        options = list_options(request.query)
+        snapshot = self._pages.snapshot(options)
+        everything = self._registry.list(info, selection(request.query), snapshot)
+        found, metadata = self._pages.cut(everything, options, snapshot)
+        warnings = deprecation(info)
         if wants_table(request.headers.get("Accept", "")):
-            return answer(self._table(request, info, found, metadata))
+            return answer(self._table(request, info, found, metadata), warnings=warnings)
         kind, api_version = f"{info.type.kind}List", info.type.api_version(info.version)
         if _wants_metadata(request):
             kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
             found = [partial_metadata(each) for each in found]
-        return answer({"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found})
+        content = {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found}
+        return answer(content, warnings=warnings)
 
     def _shown(
         self,
@@ -103,32 +112,51 @@ class ObjectsApi:
 
     async def _watch(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         """Events as lines of JSON, until the client goes or its time is over."""
-        matches = selection(request.query, info.name)
+        query = request.query
+        matches = selection(query, info.name)
         start = self._registry.resource_version
-        since = request.query.get("resourceVersion", "")
-        initial = request.query.get("sendInitialEvents") == "true" or since in ("", "0")
+        since = version_of(query.get("resourceVersion", ""))
+        initial = query.get("sendInitialEvents") == "true" or not since
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        if initial:
-            for each in self._registry.list(info, matches):
-                await self._send(response, request, info, ChangeType.ADDED, each)
-            if request.query.get("sendInitialEvents") == "true":
-                await response.write(compact(_bookmark(info, start)) + b"\n")
+        try:
+            if initial:
+                for each in self._registry.list(info, matches):
+                    await self._send(response, request, info, ChangeType.ADDED, each)
+                if query.get("sendInitialEvents") == "true":
+                    await response.write(compact(_bookmark(info, start, initial=True)) + b"\n")
+            await self._follow(response, request, info, matches, int(start) if initial else since)
+        except ApiError as error:
+            await response.write(compact({"type": "ERROR", "object": error.status()}) + b"\n")
+        except ConnectionResetError:
+            pass
+        return response
+
+    async def _follow(
+        self,
+        response: web.StreamResponse,
+        request: web.Request,
+        info: RequestInfo,
+        matches: Predicate,
+        since: int,
+    ) -> None:
+        """Send what happens after a version, with bookmarks where the client takes them."""
+        wants_bookmarks = request.query.get("allowWatchBookmarks") in ("true", "1")
         limit_s = float(request.query.get("timeoutSeconds", 0) or 0) or None
+        pause_s = BOOKMARK_INTERVAL_S if wants_bookmarks else None
         try:
             async with asyncio.timeout(limit_s):
-                async for type_, shown in self._watches.follow(
-                    info, matches, int(start if initial else since)
-                ):
-                    await self._send(response, request, info, type_, shown)
+                async for event in self._watches.follow(info, matches, since, pause_s):
+                    if event is None:
+                        await self._send_bookmark(response, info)
+                    else:
+                        await self._send(response, request, info, *event)
         except TimeoutError:
-            pass
-        except (ApiError, ValueError) as error:
-            refused = error if isinstance(error, ApiError) else bad_request(str(error))
-            await response.write(compact({"type": "ERROR", "object": refused.status()}) + b"\n")
-        except ConnectionResetError:
-            return response
-        return response
+            if wants_bookmarks:
+                await self._send_bookmark(response, info)
+
+    async def _send_bookmark(self, response: web.StreamResponse, info: RequestInfo) -> None:
+        await response.write(compact(_bookmark(info, self._registry.resource_version)) + b"\n")
 
     async def _send(
         self,
@@ -191,11 +219,12 @@ def _wants_metadata(request: web.Request) -> bool:
     return "as=PartialObjectMetadata" in request.headers.get("Accept", "").split(",")[0]
 
 
-def _bookmark(info: RequestInfo, version: str) -> dict[str, Any]:
-    metadata = {"resourceVersion": version, "annotations": {_INITIAL_EVENTS_END: "true"}}
+def _bookmark(info: RequestInfo, version: str, *, initial: bool = False) -> dict[str, Any]:
+    """The version up to which a watcher has been told everything; or of what it was told at first."""
+    annotations = {"annotations": {_INITIAL_EVENTS_END: "true"}} if initial else {}
     shown = {
         "kind": info.type.kind,
         "apiVersion": info.type.api_version(info.version),
-        "metadata": metadata,
+        "metadata": {"resourceVersion": version, **annotations},
     }
     return {"type": _BOOKMARK, "object": shown}

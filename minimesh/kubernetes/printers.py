@@ -273,7 +273,8 @@ def _definition(shown: Object, now: datetime) -> Sequence[Any]:
 
 
 def _component_status(shown: Object, now: datetime) -> Sequence[Any]:
-    found = next((each for each in shown.get("conditions") or () if each["type"] == "Healthy"), {})
+    healthy = (each for each in shown.get("conditions") or () if each["type"] == "Healthy")
+    found: Mapping[str, str] = next(healthy, {})
     word = {"True": "Healthy", "False": "Unhealthy"}.get(found.get("status", ""), "Unknown")
     return (word, found.get("message", ""), found.get("error", ""))
 

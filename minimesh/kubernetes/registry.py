@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from minimesh.config.resources import Resource, ResourceKey
-from minimesh.config.store import Change, Store
+from minimesh.config.store import Change, Snapshot, Store
 from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.admission import FieldValidation, admitted, decoded
 from minimesh.kubernetes.ages import timestamp
@@ -97,9 +97,9 @@ class Registry:
         """One object. ApiError (404) when there is none."""
         return to_object(self.stored(info), info.type, info.version)
 
-    def list(self, info: RequestInfo, matches: Predicate) -> list[Object]:
-        """The objects of a collection that match, by namespace and name."""
-        found = self.store.snapshot().by_kind(info.type.store_kind)
+    def list(self, info: RequestInfo, matches: Predicate, snapshot: Snapshot | None = None) -> list[Object]:
+        """The objects of a collection that match, by namespace and name; now, or in a snapshot."""
+        found = (snapshot or self.store.snapshot()).by_kind(info.type.store_kind)
         if info.namespace:
             found = tuple(each for each in found if each.namespace == info.namespace)
         shown = (to_object(each, info.type, info.version) for each in found)

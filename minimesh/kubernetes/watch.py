@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from minimesh.config.resources import Resource
 from minimesh.config.store import Change, ChangeType, Store
-from minimesh.kubernetes.api_errors import expired
+from minimesh.kubernetes.api_errors import bad_request, expired
 from minimesh.kubernetes.objects import Object, to_object
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.selectors import Predicate
@@ -44,13 +44,14 @@ class WatchCache:
             _end(queue)
 
     async def follow(
-        self, info: RequestInfo, matches: Predicate, since: int
-    ) -> AsyncIterator[tuple[ChangeType, Object]]:
-        """The events after version `since`, without end. ApiError (410) when they are not remembered.
+        self, info: RequestInfo, matches: Predicate, since: int, pause_s: float | None = None
+    ) -> AsyncIterator[tuple[ChangeType, Object] | None]:
+        """The events after version `since`, without end; None when nothing was told for `pause_s` seconds.
 
-        An object that begins or ceases to match is added or deleted, for this watcher.
+        An object that begins or ceases to match is added or deleted, for this watcher. ApiError (410) when
+        what came after that version is not remembered, or never was: another run of the mesh has counted it.
         """
-        if since < self._since:
+        if not self._since <= since <= self._store.snapshot().version:
             raise expired(f"too old resource version: {since} ({self._since})")
         queue: asyncio.Queue[_Versioned | None] = asyncio.Queue(QUEUED_CHANGES + 1)
         missed = [each for each in self._changes if each.version > since]
@@ -59,8 +60,16 @@ class WatchCache:
             for each in missed:
                 for event in _events(each, info, matches):
                     yield event
-            while (each_new := await queue.get()) is not None:
-                for event in _events(each_new, info, matches):
+            while True:
+                try:
+                    async with asyncio.timeout(pause_s):
+                        next_one = await queue.get()
+                except TimeoutError:
+                    yield None
+                    continue
+                if next_one is None:
+                    return
+                for event in _events(next_one, info, matches):
                     yield event
         finally:
             self._queues.discard(queue)
@@ -85,6 +94,13 @@ class WatchCache:
                 self._queues.discard(queue)
             else:
                 queue.put_nowait(versioned)
+
+
+def version_of(text: str) -> int:
+    """The number of a resource version; 0 for none. ApiError (400) for what is no version of ours."""
+    if text and not text.isdigit():
+        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text or 0)
 
 
 def _end(queue: asyncio.Queue[_Versioned | None]) -> None:
