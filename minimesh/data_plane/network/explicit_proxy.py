@@ -23,10 +23,13 @@ if TYPE_CHECKING:
         ProtocolFactory,
         ServerConnection,
     )
+    from minimesh.data_plane.network.timers import Deadline
 
 _CONNECT = b"CONNECT "
 _END_OF_HEAD = b"\r\n\r\n"
 _HEAD_LIMIT_BYTES = 16 * 1024
+#: How long a client may say nothing: as long as a connection manager would wait for a request.
+_IDLE_LIMIT_S = 3600.0
 _ESTABLISHED = b"HTTP/1.1 200 OK\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _NO_WAY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -50,13 +53,14 @@ class ExplicitProxy:
 class FirstBytes(asyncio.Protocol):
     """A connection of which it is not known yet what it wants."""
 
-    __slots__ = ("_buffer", "_info", "_proxy", "_scope", "_transport", "closed")
+    __slots__ = ("_buffer", "_deadline", "_info", "_proxy", "_scope", "_transport", "closed")
 
     def __init__(self, proxy: ExplicitProxy, info: ConnectionInfo, scope: ListenerScope) -> None:
         self._proxy = proxy
         self._info = info
         self._scope = scope
         self._buffer = b""
+        self._deadline: Deadline | None = None
         self._transport: asyncio.Transport
         self.closed = False
 
@@ -64,6 +68,7 @@ class FirstBytes(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._deadline = self._scope.timers.call_after(_IDLE_LIMIT_S, self._transport.close)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -95,6 +100,7 @@ class FirstBytes(asyncio.Protocol):
 
     def _serve_requests(self) -> None:
         self.closed = True
+        self._forget_time()
         successor = self._proxy.requests(self._info, self._scope)
         self._scope.connection_replaced(self, cast("ServerConnection", successor))
         self._transport.set_protocol(successor)
@@ -132,4 +138,10 @@ class FirstBytes(asyncio.Protocol):
         """The connection is over for the listener that accepted it."""
         if not self.closed:
             self.closed = True
+            self._forget_time()
             self._scope.connection_closed(self)
+
+    def _forget_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
