@@ -21,10 +21,13 @@ def live_documents() -> list[Document]:
 
 
 def documents_of(
-    applied: Iterable[Json | None], services: Iterable[Json], pods: Iterable[Json]
+    applied: Iterable[Json | str | None], services: Iterable[Json], pods: Iterable[Json]
 ) -> list[Document]:
-    """`applied` has None for what nobody wrote; the pods are as the mesh's state shows them."""
-    documents = [live_document(each) for each in applied if each]
+    """`applied` has None for what nobody wrote, and text for a MeshConfig, which is no object.
+
+    The pods are as the mesh's state shows them.
+    """
+    documents = [live_document(each) for each in applied if isinstance(each, Mapping)]
     written = {(each.name, each.namespace) for each in documents if each.kind == "Service"}
     documents += [
         live_document(_service(each))

@@ -11,11 +11,13 @@ from typing import Any
 
 from minimesh.config.analysis import (
     deprecations,
+    destination_rules,
     destinations,
     gateways,
     policies,
     schemas,
     service_entries,
+    telemetry,
     virtual_services,
     workloads,
 )
@@ -29,6 +31,8 @@ ANALYZERS: Mapping[str, Callable[[View], Iterable[Message]]] = {
     "deployment.ServiceAssociationAnalyzer": workloads.check_services_of_deployments,
     "deprecation.FieldAnalyzer": deprecations.check_fields,
     "destinationrule.CaCertificateAnalyzer": service_entries.check_ca_certificates,
+    "destinationrule.PodNotSelectedAnalyzer": destination_rules.check_subsets,
+    "gateway.CertificateAnalyzer": gateways.check_certificates,
     "gateway.ConflictingGatewayAnalyzer": gateways.check_conflicts,
     "gateway.IngressGatewayPortAnalyzer": gateways.check_ports,
     "gateway.SecretAnalyzer": gateways.check_credentials,
@@ -40,6 +44,8 @@ ANALYZERS: Mapping[str, Callable[[View], Iterable[Message]]] = {
     "serviceentry.ConflictingServiceEntryProtocolAnalyzer": service_entries.check_protocols,
     "serviceentry.ProtocolAddressesAnalyzer": service_entries.check_addresses,
     "sidecar.SelectorAnalyzer": policies.check_sidecars,
+    "telemetry.ProviderAnalyzer": telemetry.check_providers,
+    "telemetry.SelectorAnalyzer": telemetry.check_selectors,
     "virtualservice.ConflictingMeshGatewayHostsAnalyzer": virtual_services.check_mesh_hosts,
     "virtualservice.DestinationHostAnalyzer": destinations.check_hosts,
     "virtualservice.DestinationRuleAnalyzer": destinations.check_subsets,

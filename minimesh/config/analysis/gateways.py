@@ -7,7 +7,7 @@ from typing import Any
 
 from minimesh.config.analysis import message as m
 from minimesh.config.analysis.document import Document, Path
-from minimesh.config.analysis.message import Message, quoted
+from minimesh.config.analysis.message import Message, listed, quoted
 from minimesh.config.analysis.view import (
     View,
     hosts_overlap,
@@ -67,6 +67,27 @@ def check_conflicts(view: View) -> Iterator[Message]:
                 hosts = ",".join(texts(server, "hosts"))
                 number = str(mapping(server, "port").get("number", 0))
                 yield Message(m.CONFLICTING_GATEWAYS, document, (",".join(rivals), selector, number, hosts))
+
+
+def check_certificates(view: View) -> Iterator[Message]:
+    """Gateways for the same pods with one certificate (gateway.CertificateAnalyzer)."""
+    for document in view.of_kind("Gateway"):
+        own = {*_certificates(document)}
+        for other in view.of_kind("Gateway"):
+            same_pods = mapping(document.spec, "selector") == mapping(other.spec, "selector")
+            if other.full_name != document.full_name and same_pods and own & {*_certificates(other)}:
+                names = listed([document.full_name, other.full_name])
+                yield Message(m.DUPLICATE_CERTIFICATE, document, (names,))
+
+
+def _certificates(document: Document) -> Iterator[tuple[str, str]]:
+    """The credentials of a Gateway's servers, by name or by file and key."""
+    for server in items(document.spec, "servers"):
+        tls = mapping(server, "tls")
+        if tls.get("credentialName"):
+            yield str(tls["credentialName"]), ""
+        elif tls.get("serverCertificate"):
+            yield str(tls["serverCertificate"]), str(tls.get("privateKey", ""))
 
 
 def _no_pods(document: Document) -> Message:

@@ -160,6 +160,11 @@ CONFLICTING_PORTS = MessageType(
     _W,
     "This deployment {} is associated with multiple services {} using targetPort {} but different ports: {}.",
 )
+DUPLICATE_CERTIFICATE = MessageType(
+    "IST0138",
+    _W,
+    "Duplicate certificate in multiple gateways {} may cause 404s if clients re-use HTTP2 connections.",
+)
 SUBSET_WITHOUT_EFFECT = MessageType(
     "IST0140", _W, "Subset in virtual service {} has no effect on ingress gateway {} requests"
 )
@@ -183,6 +188,20 @@ EXTERNAL_NAME_PORT = MessageType(
     "unmatched traffic for "
     "ports serving TCP protocol from being forwarded correctly",
 )
+TELEMETRY_WITHOUT_PROVIDER = MessageType(
+    "IST0157", _W, "The Telemetry {} in namespace {} with empty providers will be ignored."
+)
+CONFLICTING_TELEMETRIES = MessageType(
+    "IST0159",
+    _E,
+    "The Telemetries {} in namespace {} select the same workload pod {}, which can lead to undefined "
+    "behavior.",
+)
+TELEMETRIES_WITHOUT_SELECTOR = MessageType(
+    "IST0160",
+    _E,
+    "The Telemetries {} in namespace {} have no workload selector, which can lead to undefined behavior.",
+)
 INVALID_CREDENTIAL = MessageType(
     "IST0161",
     _E,
@@ -203,6 +222,17 @@ INEFFECTIVE_SELECTOR = MessageType(
     "IST0166", _W, "Ineffective selector on Kubernetes Gateway {}. Use the TargetRef field instead."
 )
 INEFFECTIVE_POLICY = MessageType("IST0167", _W, "The policy has no impact: {}.")
+SUBSET_WITHOUT_PODS = MessageType(
+    "IST0173",
+    _E,
+    "The Subset {} defined in the DestinationRule does not select any pods. Which may lead to 503 UH "
+    "(NoHealthyUpstream).",
+)
+UNKNOWN_RULE_HOST = MessageType(
+    "IST0174",
+    _W,
+    "The host {} defined in the DestinationRule does not match any services in the mesh.",
+)
 CRD_TOO_OLD = MessageType(
     "IST0176",
     _W,
