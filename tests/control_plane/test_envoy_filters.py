@@ -10,6 +10,9 @@ from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.envoy_filters.merge import merge
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.proxy import Proxy
+from minimesh.explain.explaining import explain
+from minimesh.explain.question import Question
+from minimesh.explain.world import World
 from minimesh.xds import messages as m
 from tests.control_plane.labs import GATEWAY, HTTPBIN_LAB, HTTPBIN_PODS
 from tests.control_plane.meshes import gateway_proxy, push, sidecar_proxy
@@ -350,3 +353,19 @@ def test_lists_are_lengthened_or_replaced() -> None:
         return list(target.domains)
 
     assert (merged(replace_lists=False), merged(replace_lists=True)) == (["a", "b"], ["b"])
+
+
+def test_our_proxy_does_what_the_patches_say() -> None:
+    """Asked of the proxy's own code, with what it is sent."""
+    route = "{name: first, match: {prefix: /hello}, direct_response: {status: 418}}"
+    world = World.of_files(
+        {
+            "lab.yaml": HTTPBIN_LAB,
+            "filter.yaml": envoy_filter("HTTP_FILTER", "INSERT_BEFORE", MUTATION, match=BEFORE_ROUTER),
+            "lua.yaml": envoy_filter("HTTP_FILTER", "INSERT_BEFORE", LUA, match=BEFORE_ROUTER, name="lua"),
+            "route.yaml": envoy_filter("HTTP_ROUTE", "INSERT_FIRST", route, name="route"),
+        }
+    )
+    verdict = explain(world, Question.parse("GET", "http://localhost:8080/hello")).verdict
+    assert verdict.status == 418
+    assert dict(verdict.headers)["x-patched"] == "yes"

@@ -143,11 +143,19 @@ spec:
     patch: {operation: MERGE, value: {request_headers_to_remove: [x-a]}}
   - applyTo: HTTP_ROUTE
     patch: {operation: MERGE, value: {response_headers_to_remove: [x-b]}}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: failures, namespace: istio-system}
+spec:
+  accessLogging:
+  - providers: [{name: envoy}]
+    filter: {expression: "response.code >= 400 && !('x-quiet' in request.headers)"}
 """
 
 
 @pytest.mark.parametrize("envoy", [True, False], ids=["Envoy", "ours"])
-def test_envoy_accepts_what_envoy_filters_patched(envoy: bool, tmp_path: Path) -> None:
+def test_envoy_accepts_patches_and_conditions_of_logs(envoy: bool, tmp_path: Path) -> None:
     manager = m.http_connection_manager_pb2.HttpConnectionManager.DESCRIPTOR.full_name
     patches = PATCHES.replace("MANAGER", manager)
     context = push(GATEWAY, HTTPBIN_LAB, *HTTPBIN_PODS, patches)

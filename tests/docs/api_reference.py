@@ -51,7 +51,7 @@ class Proof:
             return False
         root = self.path.removesuffix(".**")
         if root == self.path:
-            return field.path == root
+            return field.path in (root, root.removesuffix("[]"))
         rest = field.path.removeprefix(root)
         return rest != field.path and rest[:1] in ("", ".", "[")
 

@@ -99,13 +99,12 @@ def _maps_contradict(root: Mapping[str, Any], leaf: Mapping[str, Any]) -> bool:
 
 
 def _texts_contradict(root: Any | None, leaf: Any | None) -> bool:
-    """Nobody can tell whether one expression lies within another text, so that a regex stands alone."""
+    """Nobody can tell whether an expression, or whatever is there, lies within another text."""
     if root is None or leaf is None:
         return False
-    root_says = root.exact or root.prefix or root.regex
-    leaf_says = leaf.exact or leaf.prefix or leaf.regex
     if root.regex or leaf.regex:
-        return bool(root_says and leaf_says)
+        return True
     if root.exact:
         return bool(leaf.exact != root.exact)
-    return bool(root.prefix and leaf_says and not leaf_says.startswith(root.prefix))
+    leaf_says = leaf.exact or leaf.prefix
+    return not (root.prefix and leaf_says and leaf_says.startswith(root.prefix))
