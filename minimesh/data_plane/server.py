@@ -27,6 +27,7 @@ from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target
 from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile
+from minimesh.data_plane.xds_client.build_version import introduce
 from minimesh.data_plane.xds_client.compile_error import CompileError
 from minimesh.data_plane.xds_client.process_configuration import process_configuration
 
@@ -73,6 +74,7 @@ class ProxyServer:
         With more than one worker this forks: make it before any event loop or thread.
         """
         self.bootstrap = bootstrap
+        introduce(bootstrap.message.node)
         self.address_map = address_map or AddressMap()
         self.options = options or ProxyOptions()
         self.stats = StatsStore()

@@ -217,8 +217,6 @@ def server_info(bootstrap: Any, state: StateHolder, concurrency: int) -> Any:
     )
     message.uptime_current_epoch.seconds = message.uptime_all_epochs.seconds = state.uptime_s
     message.node.CopyFrom(bootstrap.node)
-    if not message.node.user_agent_name:
-        message.node.user_agent_name = "minimesh"
     options = message.command_line_options
     options.concurrency = concurrency
     options.mode = options.Serve

@@ -74,7 +74,7 @@ def pod_bootstrap(
     """The Bootstrap that Istio's agent would write for a pod: everything over ADS."""
     bootstrap = m.bootstrap_pb2.Bootstrap()
     node = bootstrap.node
-    node.id, node.cluster, node.user_agent_name = node_id, node_cluster, "minimesh"
+    node.id, node.cluster = node_id, node_cluster
     node.metadata.update(dict(node_metadata))
     if admin is not None:
         address = bootstrap.admin.address.socket_address
