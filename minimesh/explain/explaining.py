@@ -11,7 +11,7 @@ from minimesh.explain.entry import Entry, EntryError, entry_of
 from minimesh.explain.flags import flag_words
 from minimesh.explain.ladder import Explanation, HopSummary, State, Step, Verdict
 from minimesh.explain.likeliest import is_certain, likeliest_draw
-from minimesh.explain.rehearsal import Rehearsal, rehearse
+from minimesh.explain.rehearsal import Rehearsal, Rehearsals
 from minimesh.explain.routing_steps import (
     answer_step,
     chain_step,
@@ -45,36 +45,57 @@ _REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
 def explain(world: World, question: Question) -> Explanation:
     """What becomes of a request, step by step, and why."""
+    rehearsals = Rehearsals(world)
     try:
-        entry = entry_of(world, question)
-    except EntryError as error:
-        step = Step("port-map", "no way in", State.FAILED, f"{error}.")
-        situation = Situation(
-            world, question, None, None, Verdict(0, sentence=f"Nobody is there to take it: {error}.")
-        )
+        return Explainer(world, rehearsals).explain(question)
+    finally:
+        rehearsals.close()
+
+
+class Explainer:
+    """Answers any number of questions about one world, whose proxies are compiled once."""
+
+    def __init__(self, world: World, rehearsals: Rehearsals) -> None:
+        """`rehearsals` are the caller's, to be closed."""
+        self._world = world
+        self._rehearsals = rehearsals
+
+    def explain(self, question: Question, *, causes: bool = True) -> Explanation:
+        """The whole answer; without `causes` only what becomes of the request."""
+        try:
+            entry = entry_of(self._world, question)
+        except EntryError as error:
+            return self._no_way_in(question, error, causes=causes)
+        rehearsal = self._rehearsed(question, entry)
+        steps = list(_steps(self._world, rehearsal, entry))
+        steps += _not_reached(steps)
+        situation = Situation(self._world, question, entry, rehearsal, _verdict(rehearsal))
         return Explanation(
-            question, situation.verdict, (step, *_not_reached([step])), tuple(findings(situation))
+            question,
+            situation.verdict,
+            tuple(steps),
+            tuple(findings(situation)) if causes else (),
+            tuple(map(_summary, rehearsal.hops)),
         )
-    rehearsal = _rehearsed(world, question, entry)
-    steps = list(_steps(world, rehearsal, entry))
-    verdict = _verdict(rehearsal, entry)
-    steps += _not_reached(steps)
-    situation = Situation(world, question, entry, rehearsal, verdict)
-    return Explanation(
-        question, verdict, tuple(steps), tuple(findings(situation)), tuple(map(_summary, rehearsal.hops))
-    )
 
+    def _no_way_in(self, question: Question, error: EntryError, *, causes: bool) -> Explanation:
+        step = Step("port-map", "no way in", State.FAILED, f"{error}.")
+        verdict = Verdict(0, sentence=f"Nobody is there to take it: {error}.")
+        situation = Situation(self._world, question, None, None, verdict)
+        found = tuple(findings(situation)) if causes else ()
+        return Explanation(question, verdict, (step, *_not_reached([step])), found)
 
-def _rehearsed(world: World, question: Question, entry: Entry) -> Rehearsal:
-    """The likeliest course of the request: once to see its route, again where that route draws lots."""
-    first = rehearse(world, question, entry=entry.pod, address=entry.address, port=entry.port, random_value=0)
-    route = first.hops[0].routing.route if first.hops else None
-    value = likeliest_draw(route)
-    if value == 0:
-        return first
-    return rehearse(
-        world, question, entry=entry.pod, address=entry.address, port=entry.port, random_value=value
-    )
+    def _rehearsed(self, question: Question, entry: Entry) -> Rehearsal:
+        """The likeliest course of the request: once to see its route, again where that route draws lots."""
+
+        def play(value: int) -> Rehearsal:
+            return self._rehearsals.rehearse(
+                question, entry=entry.pod, address=entry.address, port=entry.port, random_value=value
+            )
+
+        first = play(0)
+        value = likeliest_draw(first.hops[0].routing.route if first.hops else None)
+        return first if value == 0 else play(value)
 
 
 # --- steps ----------------------------------------------------------------------------------------------
@@ -187,7 +208,7 @@ def _not_reached(steps: list[Step]) -> list[Step]:
 # --- the verdict ----------------------------------------------------------------------------------------
 
 
-def _verdict(rehearsal: Rehearsal, entry: Entry) -> Verdict:
+def _verdict(rehearsal: Rehearsal) -> Verdict:
     outcome = rehearsal.outcome
     if outcome.refused == "tcp":
         words = "The bytes are passed on as they are; what answers them is not HTTP of the mesh."

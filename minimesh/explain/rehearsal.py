@@ -27,7 +27,7 @@ from minimesh.data_plane.routing.matchers import PathKind, PathMatch, RouteMatch
 from minimesh.data_plane.routing.route_table import Route, RouteConfigHolder, RouteTable, VirtualHost
 from minimesh.explain.observation import Routing, observe
 from minimesh.explain.pipe import connect
-from minimesh.explain.tables import ChosenChain, ProxyTables
+from minimesh.explain.tables import ChosenChain, ProxyTables, SteadyRandom
 from minimesh.explain.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -91,46 +91,65 @@ class Rehearsal:
     outcome: Outcome = field(default_factory=Outcome)
 
 
-def rehearse(
-    world: World, question: Question, *, entry: Pod, address: str, port: int, random_value: int
-) -> Rehearsal:
-    """Send the request to `address:port` of a pod's proxy. May be called from anywhere."""
+class Rehearsals:
+    """The proxies of one world, each compiled when it is first asked; any number of requests, one at a time.
 
-    def run() -> Rehearsal:
-        loop = VirtualTimeLoop()
+    What a request leaves behind is there for the next, as in the proxy: counts, and whose turn it is.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._loop = VirtualTimeLoop()
+        self._stage = _Stage(world)
+
+    def rehearse(
+        self, question: Question, *, entry: Pod, address: str, port: int, random_value: int
+    ) -> Rehearsal:
+        """Send the request to `address:port` of a pod's proxy. May be called from anywhere."""
+
+        def run() -> Rehearsal:
+            playing = self._stage.play(question, entry, address, port, random_value)
+            return self._loop.run_until_complete(playing)
+
         try:
-            stage = _Stage(world, question, random_value)
-            return loop.run_until_complete(stage.play(entry, address, port))
-        finally:
-            # The tables live on, to be read; nothing goes on in them.
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            loop.call_soon(loop.stop)
-            loop.run_forever()
-            loop.close()
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return run()
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            return thread.submit(run).result()
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(run).result()
+    def close(self) -> None:
+        """The tables live on, to be read; nothing goes on in them."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(_a_turn())
+        self._loop.close()
+
+
+async def _a_turn() -> None:
+    """Let what was cancelled end."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 class _Stage:
-    """One rehearsal under way."""
+    """Where rehearsals are played."""
 
-    def __init__(self, world: World, question: Question, random_value: int) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.random_value = random_value
-        self.result = Rehearsal(question)
+        self.result: Rehearsal
+        self._draw = SteadyRandom(0)
         self._tables: dict[str, ProxyTables] = {}
         self._next_port = _CLIENT_PORT
         self._open_hops: list[Hop] = []
         self._chosen: dict[str, ChosenChain] = {}
 
-    async def play(self, entry: Pod, address: str, port: int) -> Rehearsal:
-        result = self.result
+    async def play(
+        self, question: Question, entry: Pod, address: str, port: int, random_value: int
+    ) -> Rehearsal:
+        result = self.result = Rehearsal(question)
+        self._draw.value = random_value
+        self._open_hops = []
         tables = self.tables_of(entry)
         result.entry, result.entry_tables, result.entry_port = entry, tables, port
         accepted = tables.at(address, port)
@@ -266,7 +285,7 @@ class _Stage:
                 lambda routing: self._began(pod, routing),
                 lambda info: self._ended(pod, info),
                 port_map=dict(workload.port_map) if workload is not None else {},
-                random_value=self.random_value,
+                draw=self._draw,
             )
         return found
 

@@ -97,7 +97,7 @@ class ProxyTables:
         on_end: Callable[[StreamInfo], None],
         *,
         port_map: dict[int, int],
-        random_value: int,
+        draw: SteadyRandom,
     ) -> None:
         """`connect` stands in for dialling; `on_routing` and `on_end` hear of every request."""
         self.pod = pod
@@ -119,7 +119,7 @@ class ProxyTables:
         self.configuration.drain_listeners(0.0)  # listeners are made, and none is opened
         self._take(resources)
         self._dial_by(connect, connect_http2)
-        self._observe(on_routing, on_end, random_value)
+        self._observe(on_routing, on_end, draw)
 
     @property
     def log_lines(self) -> list[str]:
@@ -180,7 +180,7 @@ class ProxyTables:
             )
 
     def _observe(
-        self, on_routing: Callable[[Routing], None], on_end: Callable[[StreamInfo], None], random_value: int
+        self, on_routing: Callable[[Routing], None], on_end: Callable[[StreamInfo], None], draw: SteadyRandom
     ) -> None:
         recorder: Any = _Recorder(on_end)
         for compiled in self._compiled_listeners():
@@ -190,7 +190,7 @@ class ProxyTables:
                 manager.config = dataclasses.replace(
                     manager.config, access_logs=(*manager.config.access_logs, recorder)
                 )
-                manager.random = SteadyRandom(random_value)
+                manager.random = draw
 
     def _compiled_listeners(self) -> list[Any]:
         live = self.configuration.listeners.values()
