@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 
 from minimesh.config.diagnostics import Diagnostic, Severity
@@ -50,18 +50,21 @@ def admitted(
     resource, diagnostics = to_resource(given, type_)
     warnings += admission_warnings(diagnostics)
     strange = strict_decoding_error(diagnostics)
-    if strange is not None and validation is FieldValidation.STRICT:
-        raise bad_request(_undecodable(type_, version, strange))
-    if strange is not None and validation is FieldValidation.WARN:
-        warnings.extend(strange.removeprefix("strict decoding error: ").split(", "))
     errors = [
         each
         for each in diagnostics
         if each.severity is Severity.ERROR and each.code not in ("unknown-field", "duplicate-key")
     ]
     name = given["metadata"].get("name", "")
-    if errors:
-        raise _refused(type_, name, errors)
+    refusal = _refusal(given, type_, schema, errors)
+    if strange is not None and validation is FieldValidation.STRICT:
+        # The API server would stop here; what else is wrong is said too, so that it is mended in one go.
+        more = f"\n{refusal}" if refusal is not None else ""
+        raise bad_request(_undecodable(type_, version, strange) + more)
+    if refusal is not None:
+        raise refusal
+    if strange is not None and validation is FieldValidation.WARN:
+        warnings.extend(strange.removeprefix("strict decoding error: ").split(", "))
     if resource is None:
         cause = {"reason": "FieldValueRequired", "message": "Required value: name is required"}
         raise invalid(type_, name, [{**cause, "field": "metadata.name"}])
@@ -85,12 +88,35 @@ def _undecodable(type_: ResourceType, version: str, why: str) -> str:
     return f'{type_.kind} in version "{version}" cannot be handled as a {type_.kind}: {why}'
 
 
-def _refused(type_: ResourceType, name: str, errors: Iterable[Diagnostic]) -> ApiError:
-    if type_.custom:
-        listed = "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in errors)
-        webhook = 'admission webhook "validation.istio.io" denied the request'
-        return bad_request(f"{webhook}: configuration is invalid: {listed}")
-    return invalid(type_, name, [_cause(each) for each in errors])
+def _refusal(
+    given: Object, type_: ResourceType, schema: Schema, errors: Sequence[Diagnostic]
+) -> ApiError | None:
+    """What is wrong with an object that a message class reads: by schema, its rules, and istiod's checks."""
+    name = given["metadata"].get("name", "")
+    if not type_.custom:
+        return invalid(type_, name, [_cause(each) for each in errors]) if errors else None
+    if type_.store_kind != type_.kind:
+        return None  # judged by its CRD's schema already
+    causes = [each._asdict() for each in violations(given, schema)]
+    causes += [_rule_cause(each) for each in errors if _is_schema_rule(each)]
+    known = {each["field"] for each in causes}
+    others = [each for each in errors if each.field not in known and not _is_schema_rule(each)]
+    if causes:
+        return invalid(type_, name, [*causes, *map(_cause, others)])
+    if not others:
+        return None
+    listed = "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in others)
+    webhook = 'admission webhook "validation.istio.io" denied the request'
+    return bad_request(f"{webhook}: configuration is invalid: {listed}")
+
+
+def _is_schema_rule(error: Diagnostic) -> bool:
+    """Whether this is a rule that Istio's CRDs write in CEL."""
+    return error.code == "broken-rule"
+
+
+def _rule_cause(error: Diagnostic) -> dict[str, str]:
+    return {"reason": "FieldValueInvalid", "message": error.message, "field": error.field}
 
 
 def _cause(error: Diagnostic) -> dict[str, str]:
