@@ -45,6 +45,13 @@ def envoy(target: str, browser: bool, namespace: str | None) -> None:
     _open(f"http://{pod['ip']}:{port}", browser=browser)
 
 
+@dashboard.command("istiod-debug")
+@click.option("--browser", type=bool, is_flag=False, flag_value=True, default=True, help="Open a browser.")
+def istiod_debug(browser: bool) -> None:
+    """Open what the control plane knows of each proxy; /debug/configz and others are beside it."""
+    _open(f"http://localhost:{running_mesh().debug_port}/debug/syncz", browser=browser)
+
+
 @dashboard.command("controlz")
 @click.option("--browser", type=bool, is_flag=False, flag_value=True, default=True, help="Open a browser.")
 def controlz(browser: bool) -> None:

@@ -1,7 +1,6 @@
-"""`istioctl kube-inject`: manifests whose pods ask for a proxy.
+"""`istioctl kube-inject`: manifests with the sidecar written in, for namespaces that are not labelled.
 
-Istio's writes the whole sidecar into the manifest. Here the mesh adds it when the pod starts, in any
-namespace whose label does not forbid it, so what is written is the label that asks for it.
+What is added is what the injector adds (`config.injection`); all else stays as it was written.
 """
 
 from __future__ import annotations
@@ -14,7 +13,12 @@ from typing import Any
 import click
 import yaml
 
-_INJECT = "sidecar.istio.io/inject"
+from minimesh.config.encoding import encoded
+from minimesh.config.injection import PROXY_CONTAINER, injected
+from minimesh.config.json_nodes import read_json
+
+_POD = {"apiVersion": "v1", "kind": "Pod"}
+_LABELLED = {"istio-injection": "enabled"}
 #: Kinds with a pod template -> where it is.
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -30,36 +34,47 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
 @click.option("-f", "--filename", required=True, help="A manifest, - for standard input.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it; standard output.")
 def kube_inject(filename: str, output: Path | None) -> None:
-    """Mark Kubernetes pod resources for injection, for `kubectl apply -f -`."""
+    """Inject Istio's sidecar into Kubernetes pod resources, for `kubectl apply -f -`."""
     try:
         text = sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
-        injected = inject(text)
+        written = inject(text)
     except OSError as error:
         raise click.ClickException(f"open {filename}: {(error.strerror or '').lower()}") from error
     except yaml.YAMLError as error:
         raise click.ClickException(f"{filename}: {error}") from error
     if output:
-        output.write_text(injected, encoding="utf-8")
+        output.write_text(written, encoding="utf-8")
     else:
-        click.echo(injected, nl=False)
+        click.echo(written, nl=False)
 
 
 def inject(text: str) -> str:
-    """The manifests with the label on each pod template that does not refuse it. Raises yaml.YAMLError."""
+    """The manifests with a proxy in each pod template that does not refuse it. Raises yaml.YAMLError."""
     documents = [each for each in yaml.safe_load_all(text) if each is not None]
     for document in documents:
         for each in document.get("items", [document]) if isinstance(document, dict) else ():
-            _mark(each)
+            _inject_template(each)
     return yaml.safe_dump_all(documents, sort_keys=False)
 
 
-def _mark(document: dict[str, Any]) -> None:
+def _inject_template(document: dict[str, Any]) -> None:
     path = _TEMPLATES.get(str(document.get("kind", "")))
     if path is None:
         return
     template = document
     for name in path:
         template = template.setdefault(name, {})
-    metadata = template.setdefault("metadata", {})
-    if (metadata.get("annotations") or {}).get(_INJECT) not in ("false", False):
-        metadata["labels"] = {_INJECT: "true", **(metadata.get("labels") or {})}
+    own = template.get("metadata") or {}
+    name = str((document.get("metadata") or {}).get("name", ""))
+    pod = {**_POD, "metadata": {**own, "name": own.get("name") or name}, "spec": template.get("spec") or {}}
+    resources, _ = read_json(pod, "")
+    if not resources:
+        return  # no pod at all: kubectl will tell
+    after = injected(resources[0], _LABELLED)
+    if after is resources[0]:
+        return
+    proxy = next(each for each in after.spec.containers if each.name == PROXY_CONTAINER)
+    marks = {"labels": dict(after.metadata.labels), "annotations": dict(after.metadata.annotations)}
+    template["metadata"] = {**own, **marks}
+    others = [each for each in pod["spec"].get("containers") or () if each.get("name") != PROXY_CONTAINER]
+    template["spec"] = {**pod["spec"], "containers": [*others, encoded(proxy)]}

@@ -95,27 +95,41 @@ def test_a_service_with_its_rules() -> None:
     )
 
 
-def test_injection_is_asked_for_by_each_template_that_does_not_refuse_it() -> None:
+def test_each_template_that_does_not_refuse_it_gets_the_sidecar() -> None:
     text = """\
 kind: Deployment
-spec: {template: {metadata: {labels: {app: web}}, spec: {}}}
+metadata: {name: web}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: web, x: kept}]}}}
 ---
 kind: Pod
 metadata: {name: no, annotations: {sidecar.istio.io/inject: "false"}}
+spec: {containers: [{name: web, image: web}]}
 ---
 kind: Service
 metadata: {name: web}
 """
     deployment, pod, service = yaml.safe_load_all(inject(text))
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert labels == {"sidecar.istio.io/inject": "true", "app": "web"}
-    assert "labels" not in pod["metadata"]
+    template = deployment["spec"]["template"]
+    own, proxy = template["spec"]["containers"]
+    assert own == {"name": "web", "image": "web", "x": "kept"}
+    assert (proxy["name"], proxy["args"][:2]) == ("istio-proxy", ["proxy", "sidecar"])
+    assert template["metadata"]["labels"]["service.istio.io/canonical-name"] == "web"
+    assert "sidecar.istio.io/status" in template["metadata"]["annotations"]
+    assert "name" not in template["metadata"]
+    assert pod["spec"]["containers"] == [{"name": "web", "image": "web"}]
     assert service == {"kind": "Service", "metadata": {"name": "web"}}
+
+
+def test_what_was_injected_is_not_injected_again() -> None:
+    text = "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: web, image: web}]}\n"
+    once = inject(text)
+    assert inject(once) == once
+    assert len(yaml.safe_load(once)["spec"]["containers"]) == 2
 
 
 def test_dashboards_that_do_not_exist_say_what_to_look_at() -> None:
     listed = CliRunner().invoke(istioctl, ["dashboard", "--help"])
-    assert all(name in listed.output for name in ("envoy", "controlz", "kiali", "grafana", "zipkin"))
+    assert all(name in listed.output for name in ("envoy", "controlz", "istiod-debug", "kiali", "grafana"))
     refused = CliRunner().invoke(istioctl, ["d", "kiali"])
     assert refused.exit_code == 1
     assert "Error: no kiali pods found: the addon is not part of minimesh." in refused.output
