@@ -12,11 +12,20 @@ from typing import Any
 
 from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.gateway_conflicts import skipped_servers
+from minimesh.config.mesh_config import (
+    CONFIG_MAP,
+    CONFIG_MAP_KEY,
+    CONFIG_MAP_NAMESPACE,
+    decode_mesh_config,
+)
 from minimesh.config.resources import Resource
 from minimesh.config.suggestions import nearest
 
 BUILT_IN_GATEWAY_LABELS: Mapping[str, str] = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
 """Labels of the gateway pod that `minimesh up` starts by itself."""
+
+BUILT_IN_LOG_PROVIDER = "envoy"
+"""The access log that every mesh has without naming it among its extension providers."""
 
 _DOMAIN = "svc.cluster.local"
 
@@ -34,6 +43,8 @@ def check_references(resources: Sequence[Resource]) -> list[Diagnostic]:
             found.extend(_gateway(resource, known))
         elif resource.kind == "Service":
             found.extend(_service(resource, known))
+        elif resource.kind == "Telemetry":
+            found.extend(_telemetry(resource, known))
     found.extend(_skipped_servers([one for one in resources if one.kind == "Gateway"]))
     return found
 
@@ -47,6 +58,7 @@ class _Known:
         self.ports: dict[str, set[int]] = {}
         self.subsets: dict[str, set[str]] = {}
         self.pod_labels: list[tuple[str, Mapping[str, str]]] = []
+        self.log_providers = {BUILT_IN_LOG_PROVIDER}
         for resource in resources:
             self._add(resource)
 
@@ -64,6 +76,11 @@ class _Known:
         elif resource.kind == "DestinationRule":
             names = self.subsets.setdefault(full_host(spec.host, namespace), set())
             names.update(subset.name for subset in spec.subsets)
+        elif resource.kind == "ConfigMap" and (namespace, resource.name) == (
+            CONFIG_MAP_NAMESPACE,
+            CONFIG_MAP,
+        ):
+            self.log_providers.update(_log_providers(str(spec.data.get(CONFIG_MAP_KEY, ""))))
         elif resource.kind == "Pod":
             self.pod_labels.append((namespace, resource.metadata.labels))
         elif resource.kind == "Deployment" and spec.template is not None:
@@ -100,6 +117,27 @@ def _virtual_service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
         yield _warning(resource, f"spec.gateways[{index}]", "unknown-gateway", message, hint)
     for path, destination in _destinations(spec):
         yield from _destination(resource, path, destination, known)
+
+
+def _log_providers(text: str) -> Iterable[str]:
+    """The providers of access logs that the settings of the mesh name."""
+    spec = decode_mesh_config(text, "").spec
+    return [each.name for each in spec.extension_providers if each.envoy_file_access_log is not None]
+
+
+def _telemetry(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
+    spec: Any = resource.spec
+    for index, logging in enumerate(spec.access_logging):
+        for number, provider in enumerate(logging.providers):
+            if provider.name not in known.log_providers:
+                path = f"spec.accessLogging[{index}].providers[{number}].name"
+                message = (
+                    f'no provider "{provider.name}" writes access logs to a file in the mesh\'s settings'
+                )
+                hint = nearest(provider.name, known.log_providers)
+                yield _warning(
+                    resource, path, "unknown-provider", f"{message}; nothing is logged by it", hint
+                )
 
 
 def _nearest_short(host: str, known: Iterable[str], own_domain: str) -> str | None:

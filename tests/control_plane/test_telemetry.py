@@ -148,3 +148,26 @@ def test_metrics_and_traces_are_named_as_not_simulated() -> None:
     written = telemetry("", more="metrics: [{providers: [{name: prometheus}]}]\n  tracing: [{}]")
     noted = [each.field for each in check({"lab.yaml": written}) if each.code == "not-simulated"]
     assert noted == ["spec.metrics", "spec.tracing"]
+
+
+SETTINGS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - name: failures
+      envoyFileAccessLog: {path: /dev/stderr}
+    - name: prometheus
+      prometheus: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "noted"), [("envoy", False), ("failures", False), ("failuers", True), ("prometheus", True)]
+)
+def test_a_provider_that_writes_no_log_is_named(name: str, noted: bool) -> None:
+    found = check({"mesh.yaml": SETTINGS, "lab.yaml": telemetry(f"{{providers: [{{name: {name}}}]}}")})
+    warned = [(each.file, each.line) for each in found if each.code == "unknown-provider"]
+    assert warned == ([("lab.yaml", 7)] if noted else [])

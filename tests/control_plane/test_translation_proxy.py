@@ -95,3 +95,10 @@ def test_named_ports_and_port_map_come_from_the_pod_when_the_proxy_tells_none() 
     proxy = sidecar_proxy({"app": "web"})
     assert [t.target_port for t in service_targets(proxy, context)] == [80]
     assert application_port(proxy, context, 80) == 20080
+
+
+@pytest.mark.parametrize(("user_agent", "is_envoy"), [("envoy", True), ("minimesh", False), ("", False)])
+def test_the_real_envoy_is_known_by_its_user_agent(user_agent: str, is_envoy: bool) -> None:
+    message = node()
+    message.user_agent_name = user_agent
+    assert Proxy.from_node(message).is_envoy is is_envoy
