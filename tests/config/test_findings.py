@@ -267,12 +267,12 @@ def test_kinds_that_are_known_and_not_simulated_get_one_line() -> None:
 
 
 def test_fields_without_effect_are_reported_once_each() -> None:
-    text = VIRTUAL_SERVICE + "".join(
-        f"  - name: r{number}\n    fault: {{delay: {{fixedDelay: 1s, exponentialDelay: 1s}}}}\n{ROUTE}"
-        for number in range(2)
+    rule = "  - match: [{port: 1, sourceSubnet: 10.0.0.0/8}]\n    route: [{destination: {host: a}}]\n"
+    head = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  hosts: [a]\n"
     )
-    noted = [str(one) for one in decode(text, "f.yaml").diagnostics if one.severity is Severity.INFO]
-    assert noted == ["f.yaml:9:37: info: spec.http[0].fault.delay.exponentialDelay: accepted, not simulated"]
+    noted = [str(one) for one in decode(f"{head}  tcp:\n{rule}{rule}", "f.yaml").diagnostics]
+    assert noted == ["f.yaml:7:23: info: spec.tcp[0].match[0].sourceSubnet: accepted, not simulated"]
 
 
 def test_the_console_text_shows_the_line_and_a_caret() -> None:
