@@ -45,7 +45,7 @@ def setting(**written: Any) -> Any:
 
 def priorities(found: Any, *places: str, caller: Locality = HERE, fails_over: bool = True) -> dict[str, int]:
     groups = by_locality(endpoint(place) for place in places or PLACES)
-    arranged_groups = arranged(groups, found, Caller.at(caller, {}), fails_over=fails_over)
+    arranged_groups = arranged(groups, found, Caller(caller, {}), fails_over=fails_over)
     return {str(group.locality): group.priority for group in arranged_groups}
 
 
@@ -89,7 +89,7 @@ def test_distribute_gives_weights_and_leaves_out_whom_it_does_not_name() -> None
     to = {"region1/zone1/*": 70, "region1/zone2/*": 20, "region2/*": 10}
     rule = setting(distribute=[{"from": "other", "to": {"*": 100}}, {"from": "region1/zone1/*", "to": to}])
     groups = by_locality(endpoint(place) for place in PLACES)
-    found = arranged(groups, rule, Caller.at(HERE, {}), fails_over=False)
+    found = arranged(groups, rule, Caller(HERE, {}), fails_over=False)
     shares = {str(group.locality): group.weight for group in found if group.endpoints}
     # Two localities share the 70.
     assert shares == dict(zip(PLACES[:4], (35, 35, 20, 10), strict=True))
@@ -99,14 +99,14 @@ def test_distribute_gives_weights_and_leaves_out_whom_it_does_not_name() -> None
 def test_a_share_follows_the_weights_of_the_endpoints_there() -> None:
     rule = setting(distribute=[{"from": "*", "to": {"region1/*": 100}}])
     groups = by_locality([endpoint("region1/zone1", weight=3), endpoint("region1/zone2", weight=1)])
-    found = arranged(groups, rule, Caller.at(HERE, {}), fails_over=False)
+    found = arranged(groups, rule, Caller(HERE, {}), fails_over=False)
     assert [group.weight for group in found] == [75, 25]
 
 
 def test_a_caller_that_no_rule_distributes_keeps_everything() -> None:
     rule = setting(distribute=[{"from": "elsewhere", "to": {"*": 100}}])
     groups = by_locality(endpoint(place) for place in PLACES)
-    assert arranged(groups, rule, Caller.at(HERE, {}), fails_over=False) == groups
+    assert arranged(groups, rule, Caller(HERE, {}), fails_over=False) == groups
 
 
 def test_failover_priority_counts_the_labels_that_are_alike_from_the_first_on() -> None:
@@ -116,7 +116,7 @@ def test_failover_priority_counts_the_labels_that_are_alike_from_the_first_on() 
         endpoint("region1", {"version": "v2"}),
         endpoint("region2", {"version": "v1"}),
     ]
-    found = arranged(by_locality(endpoints), rule, Caller.at(HERE, {"version": "v1"}), fails_over=True)
+    found = arranged(by_locality(endpoints), rule, Caller(HERE, {"version": "v1"}), fails_over=True)
     levels = {(str(g.locality), e.labels["version"]): g.priority for g in found for e in g.endpoints}
     assert levels == {("region1", "v1"): 0, ("region2", "v1"): 1, ("region1", "v2"): 2}
 
@@ -124,7 +124,7 @@ def test_failover_priority_counts_the_labels_that_are_alike_from_the_first_on() 
 def test_failover_priority_may_name_a_value() -> None:
     rule = setting(failoverPriority=["version=v2"])
     endpoints = [endpoint("region1", {"version": version}, weight=2) for version in ("v1", "v2")]
-    found = arranged(by_locality(endpoints), rule, Caller.at(HERE, {"version": "v1"}), fails_over=True)
+    found = arranged(by_locality(endpoints), rule, Caller(HERE, {"version": "v1"}), fails_over=True)
     assert [(group.endpoints[0].labels["version"], group.priority, group.weight) for group in found] == [
         ("v2", 0, 2),
         ("v1", 1, 2),

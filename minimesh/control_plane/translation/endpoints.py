@@ -52,7 +52,7 @@ def build_load_assignment(
     groups = arranged(
         by_locality(chosen),
         effective_setting(push.mesh.locality_lb_setting, policy.load_balancer),
-        Caller.at(proxy.locality, proxy.labels, proxy.network),
+        Caller(proxy.locality, proxy.labels, proxy.network),
         fails_over=policy.outlier_detection is not None,
     )
     return m.endpoint_pb2.ClusterLoadAssignment(

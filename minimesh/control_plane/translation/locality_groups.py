@@ -33,14 +33,16 @@ class LocalityGroup:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The proxy whose view it is: its place, and its labels with those of its place."""
+    """The proxy whose view it is. Only the labels that a rule names are looked at."""
 
     locality: Locality
     labels: Mapping[str, str]
+    network: str = ""
 
-    @classmethod
-    def at(cls, locality: Locality, labels: Mapping[str, str], network: str = "") -> Caller:
-        return cls(locality, topology_labels(labels, locality, network))
+    def label(self, name: str) -> str:
+        """A label of its own or of its place; empty when it has none of that name."""
+        derived = topology_labels({}, self.locality, self.network).get(name, "")
+        return derived or self.labels.get(name, "")
 
 
 def effective_setting(mesh: Any | None, load_balancer: Any | None) -> Any | None:
@@ -69,7 +71,7 @@ def arranged(
     if not fails_over:
         return list(groups)
     if setting.failover_priority:
-        found = _by_labels(groups, setting.failover_priority, caller.labels)
+        found = _by_labels(groups, setting.failover_priority, caller)
         return _by_distance(found, setting.failover, caller.locality) if setting.failover else found
     return _by_distance(groups, setting.failover, caller.locality)
 
@@ -111,7 +113,7 @@ def _by_distance(
 
 
 def _by_labels(
-    groups: Sequence[LocalityGroup], priorities: Sequence[str], caller: Mapping[str, str]
+    groups: Sequence[LocalityGroup], priorities: Sequence[str], caller: Caller
 ) -> list[LocalityGroup]:
     """The more of the labels, from the first on, an endpoint shares with the caller, the sooner it is asked.
 
@@ -127,9 +129,9 @@ def _by_labels(
     return _without_gaps(found, lambda group: group.priority)
 
 
-def _wanted(entry: str, caller: Mapping[str, str]) -> tuple[str, str]:
+def _wanted(entry: str, caller: Caller) -> tuple[str, str]:
     label, separator, value = entry.partition("=")
-    return label, value if separator else caller.get(label, "")
+    return label, value if separator else caller.label(label)
 
 
 def _misses(wanted: Sequence[tuple[str, str]], labels: Mapping[str, str]) -> int:
