@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from minimesh.config.resources import ResourceKey
 from minimesh.platform.container import Container, ContainerPlan, Phase
 
-NODE_NAME = "minimesh"
+
+def node_name(host: str) -> str:
+    """A machine's name as a node's: a DNS name in lower case; `minimesh` for what leaves nothing of it."""
+    return re.sub(r"[^a-z0-9.]+", "-", host.lower()).strip("-.") or "minimesh"
+
+
+NODE_NAME = node_name(platform.node())
 """The one node: this machine."""
 
 
@@ -29,6 +37,7 @@ def assigned(key: ResourceKey, plans: Iterable[ContainerPlan]) -> Iterator[PodEv
     for plan in plans:
         if plan.request is None:
             yield PodEvent("Failed", f'Failed to pull image "{plan.image}": {plan.refusal}', warning=True)
+            yield PodEvent("Failed", "Error: ErrImagePull", warning=True)
         else:
             yield PodEvent("Pulled", f'Container image "{plan.image}" already present on machine')
             yield PodEvent("Created", f"Created container: {plan.name}")
@@ -58,6 +67,9 @@ class ContainerNews:
             self._told[name] = state
             if container.phase is Phase.RUNNING:
                 yield PodEvent("Started", f"Started container {name}")
+            elif container.reason == "ImagePullBackOff":
+                yield PodEvent("BackOff", f'Back-off pulling image "{container.plan.image}"')
+                yield PodEvent("Failed", "Error: ImagePullBackOff", warning=True)
             elif container.reason == "CrashLoopBackOff":
                 message = f"Back-off restarting failed container {name} in pod {self._pod}"
                 yield PodEvent("BackOff", message, warning=True)

@@ -25,6 +25,7 @@ from minimesh.platform.defaults import default_resources
 from minimesh.platform.images import ImageTable
 from minimesh.platform.logs import last_lines
 from minimesh.platform.pod import Pod
+from minimesh.platform.pod_events import NODE_NAME
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
@@ -252,7 +253,7 @@ async def test_a_pod_that_is_removed_is_there_until_its_processes_have_ended(clu
     marked = cluster.stored(pod)
     assert marked is not None
     assert marked.metadata.deletion_timestamp
-    assert marked.spec.node_name == "minimesh"
+    assert marked.spec.node_name == NODE_NAME
     await cluster.until(lambda: pod not in cluster.runtime.pods)
     assert cluster.stored(pod) is None
     (other,) = await cluster.ready(1)
