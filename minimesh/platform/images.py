@@ -65,6 +65,11 @@ class ImageEntry:
     port: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def runs_arguments(self) -> bool:
+        """Whether the image's arguments are a command: that of a shell, or curl's."""
+        return self.entry == "sleep" or (self.entry is None and not self.command)
+
     def fit(self, wanted: ImageName) -> tuple[int, bool] | None:
         fits = [fit for name in self.names if (fit := name.stands_for(wanted)) is not None]
         return max(fits, default=None)
@@ -122,7 +127,9 @@ class ImageTable:
         if entry is None:
             raise UnknownImageError(self._how_to_add(container.image))
         if container.command:
-            return _own_command(entry, container)
+            return _own_command(entry, (*container.command, *container.args))
+        if container.args and entry.runs_arguments:
+            return _own_command(entry, _with_program(container.args))
         if entry.entry is None and not entry.command:
             raise UnknownImageError(
                 f"image {container.image!r} has no command of its own: "
@@ -143,12 +150,18 @@ class ImageTable:
     def _how_to_add(self, image: str) -> str:
         name = "/".join(ImageName.parse(image).path)
         return (
-            f"image {image!r} is not in the image table: say what to run for it in {self.user_file}\n"
+            f"image {image!r} is not in the image table, which has {', '.join(self.known())}: "
+            f"say what to run for it in {self.user_file}\n"
             f"  images:\n"
             f"  - names: [{name}]\n"
             f'    command: [/path/to/program, "--listen", "{{host}}:{{port}}"]\n'
             f"    port: 8080"
         )
+
+    def known(self) -> Sequence[str]:
+        """The names of all images that there is something to run for."""
+        names = (name for entry in self._entries for name in entry.names)
+        return sorted({"/".join(name.path) + (f":{name.tag}" if name.tag else "") for name in names})
 
 
 def default_user_file() -> Path:
@@ -157,15 +170,19 @@ def default_user_file() -> Path:
     return Path(folder) / "minimesh" / "images.yaml"
 
 
-def _own_command(entry: ImageEntry, container: Container) -> Program:
+def _with_program(arguments: Sequence[str]) -> Sequence[str]:
+    """Arguments as the command they are; options alone are curl's, whose image has such an entry point."""
+    return ("curl", *arguments) if arguments[0].startswith("-") else arguments
+
+
+def _own_command(entry: ImageEntry, command: Sequence[str]) -> Program:
     """A container's own command, done by the demo application where that is what the command amounts to."""
-    command = (*container.command, *container.args)
     program = PurePosixPath(command[0]).name
     if program == "sleep":
-        return Program("sleep", command[1:], None, entry.env)
+        return Program("sleep", tuple(command[1:]), None, entry.env)
     if program == "gunicorn" and entry.entry is not None:
         return Program(entry.entry, entry.args, _gunicorn_port(command) or entry.port, entry.env)
-    return Program(None, command, entry.port, entry.env)
+    return Program(None, tuple(command), entry.port, entry.env)
 
 
 def _gunicorn_port(command: Sequence[str]) -> int | None:

@@ -149,3 +149,18 @@ def test_a_broken_table_is_refused_with_its_place(tmp_path: Path, text: str, sai
 def test_a_table_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ImageTableError, match="cannot read"):
         ImageTable.load(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "argv"),
+    [
+        ("busybox", ("sh", "-c", "true"), ("sh", "-c", "true")),
+        ("curlimages/curl", ("curl", "-s", "http://web/"), ("curl", "-s", "http://web/")),
+        ("curlimages/curl", ("-s", "http://web/"), ("curl", "-s", "http://web/")),
+    ],
+)
+def test_the_arguments_of_a_shells_or_curls_image_are_a_command(
+    image: str, arguments: tuple[str, ...], argv: tuple[str, ...]
+) -> None:
+    program = ImageTable.load().program(Container(name="app", image=image, args=arguments))
+    assert (program.entry, program.argv) == (None, argv)
