@@ -5,7 +5,7 @@ import platform
 import statistics
 import sys
 
-from bench import data_plane, proxies, startup
+from bench import data_plane, kubernetes, proxies, startup
 
 ROUNDS = 3
 
@@ -20,6 +20,8 @@ def main() -> int:
     build = " ".join((*platform.python_build(), platform.python_compiler()))
     print(f"{platform.system()} {platform.machine()}, Python {platform.python_version()} ({build})")
     within = True if arguments.only else _measure_start()
+    if not arguments.only:
+        kubernetes.measure_and_report()
     if lacking := proxies.missing():
         print(f"data plane against Envoy: not measured, this machine has no {lacking}")
     else:

@@ -31,15 +31,15 @@ class StartUp:
 
 def measure() -> StartUp:
     """Start both labs as `make up` does, wait for a 200 of each, weigh, and stop."""
-    port = _free_port()
+    port = free_port()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as state, _mesh(port, state) as mesh:
         _wait_for_200(port, "gs.xebia.com", "/", mesh)
         first_200_s = time.monotonic() - began
         _wait_for_200(port, "localhost", "/one", mesh)
         _wait_for_200(port, "localhost", "/two", mesh)
-        pids = _descendants(mesh.pid)
-        return StartUp(first_200_s, _pss_mb(pids), len(pids))
+        pids = descendants(mesh.pid)
+        return StartUp(first_200_s, pss_mb(pids), len(pids))
 
 
 @contextlib.contextmanager
@@ -72,7 +72,7 @@ def _wait_for_200(
     raise RuntimeError(f"no 200 for http://{host}{path} within {WAIT_LIMIT_S} s")
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -86,7 +86,7 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _pss_mb(pids: list[int]) -> float | None:
+def pss_mb(pids: list[int]) -> float | None:
     """Proportional set size: shared pages count in equal parts (proc(5), smaps_rollup)."""
     total_kb = 0
     for pid in pids:
@@ -98,7 +98,7 @@ def _pss_mb(pids: list[int]) -> float | None:
     return total_kb / 1024
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
