@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from minimesh.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 MESH = """

@@ -15,6 +15,8 @@ from minimesh.control_plane.translation.proxy import Proxy
 from tests.control_plane.field_effects import MESH, PODS, Effect, effects
 from tests.control_plane.meshes import INGRESS_GATEWAY, gateway_proxy, push, sidecar_proxy
 
+pytestmark = pytest.mark.slow
+
 EFFECTS = list(effects())
 OWN_KEY = "minimesh"
 """Below it routes say which line they come from: no effect on any request."""
