@@ -22,12 +22,16 @@ from minimesh.cli.paths import read_texts, refuse_missing
 from minimesh.cli.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from minimesh.config.resources import Resource, ResourceKey
     from minimesh.config.store import Store
     from minimesh.platform.images import ImageTable
     from minimesh.platform.logs import LogFollower
     from minimesh.platform.pod_parent import PodParentHandle
     from minimesh.platform.runtime import PodRuntime
+
+METADATA_PREFIX = "ISTIO_META_"
 
 _FIND_CONTROL_PLANE_LIMIT_S = 60.0
 _LOG_INTERVAL_S = 0.1
@@ -108,7 +112,7 @@ async def _run(store: Store, images: ImageTable, parent: PodParentHandle, xds: s
     address = await _own_address(xds)
     processes = PodProcesses(parent)
     await processes.open()
-    settings = RuntimeSettings(xds_address=xds, extra_metadata={"MINIMESH_AUTO_REGISTER": "true"})
+    settings = RuntimeSettings(xds_address=xds, extra_metadata=node_metadata(os.environ))
     network = ContainerNetwork(address)
     runtime = PodRuntime(store, processes, network, images, StateFolder(folder), settings)
     runtime.start()
@@ -117,6 +121,19 @@ async def _run(store: Store, images: ImageTable, parent: PodParentHandle, xds: s
     finally:
         await runtime.stop()
         await processes.close()
+
+
+def node_metadata(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the sidecar tells of itself: that it registers, and as Istio's agent what `ISTIO_META_NAME` says.
+
+    `ISTIO_META_AUTO_REGISTER_GROUP` names the WorkloadGroup that it joins.
+    """
+    told = {
+        name.removeprefix(METADATA_PREFIX): value
+        for name, value in environment.items()
+        if name.startswith(METADATA_PREFIX)
+    }
+    return {**told, "MINIMESH_AUTO_REGISTER": "true"}
 
 
 async def _own_address(xds: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minimesh.cli.pod import store_of_one
+from minimesh.cli.pod import node_metadata, store_of_one
 from minimesh.cli.refusal import Refusal
 from minimesh.config.injection import ProxyRole
 from minimesh.platform.workloads import workloads
@@ -29,3 +29,8 @@ def test_a_container_runs_one_pod_of_its_deployment(deployment: str, role: Proxy
 def test_a_deployment_that_is_not_there_is_refused() -> None:
     with pytest.raises(Refusal, match="there is no Deployment default/nothing"):
         store_of_one("nothing", HTTPBIN)
+
+
+def test_a_containers_environment_names_the_workload_group_to_join() -> None:
+    environment = {"ISTIO_META_AUTO_REGISTER_GROUP": "dbs", "HOME": "/root"}
+    assert node_metadata(environment) == {"AUTO_REGISTER_GROUP": "dbs", "MINIMESH_AUTO_REGISTER": "true"}
