@@ -132,6 +132,7 @@ def _the_gateway(lab: Transcript) -> None:
     for row in ("S4-32", "S4-33"):
         lab.type(row)
     lab.keep("S4-37", lab.run(command("S4-37", 0).replace("600", "3")))
+    lab.type("S4-36")
     lab.type("S4-38")
 
 
@@ -328,3 +329,9 @@ def test_dashboards_that_do_not_exist_say_so(lab: Transcript) -> None:
     )
     assert refused.code == 1
     assert "the addon is not part of minimesh" in refused.err
+
+
+def test_addons_say_what_to_look_at_instead(lab: Transcript) -> None:
+    assert [said.code for said in lab["S4-36"]] == [1, 1, 1]
+    assert all("the addon is not part of minimesh" in said.err for said in lab["S4-36"])
+    assert "/stats/prometheus" in lab["S4-36"][1].err

@@ -66,8 +66,8 @@ def _inject_template(document: dict[str, Any]) -> None:
         template = template.setdefault(name, {})
     own = template.get("metadata") or {}
     name = str((document.get("metadata") or {}).get("name", ""))
-    pod = {**_POD, "metadata": {**own, "name": own.get("name") or name}, "spec": template.get("spec") or {}}
-    resources, _ = read_json(pod, "")
+    spec: dict[str, Any] = template.get("spec") or {}
+    resources, _ = read_json({**_POD, "metadata": {**own, "name": own.get("name") or name}, "spec": spec}, "")
     if not resources:
         return  # no pod at all: kubectl will tell
     after = injected(resources[0], _LABELLED)
@@ -76,5 +76,5 @@ def _inject_template(document: dict[str, Any]) -> None:
     proxy = next(each for each in after.spec.containers if each.name == PROXY_CONTAINER)
     marks = {"labels": dict(after.metadata.labels), "annotations": dict(after.metadata.annotations)}
     template["metadata"] = {**own, **marks}
-    others = [each for each in pod["spec"].get("containers") or () if each.get("name") != PROXY_CONTAINER]
-    template["spec"] = {**pod["spec"], "containers": [*others, encoded(proxy)]}
+    others = [each for each in spec.get("containers") or () if each.get("name") != PROXY_CONTAINER]
+    template["spec"] = {**spec, "containers": [*others, encoded(proxy)]}
