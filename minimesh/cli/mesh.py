@@ -199,6 +199,7 @@ class Mesh:
         settings = RuntimeSettings(
             xds_address=f"{LOCALHOST}:{control_plane.ads_port}",
             ingress_port=self._options.ingress_port,
+            control_plane_ports={15010: control_plane.ads_port, 15014: control_plane.debug_port},
             engine=self._options.engine,
         )
         runtime = PodRuntime(

@@ -115,7 +115,7 @@ class _Run:
             from minimesh.cli.mesh import Mesh, MeshOptions, run_mesh
             from minimesh.logs import configure
 
-            configure("warning")
+            configure("warning", file=self._state.control_plane_log)
             gc.freeze()
             options = MeshOptions(
                 self._paths,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class ContainerPlan:
     check: Check | None = None
     refusal: str = ""
     restart_policy: RestartPolicy = RestartPolicy.ALWAYS
+    is_own: bool = False
+    """Whether this process itself is what runs; `request` then says only where its log is."""
 
 
 class Container:
@@ -208,6 +211,22 @@ class Container:
         self.phase, self.reason, self.message = phase, reason, message
         self.ready = False
         self._changed()
+
+
+class OwnContainer(Container):
+    """Stands for a program that is part of this process: it runs for as long as its pod is there."""
+
+    def start(self) -> None:
+        """Nothing is started; what is asked for runs already."""
+        self.pid, self.started_at, self.ready = os.getpid(), _now(), True
+        self.process_id = self.plan.name
+        self._log_starts = [0]
+        self.phase, self.reason = Phase.RUNNING, ""
+        self._changed()
+
+    async def stop(self, grace_s: float) -> None:
+        """Only its pod ends."""
+        self.pid, self.ready, self.phase, self.reason = None, False, Phase.TERMINATED, "Completed"
 
 
 def _now() -> str:

@@ -21,7 +21,7 @@ from minimesh.config.kubernetes.pod_status import (
     PodStatus,
 )
 from minimesh.config.resources import Resource, ResourceKey
-from minimesh.platform.container import Container, ContainerPlan, Phase, Termination
+from minimesh.platform.container import Container, ContainerPlan, OwnContainer, Phase, Termination
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.pod_events import NODE_NAME, ContainerNews
 from minimesh.platform.pod_network import PodAddress
@@ -67,7 +67,10 @@ class Pod:
         self.news = ContainerNews(workload.key, workload.uid)
         self._started_at = _now()
         self._ready = _Transition()
-        self.containers = [Container(plan, processes, lambda: changed(self)) for plan in plans]
+        self.containers = [
+            (OwnContainer if plan.is_own else Container)(plan, processes, lambda: changed(self))
+            for plan in plans
+        ]
 
     def __repr__(self) -> str:
         return f"<Pod {self.facts.namespace}/{self.facts.name} {self.address.pod_ip} {self.containers}>"

@@ -50,7 +50,10 @@ SHUTDOWN_GRACE_S = 1.5
 LOG_LOOK_INTERVAL_S = 0.2
 LOOKS_BETWEEN_BOUNDS = 25
 
+ISTIOD = "istiod"
+"""The entry point that is this process: the control plane."""
 GATEWAY = ResourceKey("Deployment", "istio-system", "istio-ingressgateway")
+CONTROL_PLANE = ResourceKey("Deployment", "istio-system", "istiod")
 GATEWAY_HTTP_PORT = 8080
 LOCALHOST = "127.0.0.1"
 
@@ -61,6 +64,8 @@ class RuntimeSettings:
 
     xds_address: str
     ingress_port: int = GATEWAY_HTTP_PORT
+    control_plane_ports: Mapping[int, int] = field(default_factory=dict)
+    """Where istiod's ports are on this machine."""
     inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     extra_metadata: Mapping[str, object] = field(default_factory=dict)
     """More node metadata for every proxy."""
@@ -251,6 +256,8 @@ class PodRuntime:
             return str(error)
 
     def _allocate(self, workload: Workload, ports: set[int]) -> PodAddress:
+        if workload.owner == CONTROL_PLANE:
+            return PodAddress(LOCALHOST, LOCALHOST, self._settings.control_plane_ports, {}, proxy_only=True)
         fixed: dict[int, int] = {}
         if _is_main_gateway(workload):
             fixed[GATEWAY_HTTP_PORT] = self._settings.ingress_port
@@ -274,6 +281,9 @@ class PodRuntime:
     ) -> ContainerPlan:
         if isinstance(program, str):
             return ContainerPlan(container.name, container.image, None, refusal=program)
+        if program.entry == ISTIOD:
+            log = ProcessRequest(program.entry, None, (), {}, str(self._state.control_plane_log))
+            return ContainerPlan(container.name, container.image, log, is_own=True)
         real_port = address.real_app_port(program.port) if program.port else None
         request = ProcessRequest(
             name=program.entry or container.name,
@@ -321,7 +331,8 @@ class PodRuntime:
         self._publish(pod)
         await asyncio.sleep(PROPAGATION_S)
         await pod.stop(proxy_grace_s=PROXY_GRACE_S, app_grace_s=pod.workload.grace_s)
-        self._network.release(pod.address)
+        if pod.workload.owner != CONTROL_PLANE:
+            self._network.release(pod.address)
         del self._ending[pod]
         # Removes the Pod, if that is why it ended, or starts the one that waited for its name.
         self._reconcile()

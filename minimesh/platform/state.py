@@ -119,6 +119,11 @@ class StateFolder:
             return pods
         return []
 
+    @property
+    def control_plane_log(self) -> Path:
+        """What the control plane, which is the mesh's own process, has to say."""
+        return self.log_path("minimesh", "up", "istiod")
+
     def log_path(self, namespace: str, pod: str, container: str) -> Path:
         """The log file of a container; its folder is made."""
         return self._pod_folder(namespace, pod) / f"{container}.log"

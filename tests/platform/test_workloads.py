@@ -121,7 +121,9 @@ def test_namespace_and_pod_decide_about_the_sidecar(
 
 
 def test_the_ingress_gateway_is_among_the_defaults() -> None:
-    (gateway,) = workloads(cluster(more=default_resources()))
+    found = {each.name: each for each in workloads(cluster(more=default_resources()))}
+    assert found["istiod"].role is ProxyRole.NONE
+    gateway = found["istio-ingressgateway"]
     assert (gateway.namespace, gateway.name) == ("istio-system", "istio-ingressgateway")
     assert gateway.role is ProxyRole.GATEWAY
 
