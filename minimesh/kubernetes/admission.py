@@ -10,7 +10,7 @@ from minimesh.config.kinds import DECODED
 from minimesh.config.resources import Resource
 from minimesh.config.validate import admission_warnings, strict_decoding_error
 from minimesh.kubernetes.api_errors import ApiError, bad_request, invalid
-from minimesh.kubernetes.object_rules import broken_rules
+from minimesh.kubernetes.object_rules import broken_rules, deprecated_uses
 from minimesh.kubernetes.objects import Object, to_resource
 from minimesh.kubernetes.resource_types import ResourceType
 from minimesh.kubernetes.strict_fields import mistyped, pruned, unknown_fields
@@ -79,7 +79,7 @@ def _judged(given: Object, type_: ResourceType, version: str, schema: Schema) ->
     if found:
         raise invalid(type_, given["metadata"].get("name", ""), [each._asdict() for each in found])
     if not has_cel_rules(schema if type_.custom else given):
-        return []
+        return list(deprecated_uses(given, type_))
     about = type_.qualified_plural if type_.custom else str(given["metadata"].get("name", ""))
     return [f"the CEL rules of {about} (x-kubernetes-validations) are not evaluated here"]
 

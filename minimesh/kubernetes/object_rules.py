@@ -10,6 +10,7 @@ from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
 from minimesh.kubernetes.structural import Cause
 
+_CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "Prefix", "ImplementationSpecific")
 
 
@@ -18,6 +19,13 @@ def broken_rules(shown: Object, type_: ResourceType) -> Iterator[Cause]:
     rules = _RULES.get(type_.kind) if not type_.custom else None
     if rules is not None:
         yield from rules(shown)
+
+
+def deprecated_uses(shown: Object, type_: ResourceType) -> Iterator[str]:
+    """What the API server warns of who writes this object."""
+    annotations = shown["metadata"].get("annotations") or {}
+    if type_.kind == "Ingress" and not type_.custom and _CLASS in annotations:
+        yield f"annotation \"{_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
 
 
 def _required(path: str, why: str = "") -> Cause:

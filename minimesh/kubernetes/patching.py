@@ -26,7 +26,7 @@ def patch(
     registry: Registry, info: RequestInfo, media_type: str, body: bytes, options: WriteOptions
 ) -> Written:
     """Change the object that the request names, or its status, or its scale."""
-    if media_type == APPLY_PATCH:
+    if media_type == APPLY_PATCH and not info.subresource:
         return server_side_apply(registry, info, body, options)
     if options.force:
         why = "force: Forbidden: may not be specified for non-apply patch"
@@ -45,7 +45,8 @@ def patched(info: RequestInfo, target: Object, media_type: str, body: bytes) -> 
     """The object with the patch applied. ApiError for a media type that the kind does not take."""
     schema = schema_of_kind(info.type.group, info.version, info.type.kind)
     strategic = [STRATEGIC_MERGE_PATCH] if schema is not None else []
-    accepted = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH, *strategic]
+    applied = [APPLY_PATCH] if not info.subresource else []
+    accepted = [JSON_PATCH, MERGE_PATCH, *applied, *strategic]
     if media_type not in accepted:
         raise api_errors.unsupported_media_type(accepted)
     try:

@@ -165,7 +165,8 @@ def _wrong_map(value: Mapping[str, Any], schema: Schema, path: str) -> Iterator[
     properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
     for name, each in value.items():
         inner = properties.get(name, others)
-        if isinstance(inner, Mapping) and not (each is None and name not in schema.get("required", ())):
+        silent = each is None and name in properties and name not in schema.get("required", ())
+        if isinstance(inner, Mapping) and not silent:
             yield from violations(each, inner, f"{path}.{name}" if path else name)
 
 

@@ -11,6 +11,7 @@ import pytest
 from minimesh.config.decoding import decode
 from minimesh.config.json_nodes import read_json
 from minimesh.config.kubernetes.core import NamespaceStatus
+from minimesh.config.kubernetes.meta import ManagedFieldsEntry
 from minimesh.config.persistence import FILE_NAME, Persistence, forget_all
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
 from minimesh.config.store import Change, Store
@@ -177,3 +178,11 @@ def test_forgetting_all_leaves_no_trace(tmp_path: Path) -> None:
     assert forget_all(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert not forget_all(tmp_path)
+
+
+def test_who_manages_the_fields_is_remembered(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    first = store.put(config_map(), durable=True)
+    entry = ManagedFieldsEntry(manager="kubectl", operation="Apply", fields_v1={"f:data": {"f:k": {}}})
+    store.put(replace(first, metadata=replace(first.metadata, managed_fields=(entry,))))
+    assert stored(started(tmp_path)).metadata.managed_fields == (entry,)

@@ -90,7 +90,7 @@ class Kubectl:
         return await self("apply", *options, "-f", "-", stdin=text)
 
 
-@pytest.fixture(params=["current", "1.20"])
+@pytest.fixture(params=["current", pytest.param("1.20", marks=pytest.mark.slow)])
 def kubectl_program(request: pytest.FixtureRequest) -> Path:
     """The kubectl of today, and Debian 12's, which knows no server-side validation and other formats."""
     if request.param == "current":

@@ -124,3 +124,13 @@ spec:
         "apply", "--validate=false", "-f", "-", stdin=text.replace("        pathType: Prefix\n", "")
     )
     assert "spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified" in complaint
+
+
+@TODAY("it shows no warnings")
+async def test_a_class_in_an_annotation_comes_with_a_warning(kubectl: Kubectl) -> None:
+    options = ("--annotation=kubernetes.io/ingress.class=istio", "--rule=a.example.com/*=web:80")
+    said = await kubectl.says("create", "ingress", "web", *options)
+    assert said.err == (
+        'Warning: annotation "kubernetes.io/ingress.class" is deprecated, please use '
+        "'spec.ingressClassName' instead\n"
+    )
