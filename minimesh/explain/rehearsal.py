@@ -13,7 +13,7 @@ import concurrent.futures
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from minimesh.explain.question import Question
     from minimesh.explain.world import Pod, World
 
+T = TypeVar("T")
 _CLIENT_PORT = 40000
 _LIMIT_S = 3600.0
 HTTP_PROXY_PORT = 15080
@@ -110,26 +111,31 @@ class Rehearsals:
             playing = self._stage.play(question, entry, address, port, random_value)
             return self._loop.run_until_complete(playing)
 
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return run()
-        with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            return thread.submit(run).result()
+        return _beside_any_loop(run)
 
     def close(self) -> None:
         """The tables live on, to be read; nothing goes on in them."""
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
         if not self._loop.is_closed():
-            self._loop.run_until_complete(_a_turn())
-        self._loop.close()
+            _beside_any_loop(lambda: self._loop.run_until_complete(_end_all()))
+            self._loop.close()
 
 
-async def _a_turn() -> None:
-    """Let what was cancelled end."""
-    for _ in range(3):
-        await asyncio.sleep(0)
+def _beside_any_loop(run: Callable[[], T]) -> T:
+    """Run a loop of our own; in another thread where this one has a loop that runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+async def _end_all() -> None:
+    """Cancel all other tasks, and let them end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class _Stage:
