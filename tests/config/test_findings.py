@@ -312,3 +312,24 @@ def test_text_that_was_not_utf8_is_refused_at_its_first_such_character() -> None
     assert [str(one) for one in decoded.diagnostics] == [
         "web.yaml:4:12: error: this character is not UTF-8; save the file in that encoding"
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        (
+            "Sidecar",
+            "{egress: [{port: {number: 0, protocol: HTTP, name: s}, bind: 'unix:///s', hosts: ['*/*']}]}",
+            "spec.egress[0].bind",
+        ),
+        (
+            "ServiceEntry",
+            "{hosts: ['*.a.com'], ports: [{number: 80, name: a, protocol: HTTP}], resolution: DYNAMIC_DNS}",
+            "spec.resolution",
+        ),
+    ],
+)
+def test_values_without_effect_are_named(kind: str, spec: str, path: str) -> None:
+    head = f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: x}}\n"
+    found = [(each.field, each.severity) for each in decode(f"{head}spec: {spec}\n", "f.yaml").diagnostics]
+    assert (path, Severity.INFO) in found

@@ -153,6 +153,9 @@ def _socket_listener(path: str, listener: IstioEgressListener, seen: set[str]) -
     if listener.bind in seen:
         message = "sidecar: unix domain socket values for listeners must be unique"
         yield Finding(at, "duplicate-name", message)
+    else:
+        message = "listening on a Unix socket is accepted, not simulated"
+        yield Finding(at, "not-simulated", message, Severity.INFO)
     seen.add(listener.bind)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.gateway_routes import MAX_DIRECT_RESPONSE_BODY_BYTES
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from minimesh.control_plane.service_registry import Service
     from minimesh.control_plane.translation.proxy import Proxy
 
-UNIX_PREFIX = "unix://"
 _PLAIN_HTTP_PORT = 80
 
 
@@ -202,7 +202,7 @@ class _Outbound:
             domains = [host] if suffix == 0 else [host, domain_name(host, suffix)]
             yield from self._virtual_host(domain_name(host, group.port), domains, [], known, group.routes)
         for service in group.services:
-            domains, short = service_domains(service, suffix, self.proxy.dns_domain, self.proxy.ip)
+            domains, short = service_domains(service, suffix, self.proxy.dns_domain, ipv6=self.proxy.is_ipv6)
             name = domain_name(service.hostname, group.port)
             yield from self._virtual_host(name, domains, short, known, group.routes)
 
