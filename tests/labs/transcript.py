@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.end_to_end.mesh import REPOSITORY
 from tests.labs.lab_shell import LabShell, Ran
 from tests.labs.table import ROWS
 
@@ -25,10 +25,11 @@ UNTIL_S = 20.0
 class Transcript:
     """A mesh, its shell, and what was said so far."""
 
-    def __init__(self, folder: Path, here: Path = REPOSITORY, ports: Mapping[str, str] | None = None) -> None:
-        """`ports`: what a text calls a port -> what it is in this mesh, where several run on one machine."""
+    def __init__(self, folder: Path, here: Path) -> None:
+        """`folder` is for the mesh's state; `here` is the folder in which lines are typed."""
         self.shell = LabShell(folder, here)
-        self._ports = {"localhost:8080": f"localhost:{self.shell.port}", **(ports or {})}
+        # What a text calls a port -> what it is in this mesh: several run on one machine.
+        self._ports = {"localhost:8080": f"localhost:{self.shell.port}"}
         self._said: dict[str, list[Ran]] = {}
 
     def type(self, row: str, *indices: int, times: int = 1) -> list[Ran]:
@@ -51,10 +52,9 @@ class Transcript:
 
     def run(self, line: str) -> Ran:
         """Type any line."""
-        for written, real in self._ports.items():
-            line = line.replace(written, real)
+        written = "|".join(map(re.escape, self._ports))
         try:
-            return self.shell.run(line, limit_s=90)
+            return self.shell.run(re.sub(written, lambda found: self._ports[found[0]], line), limit_s=90)
         except AssertionError as error:
             return Ran(-1, "", str(error))
 
@@ -78,6 +78,7 @@ class Transcript:
         self.replace_port(written, real)
 
     def replace_port(self, written: str, real: str) -> None:
+        """From here on, type another port than the text does."""
         self._ports[written] = real
 
     def __getitem__(self, row: str) -> list[Ran]:

@@ -59,9 +59,7 @@ def uninstall(purge: bool, settings: tuple[str, ...], skip_confirmation: bool) -
         if api.delete(each):
             click.echo(f"  Removed {_shown(each)}.")
     click.echo("✔ Uninstall complete")
-    click.echo(
-        "minimesh: kubectl still answers, as the same process does; it ends by: minimesh down", err=True
-    )
+    click.echo("kubectl still answers: its process is that of the mesh, and ends by: minimesh down", err=True)
 
 
 def _profile(settings: Sequence[str]) -> str:

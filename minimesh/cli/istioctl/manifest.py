@@ -15,7 +15,7 @@ from minimesh.platform.defaults import default_resources
 
 Json = dict[str, Any]
 _NAMESPACE = "istio-system"
-_INGRESS, _ISTIOD = "istio-ingressgateway", "istiod"
+_INGRESS = "istio-ingressgateway"
 _NEEDED = frozenset({"ConfigMap", "Deployment", "MutatingWebhookConfiguration", "Service", "ServiceAccount"})
 
 #: Profile -> the components that Istio's has and minimesh too. The egress gateway, which only the demo
