@@ -323,8 +323,15 @@ def _refuse_change(type_: ResourceType, name: str, old: Object, new: Object) -> 
         for path in (_IMMUTABLE.get(type_.kind, ()) if not type_.custom else ())
         if _at(old, path) != _at(new, path)
     ]
+    if type_.kind == "Pod" and _container_names(old) != _container_names(new):
+        message = "Forbidden: pod updates may not add or remove containers"
+        causes.append({"reason": "FieldValueForbidden", "message": message, "field": "spec.containers"})
     if causes:
         raise api_errors.invalid(type_, name, causes)
+
+
+def _container_names(pod: Object) -> list[str]:
+    return [each.get("name", "") for each in pod.get("spec", {}).get("containers") or ()]
 
 
 def _at(shown: Object, path: str) -> Any:

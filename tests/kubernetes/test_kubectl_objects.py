@@ -381,3 +381,18 @@ async def test_a_crd_makes_its_kind(kubectl: Kubectl) -> None:
     assert "How large it is." in await kubectl("explain", "widget.spec.size")
     await kubectl("delete", "crd", "widgets.example.org")
     assert "the server could not find the requested resource" in await kubectl.refused("get", "widgets")
+
+
+async def test_a_pod_keeps_its_containers(kubectl: Kubectl) -> None:
+    await kubectl("run", "web", "--image=busybox")
+    added = '[{"op": "add", "path": "/spec/containers/-", "value": {"name": "more", "image": "busybox"}}]'
+    complaint = await kubectl.refused("patch", "pod", "web", "--type=json", "-p", added)
+    assert "spec.containers: Forbidden: pod updates may not add or remove containers" in complaint
+
+
+async def test_a_pod_is_injected_as_it_is_created(kubectl: Kubectl) -> None:
+    await kubectl("label", "ns", "default", "istio-injection=enabled")
+    names = ("-o", "jsonpath={.spec.containers[*].name}")
+    assert await kubectl("run", "web", "--image=busybox", *names) == "web istio-proxy"
+    without = ("--labels=sidecar.istio.io/inject=false", *names)
+    assert await kubectl("run", "other", "--image=busybox", *without) == "other"

@@ -158,7 +158,7 @@ class _Commands:
                     ("include_eds", "Include endpoints"),
                 ),
             ),
-            Command("/healthz/ready", "readiness of the pod, for its kubelet", self.ready),
+            Command("/healthz/ready", "readiness of the pod, for its kubelet", self.pod_ready),
             Command("/listeners", "print listener info", self.listeners, parameters=(_FORMAT,)),
             Command("/memory", "print current memory usage", self.memory),
             Command("/ready", "print server state, return 200 if LIVE, otherwise return 503", self.ready),
@@ -268,6 +268,10 @@ class _Commands:
     def ready(self, query: Mapping[str, str]) -> Answer:
         state = self.state.reported
         return Answer(f"{state.name}\n", 200 if state is ServerState.LIVE else 503)
+
+    def pod_ready(self, query: Mapping[str, str]) -> Answer:
+        """As Istio's agent answers a kubelet: the status says all."""
+        return Answer("", self.ready(query).status)
 
     def server_info(self, query: Mapping[str, str]) -> Answer:
         return _json(status_dumps.server_info(self.bootstrap, self.state, self.view.concurrency))
