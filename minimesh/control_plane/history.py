@@ -64,7 +64,9 @@ def told(
     return {
         "at": pushed.at,
         "version": pushed.snapshot.version,
-        "resources": [_resource(each) for each in pushed.snapshot.resources if each.kind not in _UNTOLD_KINDS],
+        "resources": [
+            _resource(each) for each in pushed.snapshot.resources if each.kind not in _UNTOLD_KINDS
+        ],
         "registered": [asdict(each) for each in pushed.registered],
         "proxies": [asdict(each) for each in proxies],
         "mesh": asdict(mesh),

@@ -27,7 +27,7 @@ from minimesh.explain.upstream_steps import application_step, cluster_step, endp
 
 if TYPE_CHECKING:
     from minimesh.explain.question import Question
-    from minimesh.explain.rehearsal import Hop
+    from minimesh.explain.rehearsal import Hop, Outcome
     from minimesh.explain.world import World
 
 _ORDER = ("listener", "filter-chain", "virtual-host", "route", "cluster", "endpoint", "application")
@@ -124,8 +124,14 @@ def _main_way(rehearsal: Rehearsal) -> list[Hop]:
 
 def _port_map_step(entry: Entry, question: Question) -> Step:
     rows = tuple(
-        {"host": row.host, "node": row.node, "service": row.service, "listener": row.listener, "name": row.name,
-         "chosen": row is entry.row}
+        {
+            "host": row.host,
+            "node": row.node,
+            "service": row.service,
+            "listener": row.listener,
+            "name": row.name,
+            "chosen": row is entry.row,
+        }
         for row in entry.rows
     )  # fmt: skip
     if entry.row is None:
@@ -223,6 +229,10 @@ def _verdict(rehearsal: Rehearsal) -> Verdict:
     answering = _answering(rehearsal)
     certain = all(is_certain(hop.routing.route) for hop in rehearsal.hops)
     by_application = bool(rehearsal.apps) and details == "via_upstream" and answering is None
+    answered_at = proxy_name((answering or first).pod)
+    if by_application:
+        call = rehearsal.apps[-1]
+        answered_at = proxy_name(call.pod) if call.pod is not None else call.address
     return Verdict(
         status=outcome.status,
         reason=outcome.reason,
@@ -231,11 +241,10 @@ def _verdict(rehearsal: Rehearsal) -> Verdict:
         body=outcome.body if not by_application else "",
         headers=outcome.headers,
         answered_by="application" if by_application else "proxy",
-        answered_at=proxy_name(rehearsal.apps[-1].pod) if by_application and rehearsal.apps[-1].pod is not None
-        else (proxy_name((answering or first).pod) if not by_application else rehearsal.apps[-1].address),
-        sentence=_sentence(outcome.status, outcome.reason, outcome.body, flags, details, answering, by_application),
+        answered_at=answered_at,
+        sentence=_said(outcome, answering, by_application=by_application),
         certain=certain,
-    )  # fmt: skip
+    )
 
 
 def _answering(rehearsal: Rehearsal) -> Hop | None:
@@ -246,22 +255,22 @@ def _answering(rehearsal: Rehearsal) -> Hop | None:
     return None
 
 
-def _sentence(
-    status: int, reason: str, body: str, flags: str, details: str, answering: Hop | None, by_application: bool
-) -> str:
+def _said(outcome: Outcome, answering: Hop | None, *, by_application: bool) -> str:
+    """What the user sees, and what the log of the answering proxy says, in words."""
     if by_application:
         return "What the application answers, whatever that is."
-    shown = f'the body "{body}"' if body else "an empty body"
-    text = f"{status} {reason}, with {shown}"
+    shown = f'the body "{outcome.body}"' if outcome.body else "an empty body"
+    text = f"{outcome.status} {outcome.reason}, with {shown}"
     info = answering.info if answering is not None else None
-    if info is None:
+    if answering is None or info is None:
         return f"{text}."
-    words = "; ".join(f"{flag}: {said}" for flag, said in
-                      zip(info.response_flags.split(","), flag_words(info.response_flags), strict=False) if flag)  # fmt: skip
-    logged = f"{info.response_code} {info.response_flags or '-'} {info.response_code_details}"
-    return f"{text}. The log of {answering.pod.workload if answering else ''} has `{logged}`" + (
-        f" ({words})." if words else "."
+    flags = [each for each in info.response_flags.split(",") if each]
+    words = "; ".join(
+        f"{flag}: {said}" for flag, said in zip(flags, flag_words(info.response_flags), strict=True)
     )
+    logged = f"{info.response_code} {info.response_flags or '-'} {info.response_code_details}"
+    text = f"{text}. The log of {answering.pod.workload} has `{logged}`"
+    return f"{text} ({words})." if words else f"{text}."
 
 
 def _summary(hop: Hop) -> HopSummary:

@@ -3,10 +3,11 @@
     {
       "request":  {"method", "url", "authority", "headers": [[NAME, VALUE]], "via", "from", "curl"},
       "outcome":  {"status": 404, "reason": "Not Found", "flags": [{"flag": "NR", "words": "..."}],
-                   "details": "route_not_found", "details_words": "...", "body": "", "headers": [[NAME, VALUE]],
+                   "details": "route_not_found", "details_words": "...", "body": "",
+                   "headers": [[NAME, VALUE]],
                    "answered_by": "application" | "proxy" | "nobody", "answered_at": "NAMESPACE/POD",
                    "sentence": "what the user sees, in one sentence", "certain": true},
-      "steps":    [STEP, ...],       in the order in which things are decided, from the client to the application
+      "steps":    [STEP, ...],       in the order of deciding, from the client to the application
       "findings": [FINDING, ...],    causes first, the likeliest first; then what is worth knowing
       "hops":     [{"proxy", "method", "path", "authority", "status", "flags", "details", "cluster", "host",
                     "route", "log"}]

@@ -1,4 +1,4 @@
-"""The draw that makes the likeliest thing happen: the heaviest cluster, and a fault only if most requests have it.
+"""The draw that makes the likeliest happen: the heaviest cluster, a fault only if most requests have it.
 
 A proxy draws a number for each request; here the number is looked for that comes out so. What happens to the
 other requests is told beside it.

@@ -1,4 +1,4 @@
-"""Which document made a piece of a proxy's configuration: from metadata, names and the push back to the source."""
+"""Which document made a piece of a proxy's configuration: from metadata and names back to the source."""
 
 from __future__ import annotations
 

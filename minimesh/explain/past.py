@@ -1,4 +1,4 @@
-"""Requests that have happened: found in the access logs, each hop explained by the configuration of its time."""
+"""Requests that have happened: found in the access logs, explained by the configuration of their time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _QUOTED = r'"([^"]*)"'
 #: Istio's default line: 22 fields.
 _LINE = re.compile(
     rf'\[{_WORD}\] "(\S+) (\S+) ([^"]*)" {_WORD} {_WORD} {_WORD} {_WORD} {_QUOTED} {_WORD} {_WORD} {_WORD} '
-    rf"{_WORD} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} {_WORD} {_WORD} {_WORD} {_WORD} {_WORD} {_WORD}"
+    rf"{_WORD} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} {_QUOTED} "
+    rf"{_WORD} {_WORD} {_WORD} {_WORD} {_WORD} {_WORD}"
 )
 
 
@@ -32,7 +33,7 @@ class PastError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a proxy's access log in Istio's default format. `at`: seconds since the epoch, its start."""
+    """One line of a proxy's access log in Istio's default format. `at`: its start, since the epoch."""
 
     proxy: str
     at: float
@@ -94,7 +95,7 @@ def find_request(lines: Sequence[LogLine], request_id: str) -> list[LogLine]:
     found = [line for line in lines if line.request_id == request_id]
     if not found:
         raise PastError(
-            f"no access log has a request {request_id!r}: it is the x-request-id, the sixteenth field of a line"
+            f"no access log has a request {request_id!r}: it is the x-request-id, a line's 16th field"
         )
     return _in_order(found)
 
@@ -162,7 +163,7 @@ class Past:
 
 
 def question_of(line: LogLine, world: World) -> Question | None:
-    """The request that a first hop's line is about; None when its proxy is gone. Of the headers a line has few."""
+    """The request of a first hop, without most of its headers; None if its proxy is gone."""
     namespace, _, name = line.proxy.partition("/")
     pod = next((each for each in world.pods if (each.namespace, each.name) == (namespace, name)), None)
     if pod is None:

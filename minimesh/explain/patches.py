@@ -1,8 +1,8 @@
 """Changes that would mend a request, as YAML that `kubectl apply` or an editor takes, and what they come to.
 
-A patch is one or more documents with kind and name, and only the fields that change. Maps are merged into what
-there is, lists and all else stand in place of it, as in a JSON merge patch; an object that is not there is
-made.
+A patch is one or more documents with kind and name, and only the fields that change. Maps are merged into
+what there is, lists and all else stand in place of it, as in a JSON merge patch; an object that is not there
+is made.
 """
 
 from __future__ import annotations

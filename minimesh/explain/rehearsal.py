@@ -1,4 +1,4 @@
-"""A request on its way through the mesh, without any socket: every proxy's own code, and connections in memory.
+"""A request on its way through the mesh without any socket: each proxy's own code, connections in memory.
 
 Each proxy is compiled from what it was sent (`tables`). Where it dials, the connection leads to the next
 proxy's listener, or to a stand-in for the application, which answers 200. The clock jumps (`virtual_time`),

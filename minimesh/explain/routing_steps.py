@@ -1,4 +1,4 @@
-"""The steps at one proxy that choose: listener, filter chain, virtual host, route, and what the route does."""
+"""The steps at one proxy that choose: listener, filter chain, virtual host, route, what the route does."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def chain_step(world: World, pod: Pod, chosen: ChosenChain) -> Step:
         if each is not None
     )
     if chain is None:
-        text = "No filter chain takes the connection, which is closed: server name and protocol fit none of them."
+        text = "No filter chain takes the connection, which is closed: server name and protocol fit none."
         return Step("filter-chain", "no filter chain", State.FAILED, text, proxy_name(pod), candidates)
     if chosen.manager is None:
         text = (
@@ -113,9 +113,15 @@ def virtual_host_step(world: World, hop: Hop) -> Step:
         text = f'No virtual host is for "{routing.authority}". There are: {_shortened(known) or "none"}.'
         origin = server_origin(servers[0], ".hosts") if servers else NO_ORIGIN
         return Step(
-            "virtual-host", f'none for "{routing.authority}"', State.FAILED, text, proxy_name(pod), candidates,
-            envoy=envoy, origin=origin,
-        )  # fmt: skip
+            "virtual-host",
+            f'none for "{routing.authority}"',
+            State.FAILED,
+            text,
+            proxy_name(pod),
+            candidates,
+            envoy=envoy,
+            origin=origin,
+        )
     domain = _matched_domain(routing)
     ignored = routing.table.ignore_port and ":" in routing.authority and domain != "*"
     text = f'Host "{routing.authority}" fits "{domain}"{", its port is ignored" if ignored else ""}.'
@@ -147,7 +153,7 @@ def _host_candidates(routing: Routing) -> Iterator[Candidate]:
 
 
 def _matched_domain(routing: Routing) -> str:
-    """The domain of the virtual host because of which the table chose it: asked of a table of its own for each."""
+    """The domain because of which the table chose the virtual host: each is asked in a table of its own."""
     host = routing.virtual_host
     assert host is not None
     if len(host.domains) == 1:
@@ -305,9 +311,15 @@ def rewrite_step(world: World, hop: Hop) -> Step | None:
     text = "; ".join(_change_texts(before, after))
     origin = route_origin(world, routing.route)
     return Step(
-        "rewrite", _rewrite_title(before, after), State.PASSED, text, proxy_name(hop.pod), before=before, after=after,
+        "rewrite",
+        _rewrite_title(before, after),
+        State.PASSED,
+        text,
+        proxy_name(hop.pod),
+        before=before,
+        after=after,
         origin=origin,
-    )  # fmt: skip
+    )
 
 
 def _headers(fields: Any) -> dict[str, str]:

@@ -166,9 +166,8 @@ def _left_out(world: World, pod: Pod, cluster: str) -> Iterator[Candidate]:
     for workload in world.push.registry.workloads:
         if workload.namespace != service.namespace:
             continue
-        others = [each for each in world.push.registry.services if each is not service and each.selector
-                  and each.namespace == workload.namespace and each.selector.items() <= workload.labels.items()]  # fmt: skip
-        reason = "" if others else why_no_endpoint(service, port, wanted, workload)
+        another = _serves_another(world, service, workload)
+        reason = "" if another else why_no_endpoint(service, port, wanted, workload)
         if reason:
             yield Candidate(
                 f"{workload.address} ({workload.name})",
@@ -176,6 +175,17 @@ def _left_out(world: World, pod: Pod, cluster: str) -> Iterator[Candidate]:
                 reason,
                 origin=Origin.of(world.resource("Pod", workload.namespace, workload.name)),
             )
+
+
+def _serves_another(world: World, service: Service, workload: Workload) -> bool:
+    """Whether a pod is some other service's, so that nobody expects it here."""
+    return any(
+        each is not service
+        and each.namespace == workload.namespace
+        and bool(each.selector)
+        and each.selector.items() <= workload.labels.items()
+        for each in world.push.registry.services
+    ) and not (service.selector.items() <= workload.labels.items())
 
 
 def subset_labels(world: World, pod: Pod, hostname: str, subset: str) -> Mapping[str, str]:
@@ -190,7 +200,7 @@ def subset_labels(world: World, pod: Pod, hostname: str, subset: str) -> Mapping
 def why_no_endpoint(
     service: Service, port: ServicePort, subset: Mapping[str, str], workload: Workload
 ) -> str:
-    """Why a pod of the service's namespace is no endpoint; empty when it is one, or has nothing to do with it."""
+    """Why a pod of the service's namespace is no endpoint; empty when it is one, or is of no concern."""
     missing = [_difference(key, value, workload.labels) for key, value in service.selector.items()
                if workload.labels.get(key) != value]  # fmt: skip
     if missing:

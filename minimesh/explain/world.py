@@ -207,7 +207,7 @@ def located(resource: Resource | None, field: str = "") -> Location | None:
 
 
 def _run_pods(store: Store) -> None:
-    """Let the controllers make Pods of Deployments, and call all Pods running and ready, each at an address."""
+    """Let the controllers make Pods of Deployments, and call all Pods ready, each at an address."""
     numbers = iter(range(2, 60_000))
     counter = iter(range(1 << 30))
     controllers = Controllers(

@@ -1,4 +1,4 @@
-"""`python -m tests.confusions.document`: writes docs/confusions.md, from the scenarios and what explain says."""
+"""`python -m tests.confusions.document`: writes docs/confusions.md from the scenarios."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "confusions.md"
 _INTRODUCTION = """\
 # What Istio's users get wrong, and what explain says to it
 
-Twenty-five confusions that come up again and again wherever people learn Istio. Each has a configuration you can
+Twenty-five confusions that come up again and again wherever people learn Istio. Each has a configuration to
 try, a request, what its sender sees, and what `minimesh explain` says about it. This page is made from the
-scenarios in `tests/confusions/scenarios`, whose tests hold it to what a mesh really does; it is not written by hand.
+scenarios in `tests/confusions/scenarios`, whose tests hold it to what a mesh really does.
 
 To try one, save its configuration beside the one that all of them share, and ask:
 
@@ -35,7 +35,8 @@ def document() -> str:
     scenarios = load()
     contents = "\n".join(f"{each.number}. [{each.title}](#{_anchor(each)})" for each in scenarios)
     chapters = "\n".join(_chapter(each) for each in scenarios)
-    shared = f"## What all of them share\n\nUnless it says so itself, a scenario has this too:\n\n{_block(BASE, 'yaml')}"
+    shared = "## What all of them share\n\nUnless it says otherwise itself, a scenario has this too:\n\n"
+    shared += _block(BASE, "yaml")
     return f"{_INTRODUCTION}{contents}\n\n{chapters}\n{shared}"
 
 

@@ -26,7 +26,7 @@ BASE = (SCENARIOS / "base.yaml").read_text()
 
 @dataclass(frozen=True)
 class Scenario:
-    """A file of `scenarios/`. `sees` and `mended` are what becomes of the request, before and after the patch."""
+    """A file of `scenarios/`. `sees` and `mended`: what becomes of the request, and after the patch."""
 
     slug: str
     number: int
@@ -54,7 +54,7 @@ class Scenario:
 
     @property
     def base(self) -> str:
-        """What all scenarios share, but for the kinds and objects that this one leaves out or says otherwise."""
+        """What all scenarios share, but for what this one leaves out or says otherwise."""
         own = {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(self.config)}
         kept = [
             each
@@ -119,7 +119,5 @@ def agrees(wanted: Mapping[str, Any], found: Explanation) -> list[str]:
 
 def load() -> list[Scenario]:
     """All scenarios in the order of their numbers."""
-    found = []
-    for path in sorted(SCENARIOS.glob("[0-9]*.yaml")):
-        found.append(Scenario(slug=path.stem, **yaml.safe_load(path.read_text())))
-    return found
+    files = sorted(SCENARIOS.glob("[0-9]*.yaml"))
+    return [Scenario(slug=each.stem, **yaml.safe_load(each.read_text())) for each in files]

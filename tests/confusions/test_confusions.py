@@ -1,4 +1,4 @@
-"""The twenty-five confusions: each is seen, explained in a sentence, and mended by the patch that is offered."""
+"""The twenty-five confusions: each is seen, explained in a sentence, and mended by the patch."""
 
 from __future__ import annotations
 

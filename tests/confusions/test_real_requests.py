@@ -111,7 +111,7 @@ def test_what_was_foretold_happens(scenario: Scenario, running: MeshWithScenario
 
 
 def _reached_application(scenario: Scenario, running: MeshWithScenarios) -> bool:
-    """Whether the proxies' logs say that the application answered; where the port is no HTTP, an answer does."""
+    """Whether the log of the first proxy says that the answer came from the application."""
     told = running.mesh.command("explain", "--last", _last_status(scenario, running), "-o", "json")
     lines = json.loads(told.stdout)["lines"]
     return lines[0]["details"] == "via_upstream"

@@ -9,7 +9,7 @@ from minimesh.explain.ladder import CandidateState, Explanation
 
 @dataclass(frozen=True)
 class Foretold:
-    """`path` and `host` are what goes upstream, empty where nothing does. `clusters`: all that are possible."""
+    """`path` and `host`: what goes upstream, empty where nothing does. `clusters`: all that are possible."""
 
     status: int
     flags: str

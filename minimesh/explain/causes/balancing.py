@@ -75,8 +75,9 @@ def policy(situation: Situation) -> Iterator[Finding]:
     simple = str(written.simple) if written is not None and written.simple is not None else ""
     called = "" if simple != "LEAST_CONN" else " LEAST_CONN is its old name."
     default = "" if simple else " It is what Istio does unless told otherwise."
-    origin = Origin.of(rule.resource, "spec.trafficPolicy.loadBalancer") if rule is not None and simple else Origin.of(
-        service_resource(situation.world, name))  # fmt: skip
+    origin = Origin.of(service_resource(situation.world, name))
+    if rule is not None and simple:
+        origin = Origin.of(rule.resource, "spec.trafficPolicy.loadBalancer")
     yield Finding(
         "least-request",
         f"{len(cluster.hosts)} endpoints are balanced by LEAST_REQUEST: two are drawn by lot and the one "

@@ -76,8 +76,8 @@ def port_needed(situation: Situation) -> Iterator[Finding]:
     said = (
         f"{service.hostname} has no port {cluster.port}; it has {ports}"
         if named
-        else f"{service.hostname} has ports {ports} and the destination names none, so that it is taken for port "
-        f"{cluster.port}, that of the listener"
+        else f"{service.hostname} has ports {ports} and the destination names none, so that it is taken for "
+        f"port {cluster.port}, that of the listener"
     )
     yield Finding(
         "port-needed" if not named else "port-unknown",
@@ -111,7 +111,7 @@ def missing_subset(situation: Situation) -> Iterator[Finding]:
         subsets = [*document_of(known.resource)["spec"].get("subsets", []), subset]
         patch = spec_patch(known.resource, {"subsets": subsets})
         names = ", ".join(each.name for each in known.subsets) or "none"
-        text = f"{said}; DestinationRule {known.namespace}/{known.name} has {names}: add it, or name one of those."
+        text = f"{said}; DestinationRule {known.namespace}/{known.name} has {names}: add it, or name one."
     yield Finding("missing-subset", text, code="IST0101", origin=origin, patch=patch)
 
 

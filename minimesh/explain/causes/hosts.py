@@ -1,4 +1,4 @@
-"""Rules that do not reach the proxy: VirtualServices bound elsewhere, hosts that a Gateway does not let in."""
+"""Rules that do not reach the proxy: VirtualServices bound elsewhere, hosts that no Gateway lets in."""
 
 from __future__ import annotations
 
@@ -221,8 +221,11 @@ def wrong_host_header(situation: Situation) -> Iterator[Finding]:
     hosts = [h for r in situation.world.push.virtual_services if bound & set(r.gateways) for h in r.hosts]
     if not hosts:
         gateways = ", ".join(sorted(bound))
-        yield Finding("nothing-bound", f"No VirtualService is bound to Gateway {gateways}: it has nothing to route by.",
-                      origin=Origin.of(_servers(situation)[0].resource) if bound else Origin())  # fmt: skip
+        yield Finding(
+            "nothing-bound",
+            f"No VirtualService is bound to Gateway {gateways}: it has nothing to route by.",
+            origin=Origin.of(_servers(situation)[0].resource) if bound else Origin(),
+        )
         return
     listed = ", ".join(dict.fromkeys(hosts))
     example = hosts[0].replace("*", "www", 1) if hosts[0].startswith("*.") else hosts[0]

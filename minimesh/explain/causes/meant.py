@@ -1,4 +1,4 @@
-"""What rules would do if they were asked: translated and compiled as the proxy's own, and asked of its request."""
+"""What rules would do if they were asked: translated and compiled as the proxy's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a learner from seeing: no access log, files that are not applied, updates that a proxy refuses."""
+"""What keeps a learner from seeing: no access log, files not applied, updates that a proxy refuses."""
 
 from __future__ import annotations
 
