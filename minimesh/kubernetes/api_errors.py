@@ -28,7 +28,8 @@ class ApiError(Exception):
             "status": "Failure",
             "message": str(self),
             "reason": self.reason,
-            **({"details": dict(self.details)} if self.details else {}),
+            # Be they empty: `kubectl debug` reads them unasked.
+            "details": dict(self.details),
             "code": self.code,
         }
 

@@ -43,7 +43,8 @@ def _without_istio(lab: Transcript) -> None:
     lab.give_node_port("30001", "application/dest-svc-v1", "http-v1")
     lab.type("S5-03", 0)
     lab.type_until("S5-03", showing("Hello"), 1)
-    for row in ("S5-05", "S5-06", "S5-08", "S5-07"):
+    lab.run(POD)
+    for row in ("S5-05", "S5-06", "S5-08", "S5-07", "S5-11"):
         lab.type(row)
     lab.run("kubectl delete -f istio-deepdive/ingress.yaml")
 
@@ -106,6 +107,12 @@ def test_the_nginx_addon_is_refused(lab: Transcript) -> None:
     (said,) = lab["S5-08"]
     assert said.code != 0
     assert "NGINX is not part of minimesh" in said.err
+
+
+def test_containers_for_debugging_are_refused(lab: Transcript) -> None:
+    (said,) = lab["S5-11"]
+    assert said.code == 1
+    assert "ephemeral containers are disabled for this cluster" in said.err
 
 
 def test_the_status_of_an_ingress(lab: Transcript) -> None:
