@@ -17,6 +17,7 @@ from minimesh.cli.refusal import Refusal
 @click.option(
     "--config", "paths", multiple=True, metavar="PATH", help="A file or folder of YAML; repeatable."
 )
+@click.option("--mesh-config", metavar="FILE", help="Settings of the mesh: Istio's MeshConfig.")
 @click.option("--listen", default="127.0.0.1:15010", show_default=True, metavar="HOST:PORT", help="ADS.")
 @click.option(
     "--debug", default="127.0.0.1:15014", show_default=True, metavar="HOST:PORT", help="The debug API."
@@ -26,6 +27,7 @@ from minimesh.cli.refusal import Refusal
 @click.option("--tls-client-ca", metavar="FILE", help="Only proxies with a certificate of these authorities.")
 def control_plane(
     paths: tuple[str, ...],
+    mesh_config: str | None,
     listen: str,
     debug: str,
     tls_cert: str | None,
@@ -38,7 +40,7 @@ def control_plane(
     from minimesh.logs import configure
     from minimesh.platform.defaults import default_resources
 
-    refuse_missing(paths)
+    refuse_missing((*paths, *((mesh_config,) if mesh_config is not None else ())))
     configure("info")
     ads_host, ads_port = split_address(listen, "--listen")
     debug_host, debug_port = split_address(debug, "--debug")
@@ -59,6 +61,7 @@ def control_plane(
             debug_host=debug_host,
             debug_port=debug_port,
             config_paths=paths,
+            mesh_config=mesh_config,
             on_diagnostics=DiagnosticsConsole().show,
         )
         await server.start()
