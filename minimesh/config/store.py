@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -79,6 +79,15 @@ class Snapshot:
     def by_kind(self, kind: str) -> tuple[Resource, ...]:
         """All objects of a kind, by namespace and name."""
         return self._by_kind.get(kind, ())
+
+    def items(self) -> Collection[tuple[ResourceKey, Resource]]:
+        """All objects with their keys, in order."""
+        return self._by_key.items()
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """The kinds that there are objects of."""
+        return self._by_kind.keys()
 
     def get(self, key: ResourceKey) -> Resource | None:
         """The object with this key, or None."""
@@ -214,6 +223,8 @@ class Store:
         """Everything as it is now. The same object until something changes."""
         if self._snapshot is None:
             self._snapshot = Snapshot(self._version, self._objects)
+            # In its order, so that the next one has little to sort.
+            self._objects = dict(self._snapshot.items())
         return self._snapshot
 
     def watch(self, callback: Watcher) -> Callable[[], None]:

@@ -17,12 +17,14 @@ from minimesh.control_plane.discovery.access_log_service import AccessLogService
 from minimesh.control_plane.discovery.ads_server import AdsServer
 from minimesh.control_plane.discovery.push_queue import PushQueue
 from minimesh.control_plane.discovery.pusher import Fault, Pusher
+from minimesh.control_plane.discovery.refresh import refreshed
 from minimesh.control_plane.discovery.registration import GRACE_S
 from minimesh.control_plane.discovery.status import proxy_status, registered_workload
 from minimesh.control_plane.discovery.traffic_watch import TrafficWatch, watch_layer
 from minimesh.control_plane.file_source import FileSource
 from minimesh.control_plane.history import History, told
 from minimesh.control_plane.push_context import MeshConfig, PushContext
+from minimesh.control_plane.push_context.incremental import ContextBuilder
 from minimesh.control_plane.push_context.mesh_settings import MeshSettings
 from minimesh.control_plane.translation import build_resources
 from minimesh.logs import get_logger
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from minimesh.config.store import Change, Snapshot, Store
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.discovery.snapshot import ResourceSet
+    from minimesh.control_plane.discovery.snapshot import Snapshot as ProxySnapshot
     from minimesh.control_plane.service_registry import RegisteredWorkload
     from minimesh.control_plane.translation.proxy import Proxy
 
@@ -84,9 +87,14 @@ class ControlPlane:
         self._pushes: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
         self._files = FileSource(store, config_paths, mesh_config=mesh_config, on_diagnostics=on_diagnostics)
+        self._contexts = ContextBuilder(self._settings.of)
         self._queue = PushQueue(self._push)
         self._pusher: Pusher[PushContext] = Pusher(
-            self._build, translate, self._queue.request, grace_s=registration_grace_s
+            self._build,
+            translate,
+            self._queue.request,
+            refresh=self._refresh if translate is build_resources else None,
+            grace_s=registration_grace_s,
         )
         self.traffic_watch = TrafficWatch(lambda share: self._pusher.set_runtime(watch_layer(share)))
         self._pusher.set_runtime(watch_layer(0))
@@ -208,7 +216,15 @@ class ControlPlane:
         }
 
     def _build(self, registered: Sequence[RegisteredWorkload]) -> PushContext:
-        return PushContext.build(self.config, registered, self._settings.of(self.config))
+        return self._contexts.build(self.config, registered)
+
+    def _refresh(
+        self, proxy: Proxy, context: PushContext, before: PushContext | None, snapshot: ProxySnapshot
+    ) -> ProxySnapshot | None:
+        changes = self._contexts.changes
+        if changes is None or context is before:
+            return None
+        return refreshed(proxy, context, changes, before, snapshot)
 
     async def _push(self, reasons: frozenset[str]) -> None:
         snapshot = self.config

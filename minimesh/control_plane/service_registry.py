@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -212,10 +214,13 @@ class ServiceRegistry:
     def __init__(self, services: Iterable[Service], workloads: Iterable[Workload] = ()) -> None:
         ordered = sorted(services, key=lambda s: (s.created, s.name, s.namespace))
         self.services = tuple(_with_aliases(ordered))
-        self.workloads = tuple(sorted(workloads, key=lambda w: (w.namespace, w.name, w.address)))
+        self.workloads = tuple(sorted(workloads, key=_workload_order))
         self._by_hostname: dict[str, list[Service]] = {}
+        self._by_namespace: dict[str, list[Service]] = {}
         for service in self.services:
             self._by_hostname.setdefault(service.hostname, []).append(service)
+            self._by_namespace.setdefault(service.namespace, []).append(service)
+        self._index = _WorkloadIndex(self.workloads)
 
     @classmethod
     def from_snapshot(
@@ -233,7 +238,7 @@ class ServiceRegistry:
         services = [_kubernetes_service(each, domain_suffix, default_export_to) for each in kubernetes]
         for resource in snapshot.by_kind("ServiceEntry"):
             services.extend(_services_of_entry(resource, default_export_to))
-        pods = [workload for r in snapshot.by_kind("Pod") if (workload := _workload_of_pod(r)) is not None]
+        pods = [workload for r in snapshot.by_kind("Pod") if (workload := workload_of_pod(r)) is not None]
         entries = [_workload_of_entry(r) for r in snapshot.by_kind("WorkloadEntry")]
         declared = [*pods, *(entry for entry in entries if entry.address)]
         known = {workload.address for workload in declared}
@@ -264,7 +269,7 @@ class ServiceRegistry:
     def _selected_endpoints(self, service: Service, port: ServicePort) -> Iterable[Endpoint]:
         if not service.selector:
             return
-        for workload in self.workloads:
+        for workload in self._index.candidates(service):
             if not _selects(service, workload.namespace, workload.labels):
                 continue
             target = workload.resolve(port)
@@ -283,7 +288,23 @@ class ServiceRegistry:
             )
 
     def workload(self, namespace: str, name: str) -> Workload | None:
-        return next((w for w in self.workloads if (w.namespace, w.name) == (namespace, name)), None)
+        return self._index.named(namespace, name)
+
+    def selecting(self, workload: Workload) -> list[Service]:
+        """The services whose endpoints the workload is, or may be, one of."""
+        found = self._by_namespace.get(workload.namespace, ())
+        return [s for s in found if s.selector and _selects(s, workload.namespace, workload.labels)]
+
+    def with_workloads(self, gone: Iterable[Workload], come: Iterable[Workload]) -> ServiceRegistry:
+        """The same services with other workloads."""
+        out = set(map(id, self._index.same_as(gone)))
+        workloads = [each for each in self.workloads if id(each) not in out]
+        for each in come:
+            insort(workloads, each, key=_workload_order)
+        registry = copy(self)
+        registry.workloads = tuple(workloads)
+        registry._index = self._index.with_changes(out, come)
+        return registry
 
     def targets(
         self, namespace: str, labels: Mapping[str, str], named_ports: Mapping[str, int]
@@ -291,7 +312,7 @@ class ServiceRegistry:
         """The service ports that a workload with these labels serves, oldest service first."""
         probe = Workload("", namespace, "", labels, named_ports)
         found = []
-        for service in self.services:
+        for service in self._by_namespace.get(namespace, ()):
             if not service.selector or not _selects(service, namespace, labels):
                 continue
             for port in service.ports:
@@ -299,6 +320,61 @@ class ServiceRegistry:
                 if target is not None and port.protocol is not Protocol.UDP:
                     found.append(ServiceTarget(service, port, target))
         return tuple(found)
+
+
+class _WorkloadIndex:
+    """Workloads by name, and by namespace and label: what a selector can select is found without a search."""
+
+    def __init__(self, workloads: Sequence[Workload]) -> None:
+        self._named: dict[tuple[str, str], Workload] = {}
+        self._labelled: dict[tuple[str, str, str], list[Workload]] = {}
+        for workload in workloads:
+            self._named.setdefault((workload.namespace, workload.name), workload)
+            for label in _labels(workload):
+                self._labelled.setdefault(label, []).append(workload)
+
+    def with_changes(self, gone: Collection[int], come: Iterable[Workload]) -> _WorkloadIndex:
+        """The index without the workloads of these identities, and with others."""
+        index = copy(self)
+        index._named = {key: each for key, each in self._named.items() if id(each) not in gone}
+        index._labelled = dict(self._labelled)
+        touched = {label for each in self._named.values() if id(each) in gone for label in _labels(each)}
+        for label in touched:
+            index._labelled[label] = [each for each in self._labelled[label] if id(each) not in gone]
+        for workload in come:
+            index._named.setdefault((workload.namespace, workload.name), workload)
+            for label in _labels(workload):
+                index._labelled[label] = sorted(
+                    [*index._labelled.get(label, ()), workload], key=_workload_order
+                )
+        return index
+
+    def named(self, namespace: str, name: str) -> Workload | None:
+        return self._named.get((namespace, name))
+
+    def candidates(self, service: Service) -> Sequence[Workload]:
+        """Those with the rarest label that the service selects by."""
+        labelled = ((service.namespace, key, value) for key, value in service.selector.items())
+        return min((self._labelled.get(each, ()) for each in labelled), key=len)
+
+    def same_as(self, workloads: Iterable[Workload]) -> Iterator[Workload]:
+        """The indexed ones that are equal to these."""
+        for workload in workloads:
+            label = next(iter(workload.labels.items()), None)
+            if label is None:
+                known = (self.named(workload.namespace, workload.name),)
+                yield from (each for each in known if each == workload and each is not None)
+            else:
+                found = self._labelled.get((workload.namespace, *label), ())
+                yield from [each for each in found if each == workload][:1]
+
+
+def _labels(workload: Workload) -> list[tuple[str, str, str]]:
+    return [(workload.namespace, key, value) for key, value in workload.labels.items()]
+
+
+def _workload_order(workload: Workload) -> tuple[str, str, str]:
+    return (workload.namespace, workload.name, workload.address)
 
 
 def is_exported(export_to: Sequence[str], owner: str, namespace: str) -> bool:
@@ -440,7 +516,7 @@ def _target_port(written: Any) -> int | str:
     return int(written) if str(written).isdigit() else str(written)
 
 
-def _workload_of_pod(resource: Resource) -> Workload | None:
+def workload_of_pod(resource: Resource) -> Workload | None:
     status: Any = resource.status
     if status is None or not status.pod_ip or resource.metadata.deletion_timestamp:
         return None

@@ -149,6 +149,8 @@ def _take_names(known: DeltaType, request: Any) -> bool:
     added = frozenset(request.resource_names_subscribe)
     removed = frozenset(request.resource_names_unsubscribe)
     first = not known.subscribed
+    if not (added or removed or first):
+        return False  # nearly every request: an ACK
     # Naming nothing means everything, but only in a type's first request (and only for some types).
     everything = WILDCARD_NAME in added or (first and not added and request.type_url in WILDCARD_TYPE_URLS)
     wildcard = (known.wildcard or everything) and WILDCARD_NAME not in removed

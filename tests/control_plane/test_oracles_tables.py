@@ -58,7 +58,8 @@ def test_a_service_is_called_by_these_domains(case: dict[str, Any]) -> None:
         external=written["MeshExternal"],
     )
     # The tests of istiod look at the form without ports, which is what it sends.
-    domains, _ = service_domains(service, 0, proxy["DNSDomain"], *proxy.get("IPAddresses", [])[:1])
+    ipv6 = ":" in "".join(proxy.get("IPAddresses", [])[:1])
+    domains, _ = service_domains(service, 0, proxy["DNSDomain"], ipv6=ipv6)
     assert sorted(domains) == sorted(case["expect"])
 
 

@@ -86,6 +86,8 @@ class Delivery:
         self._clusters_acked: Mapping[str, Packed] = {}
         self._clusters_held: frozenset[str] = frozenset()
         """Clusters the proxy has for certain, whatever becomes of the responses under way."""
+        self._leaving: tuple[Mapping[str, Packed], Contents | None, frozenset[str]] = ({}, None, frozenset())
+        """Clusters acknowledged, clusters wanted, and the names of the former that are not of the latter."""
         self._endpoints_given: dict[str, Packed] = {}
         self._endpoints_last: Contents | None = None
         """The load assignments as of the last response: of what came since, only the differences go out."""
@@ -117,6 +119,16 @@ class Delivery:
             or self._next_routes(self.wanted)
             or self._next_secrets(self.wanted)
             or self._next_unknown()
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the proxy has accepted, of all types that it asks for, what it is to have."""
+        if self.wanted is None:
+            return False
+        types = ((url, self.stream.type(url)) for url in SHORT_TYPE_NAMES)
+        return self.wanted.route_references <= self.stream.type(ROUTE_TYPE_URL).names and all(
+            _is_settled(known, self._target(self.wanted, url)) for url, known in types if known.subscribed
         )
 
     def status(self) -> dict[str, TypeStatus]:
@@ -166,7 +178,7 @@ class Delivery:
 
     def _next_listeners(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(LISTENER_TYPE_URL)
-        if not self._clusters_ready(wanted) or not self._is_due(known, LISTENER_TYPE_URL, wanted.listeners):
+        if not self._is_due(known, LISTENER_TYPE_URL, wanted.listeners) or not self._clusters_ready(wanted):
             return None
         chosen = {name: each for name, each in wanted.listeners.resources.items() if known.wants(name)}
         response = self._respond(LISTENER_TYPE_URL, wanted.listeners.version, chosen, complete=True)
@@ -176,7 +188,7 @@ class Delivery:
 
     def _next_routes(self, wanted: Snapshot) -> Response | None:
         known = self.stream.type(ROUTE_TYPE_URL)
-        if not self._clusters_ready(wanted) or not self._is_due(known, ROUTE_TYPE_URL, wanted.routes):
+        if not self._is_due(known, ROUTE_TYPE_URL, wanted.routes) or not self._clusters_ready(wanted):
             return None
         chosen = {}
         for name in sorted(known.names):
@@ -258,7 +270,11 @@ class Delivery:
         return wanted.cluster_references & wanted.clusters.resources.keys() <= self._clusters_held
 
     def _cluster_target(self, wanted: Snapshot) -> Contents:
-        leaving = self._clusters_acked.keys() - wanted.clusters.resources.keys()
+        # Asked at every turn of every stream, while either side changes seldom.
+        acked, target, leaving = self._leaving
+        if acked is not self._clusters_acked or target is not wanted.clusters:
+            leaving = frozenset(self._clusters_acked.keys() - wanted.clusters.resources.keys())
+            self._leaving = (self._clusters_acked, wanted.clusters, leaving)
         if not leaving or self._routes_moved(wanted):
             return wanted.clusters
         kept = {name: self._clusters_acked[name] for name in leaving}

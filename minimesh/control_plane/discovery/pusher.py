@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from minimesh.control_plane.discovery.delivery import Delivery
 from minimesh.control_plane.discovery.registration import GRACE_S, WorkloadRegistrations
-from minimesh.control_plane.discovery.snapshot import Contents, ResourceSet, Snapshot
+from minimesh.control_plane.discovery.snapshot import Contents, Packing, ResourceSet, Snapshot
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.logs import get_logger
 from minimesh.xds.ads_protocol import Reaction
@@ -49,6 +49,8 @@ class Connection:
         self.delivery = Delivery(delta=delta)
         self.proxy: Proxy | None = None
         self.fault: Fault | None = None
+        self.translated_from: Any = None
+        """The push context that its configuration was last made from."""
         self.wake = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -68,8 +70,14 @@ class Pusher(Generic[PushT]):
         translate: Callable[[Proxy, PushT], ResourceSet],
         request_push: Callable[[str], None],
         *,
+        refresh: Callable[[Proxy, PushT, PushT | None, Snapshot], Snapshot | None] | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
+        """`refresh(proxy, context, context of its last snapshot, that snapshot)` gives the next snapshot
+        where that is less work than to translate, else None."""
+        self._refresh = refresh
+        self._packing = Packing()
+        self._translated = self._refreshed = 0
         self._build = build
         self._translate = translate
         self._numbers = itertools.count(1)
@@ -111,6 +119,10 @@ class Pusher(Generic[PushT]):
             if rebuilt or connection.delivery.wanted is None:
                 self._deliver(connection)
             await asyncio.sleep(0)  # let what is ready go out before the next proxy is translated
+        if self._translated > self._refreshed:
+            # A push of refreshed configurations alone asks for nothing that is packed, and forgets nothing.
+            self._packing.turn()
+        self._translated = self._refreshed = 0
         _log.debug(
             "push",
             reasons=sorted(reasons),
@@ -185,15 +197,27 @@ class Pusher(Generic[PushT]):
         if self.context is None or connection.proxy is None:
             return
         try:
-            snapshot = Snapshot.build(self._translate(connection.proxy, self.context))
+            snapshot = self._next_snapshot(connection, connection.proxy, self.context)
         except Exception as error:
             _log.exception("translation failed", proxy=connection.proxy.id)
             connection.fault = Fault("internal-translation", _said(error), connection.proxy.id)
         else:
             connection.fault = None
-            connection.delivery.want(snapshot)
-            connection.wake.set()
+            connection.translated_from = self.context
+            if snapshot is not connection.delivery.wanted:
+                connection.delivery.want(snapshot)
+                connection.wake.set()
         self.tell()
+
+    def _next_snapshot(self, connection: Connection, proxy: Proxy, context: PushT) -> Snapshot:
+        before = connection.delivery.wanted
+        if before is not None and self._refresh is not None:
+            refreshed = self._refresh(proxy, context, connection.translated_from, before)
+            if refreshed is not None:
+                self._refreshed += 1
+                return refreshed
+        self._translated += 1
+        return Snapshot.build(self._translate(proxy, context), self._packing)
 
     def _faults(self) -> Iterator[Fault]:
         if self._build_fault is not None:

@@ -7,7 +7,8 @@ and labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
@@ -16,6 +17,7 @@ from minimesh.control_plane.push_context.gateways import MergedGateway, merge_ga
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.mesh_settings import MeshSettings
+from minimesh.control_plane.push_context.sharing import Sharing
 from minimesh.control_plane.push_context.sidecar_scope import (
     SidecarScope,
     scope_of_everything,
@@ -54,6 +56,7 @@ class PushContext:
         self._gateways = sorted(by_kind.get("Gateway", ()), key=creation_order)
         self._sidecars = sorted(by_kind.get("Sidecar", ()), key=creation_order)
         self._mesh_rules = tuple(v for v in self.virtual_services if MESH_GATEWAY in v.gateways)
+        self.shared = Sharing()
         self._default_scopes: dict[str, SidecarScope] = {}
         self._narrowed_scopes: dict[tuple[str, str, str], SidecarScope] = {}
         self._secrets = {(each.namespace, each.name): each.spec for each in by_kind.get("Secret", ())}
@@ -72,6 +75,19 @@ class PushContext:
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         return cls(registry, resources, settings)
+
+    def with_registry(
+        self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]
+    ) -> PushContext:
+        """The same configuration over the same services with other workloads.
+
+        What was shared stays so, but for the parts `concerned`, and what looked for the proxy's own workload,
+        for which one needs its name.
+        """
+        context = copy(self)
+        context.registry = registry
+        context.shared = self.shared.without(concerned, "name")
+        return context
 
     def secret(self, namespace: str, name: str) -> Any | None:
         """The data of a Secret; None when there is none of that name."""

@@ -10,18 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.sharing import ASSIGNMENT, Sharing, Unshared
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
 from minimesh.control_plane.translation.endpoints import build_endpoints
 from minimesh.control_plane.translation.envoy_filters import Patching
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
 from minimesh.control_plane.translation.routes import build_routes
 from minimesh.control_plane.translation.secrets import build_secrets
+from minimesh.xds.resource_names import parse_cluster_name
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.translation.proxy import Proxy
 
-__all__ = ["Resources", "build_resources"]
+__all__ = ["Resources", "build_assignments", "build_resources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,37 @@ class Resources:
 def build_resources(proxy: Proxy, push: PushContext) -> Resources:
     """Translate a push for one proxy, complete in itself: each name referred to is there."""
     patching = Patching(proxy, push)
-    clusters = patching.clusters(build_clusters(proxy, push))
-    listeners = patching.listeners(build_listeners(proxy, push))
+    # Patches change what was made, which then cannot be given to others as well.
+    share = Unshared() if patching.any else push.shared
+    clusters = patching.clusters(build_clusters(proxy, push, share))
+    listeners = patching.listeners(build_listeners(proxy, push, share))
+    names, routes = tuple(eds_cluster_names(clusters)), tuple(route_names(listeners))
     return Resources(
         clusters=_by_name(clusters),
-        endpoints={e.cluster_name: e for e in build_endpoints(proxy, push, eds_cluster_names(clusters))},
+        endpoints=share.of(
+            ("endpoints", names), proxy, lambda seen: build_assignments(seen, push, names, share)
+        ),
         listeners=_by_name(listeners),
-        routes=_by_name(patching.routes(build_routes(proxy, push, route_names(listeners)))),
+        routes=share.of(
+            f"routes {' '.join(routes)}",
+            proxy,
+            lambda seen: _by_name(patching.routes(build_routes(seen, push, routes))),
+        ),
         secrets=_by_name(build_secrets(proxy, push, listeners, clusters)),
     )
+
+
+def build_assignments(
+    proxy: Proxy, push: PushContext, names: Iterable[str], share: Sharing
+) -> dict[str, Any]:
+    """The load assignments of these clusters, by name."""
+
+    def of(name: str) -> Any:
+        parsed = parse_cluster_name(name)
+        part = (ASSIGNMENT, parsed.hostname if parsed is not None else "", name)
+        return share.of(part, proxy, lambda seen: build_endpoints(seen, push, [name])[0])
+
+    return {name: of(name) for name in sorted(names)}
 
 
 def _by_name(messages: Iterable[Any]) -> dict[str, Any]:

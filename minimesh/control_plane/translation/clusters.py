@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.service_entry import UNIX_PREFIX
+from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.service_registry import Protocol, Resolution
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
@@ -34,15 +35,22 @@ if TYPE_CHECKING:
 _ASK_DNS = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
 
 
-def build_clusters(proxy: Proxy, push: PushContext) -> list[Any]:
-    """All clusters of a proxy by name. Of two with one name the first (older service) stays."""
+def build_clusters(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> list[Any]:
+    """All clusters of a proxy by name. Of two with one name the first (older service) stays.
+
+    `share` gives what was made for other proxies: then the clusters must not be changed.
+    """
     found: dict[str, Any] = {}
-    outbound = [*_outbound(proxy, push)]
-    by_server_name = sni_clusters(proxy, push, outbound)
-    for cluster in (*outbound, *by_server_name, *_inbound(proxy, push), *_fixed(proxy, push)):
+    outbound = (share or Unshared()).of("outbound clusters", proxy, lambda seen: _leading_out(seen, push))
+    for cluster in (*outbound, *_inbound(proxy, push)):
         found.setdefault(cluster.name, cluster)
     clusters = [found[name] for name in sorted(found)]
     return clusters if proxy.addresses is None else from_pod_address(clusters, proxy.addresses)
+
+
+def _leading_out(proxy: Proxy, push: PushContext) -> list[Any]:
+    outbound = [*_outbound(proxy, push)]
+    return [*outbound, *sni_clusters(proxy, push, outbound), *_fixed(proxy, push)]
 
 
 def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.translation.gateway_listeners import build_gateway_listeners
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.pod_addresses import at_pod_addresses
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from minimesh.control_plane.translation.proxy import Proxy
 
 
-def build_listeners(proxy: Proxy, push: PushContext) -> list[Any]:
-    """All listeners of a proxy, by name."""
+def build_listeners(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> list[Any]:
+    """All listeners of a proxy, by name.
+
+    `share` gives what was made for other proxies: then the listeners must not be changed.
+    """
+    share = share or Unshared()
     if proxy.type == "router":
-        listeners = [*build_gateway_listeners(proxy, push)]
+        listeners = [*share.of("listeners", proxy, lambda seen: [*build_gateway_listeners(seen, push)])]
     else:
         listeners = [
-            *build_outbound_listeners(proxy, push),
+            *share.of("listeners", proxy, lambda seen: [*build_outbound_listeners(seen, push)]),
             *build_bound_inbound(proxy, push),
             build_virtual_inbound(proxy, push),
         ]

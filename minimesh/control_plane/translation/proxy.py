@@ -80,6 +80,11 @@ class Proxy:
         )
 
     @property
+    def is_ipv6(self) -> bool:
+        """The family of its own address."""
+        return ":" in self.ip
+
+    @property
     def locality(self) -> Locality:
         """Where it runs: what its labels say, else what its node said."""
         labelled = locality_of_labels(self.labels)

@@ -184,7 +184,7 @@ def _address_listener(
     """One service at its own address: TCP, or with an undeclared protocol whichever it turns out to be."""
     filters = FilterBuilder(proxy, push)
     listener = _captured_listener(proxy, push, bind, port.port)
-    _write_names(listener, service_domains(service, 0, proxy.dns_domain, proxy.ip)[0])
+    _write_names(listener, service_domains(service, 0, proxy.dns_domain, ipv6=proxy.is_ipv6)[0])
     if port.protocol is Protocol.UNSUPPORTED:
         route_name = f"{service.hostname}:{port.port}"
         http = listener.filter_chains.add(

@@ -24,11 +24,11 @@ def domain_name(host: str, port: int) -> str:
 
 
 def service_domains(
-    service: Service, port: int, dns_domain: str, caller_ip: str = ""
+    service: Service, port: int, dns_domain: str, *, ipv6: bool = False
 ) -> tuple[list[str], list[str]]:
     """(all domains of a service, those of them that are abbreviations), for a caller in `dns_domain`.
 
-    Of the service's addresses only those of the caller's IP family count (IPv4 when it is unknown).
+    Of the service's addresses only those of the caller's IP family count.
     """
     domains: list[str] = []
     abbreviations: list[str] = []
@@ -43,7 +43,7 @@ def service_domains(
         # The pods of a headless service have names of their own below it.
         domains.extend([f"*.{domain}" for domain in domains])
     for address in service.addresses:
-        if _is_address(address) and (":" in address) == (":" in caller_ip):
+        if _is_address(address) and (":" in address) == ipv6:
             domains.extend(_with_port(address, port))
     return domains, abbreviations
 

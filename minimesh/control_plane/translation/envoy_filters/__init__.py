@@ -28,6 +28,11 @@ class Patching:
         self._push = push
         self._patches = ProxyPatches.of(proxy, push)
 
+    @property
+    def any(self) -> bool:
+        """Whether there are any patches."""
+        return bool(self._patches.by_target)
+
     def clusters(self, clusters: list[Any]) -> list[Any]:
         return patch_clusters(clusters, self._patches, self._proxy, self._push)
 

@@ -1,0 +1,137 @@
+"""What is made from the push before, or shared between proxies, is what would be made from nothing."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from minimesh.config.resources import ResourceKey
+from minimesh.config.store import Store
+from minimesh.control_plane.discovery.refresh import refreshed
+from minimesh.control_plane.discovery.snapshot import Packing, Snapshot
+from minimesh.control_plane.push_context import MeshConfig, PushContext
+from minimesh.control_plane.push_context.incremental import ContextBuilder
+from minimesh.control_plane.push_context.sharing import Sharing
+from minimesh.control_plane.translation import build_resources
+
+from .meshes import INGRESS_GATEWAY, decode_all, gateway_proxy, running_pod, sidecar_proxy
+
+SERVICES = "\n---\n".join(
+    f"""\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: {port}, port: 80, targetPort: web}}]{more}}}
+"""
+    for name, namespace, port, more in (
+        ("a", "default", "http", ""),
+        ("b", "default", "http", ""),
+        ("c", "other", "http", ""),
+        ("raw", "default", "tcp", ""),
+        ("headless", "default", "tcp", ", clusterIP: None"),
+    )
+)
+RULES = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec: {host: a, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: for-b, namespace: default}
+spec: {host: a, workloadSelector: {matchLabels: {app: b}}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+"""
+PROXIES = [
+    gateway_proxy(),
+    sidecar_proxy({"app": "a", "version": "v1"}, name="a-0"),
+    sidecar_proxy({"app": "b"}, name="b-0", ip="127.10.0.6"),
+    sidecar_proxy({"app": "c"}, namespace="other", name="c-0"),
+]
+STEPS = 60
+
+
+def a_pod(name: str, number: int, address: int) -> str:
+    namespace = "other" if name == "c" else "default"
+    labels = {"app": name, "version": f"v{number % 2 + 1}"}
+    return running_pod(f"{name}-{number}", f"127.10.9.{address}", labels, {"web": 8080}, namespace)
+
+
+def step(store: Store, chance: random.Random) -> None:
+    """Nearly always a pod comes, goes or changes; sometimes something else does."""
+    name, number = chance.choice(["a", "b", "c", "raw", "headless"]), chance.randrange(3)
+    kind = chance.random()
+    if kind < 0.15:
+        weight = chance.randrange(101)
+        routes = ", ".join(
+            f"{{destination: {{host: a, subset: {subset}}}, weight: {share}}}"
+            for subset, share in (("v1", weight), ("v2", 100 - weight))
+        )
+        rule = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+        rule += f"spec: {{hosts: [a], http: [{{route: [{routes}]}}]}}"
+        (resource,) = decode_all(rule)
+        store.put(resource)
+    elif kind < 0.4:
+        store.delete(ResourceKey("Pod", "other" if name == "c" else "default", f"{name}-{number}"))
+    else:
+        (pod,) = decode_all(a_pod(name, number, chance.randrange(1, 250)))
+        store.put(pod)
+
+
+def versions(snapshot: Snapshot) -> dict[str, dict[str, str]]:
+    parts = ("clusters", "endpoints", "listeners", "routes", "secrets")
+    return {
+        part: {name: each.version for name, each in getattr(snapshot, part).resources.items()}
+        for part in parts
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_push_is_what_it_would_be_from_nothing(seed: int) -> None:
+    chance = random.Random(seed)
+    store = Store()
+    for text in (SERVICES, RULES, INGRESS_GATEWAY):
+        for resource in decode_all(text):
+            store.put(resource)
+    builder, packing = ContextBuilder(lambda _snapshot: MeshConfig()), Packing()
+    held: dict[str, tuple[PushContext, Snapshot]] = {}
+    refreshes = 0
+    for _ in range(STEPS):
+        step(store, chance)
+        context = builder.build(store.snapshot(), ())
+        fresh = PushContext.build(store.snapshot(), (), MeshConfig())
+        for proxy in PROXIES:
+            made = None
+            if proxy.name in held and builder.changes is not None and held[proxy.name][0] is not context:
+                before, last = held[proxy.name]
+                made = refreshed(proxy, context, builder.changes, before, last)
+                refreshes += made is not None
+            made = made or Snapshot.build(build_resources(proxy, context), packing)
+            assert versions(made) == versions(Snapshot.build(build_resources(proxy, fresh)))
+            held[proxy.name] = (context, made)
+        packing.turn()
+    assert refreshes > STEPS
+
+
+def test_a_part_is_shared_by_what_it_asked_for() -> None:
+    one = sidecar_proxy({"app": "a", "version": "v1"})
+    same = sidecar_proxy({"app": "a", "version": "v2"}, ip="127.10.0.9")
+    another = sidecar_proxy({"app": "b", "version": "v1"})
+    sharing, made = Sharing(), []
+
+    def make(proxy: object) -> object:
+        made.append(proxy)
+        return object() if proxy.labels.get("app") else None  # type: ignore[attr-defined]
+
+    assert sharing.of("part", one, make) is sharing.of("part", same, make)
+    assert sharing.of("part", another, make) is not sharing.of("part", one, make)
+    assert len(made) == 2
+
+
+def test_a_look_at_all_labels_depends_on_all_of_them() -> None:
+    one = sidecar_proxy({"app": "a", "version": "v1"})
+    other = sidecar_proxy({"app": "a", "version": "v2"})
+    sharing = Sharing()
+    assert sharing.of("part", one, lambda proxy: dict(proxy.labels)) == dict(one.labels)
+    assert sharing.of("part", other, lambda proxy: dict(proxy.labels)) == dict(other.labels)
