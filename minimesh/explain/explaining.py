@@ -222,6 +222,8 @@ def _verdict(rehearsal: Rehearsal) -> Verdict:
     if outcome.refused:
         words = "Connection refused" if outcome.refused == "refused" else "The connection is closed"
         return Verdict(0, sentence=f"{words}: no answer, and no line in any access log.")
+    if not outcome.status:
+        return Verdict(0, sentence="No answer, for a day at least.")
     first = rehearsal.hops[0]
     info = first.info
     flags = info.response_flags if info is not None else ""

@@ -76,12 +76,15 @@ class World:
         registered: Sequence[RegisteredWorkload] = (),
         diagnostics: Sequence[Diagnostic] = (),
         ingress_port: int = INGRESS_PORT,
+        refusals: Sequence[str] = (),
     ) -> None:
+        """`refusals`: what proxies that run have answered with a NACK, in words."""
         self.snapshot = snapshot
         self.pods = tuple(pods)
         self.push = PushContext.build(snapshot, registered, mesh)
         self.diagnostics = tuple(diagnostics)
         self.ingress_port = ingress_port
+        self.refusals = tuple(refusals)
         self._resources: dict[str, Resources] = {}
 
     @classmethod
@@ -126,6 +129,7 @@ class World:
                 Diagnostic(**{**each, "severity": Severity(each["severity"])}) for each in told["diagnostics"]
             ],
             ingress_port=int(told.get("ingress_port") or INGRESS_PORT),
+            refusals=told.get("refusals", ()),
         )
 
     def resources_of(self, proxy: Proxy) -> Resources:

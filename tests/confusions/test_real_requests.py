@@ -120,3 +120,33 @@ def _reached_application(scenario: Scenario, running: MeshWithScenarios) -> bool
 def _last_status(scenario: Scenario, running: MeshWithScenarios) -> str:
     ask: Callable[[], int] = lambda: running.send(scenario.question)[0]  # noqa: E731
     return str(wait_until(ask, "an answer"))
+
+
+def test_a_request_that_has_happened_is_found_by_its_id(running: MeshWithScenarios) -> None:
+    scenario = next(each for each in load() if each.number == 1)
+    running.apply(scenario)
+    mine = "3170f1cf-0000-4000-8000-000000000001"
+    question = dataclasses.replace(
+        scenario.question, source="sleep", via="", host="web", port=80, authority="web"
+    )
+    running.send(dataclasses.replace(question, headers=(("x-request-id", mine),)))
+
+    def logged() -> str:
+        told = running.mesh.command("explain", "--request-id", mine, "-o", "json")
+        return told.stdout if told.returncode == 0 and len(json.loads(told.stdout)["lines"]) == 2 else ""
+
+    told = json.loads(wait_until(logged, "both proxies' lines", LIMIT_S))
+    assert [line["cluster"].partition("|")[0] for line in told["lines"]] == ["outbound", "inbound"]
+    assert told["outcome"]["answered_by"] == "application"
+    assert told["differences"] == []
+
+
+def test_configuration_that_was_replaced_still_explains_its_requests(running: MeshWithScenarios) -> None:
+    first, later = load()[0], load()[15]
+    running.apply(first)
+    running.send(first.question)
+    running.apply(later)
+    told = json.loads(running.mesh.command("explain", "--last", "404", "-o", "json").stdout)
+    assert "nearest-route" in {each["topic"] for each in told["findings"]}
+    assert told["lines"][0]["authority"] == "shop.example.com"
+    assert any("01-no" in each["file"] or "scenario" in each["file"] for each in told["findings"])

@@ -16,7 +16,9 @@ _SHOWN = 5
 
 
 def rejected_by_proxy(situation: Situation) -> Iterator[Finding]:
-    """A proxy would answer its update with a NACK, and keep what it had."""
+    """A proxy has answered its update with a NACK, or would, and keeps what it had."""
+    for refusal in situation.world.refusals:
+        yield Finding("nack", f"{refusal}. What it had before is still in force there.")
     hops = situation.rehearsal.hops if situation.rehearsal is not None else []
     tables = {hop.pod.name: hop.tables for hop in hops}
     if (
