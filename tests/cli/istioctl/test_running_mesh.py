@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from minimesh.cli.istioctl.targets import has_proxy
 from tests.end_to_end.mesh import Mesh
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,8 @@ def test_endpoints_of_a_cluster_are_the_addresses_of_its_pods(mesh: Mesh) -> Non
 
 def test_every_proxy_has_a_row_in_proxy_status(mesh: Mesh) -> None:
     rows = istioctl(mesh, "proxy-status").splitlines()[1:]
-    names = sorted(f"{pod['name']}.{pod['namespace']}" for pod in mesh.status()["pods"])
+    proxies = [pod for pod in mesh.status()["pods"] if has_proxy(pod)]
+    names = sorted(f"{pod['name']}.{pod['namespace']}" for pod in proxies)
     assert [row.split()[0] for row in rows] == names
     assert all(row.endswith("4 (CDS,LDS,EDS,RDS)") for row in rows)
     assert istioctl(mesh, "proxy-status --old-columns").count(
