@@ -20,7 +20,7 @@ from minimesh.config.persistence import Persistence
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
-from minimesh.dashboard.mesh_view import PROGRESS_FILE, RunningMesh, lab_files
+from minimesh.dashboard.mesh_view import PROGRESS_FILE, RunningMesh
 from minimesh.kubernetes.access import new_secret, write_kubeconfig
 from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import VERSION, ApiServer
@@ -157,9 +157,8 @@ class Mesh:
         # Imported here, when pods are starting already: it takes as long as they do.
         from minimesh.dashboard.server import DEFAULT_PORT, DashboardServer
 
-        files = lab_files(self._options.paths)
         ingress = (LOCALHOST, self._options.ingress_port)
-        view = RunningMesh(control_plane, self._shown_pods, ingress, files)
+        view = RunningMesh(control_plane, self._shown_pods, ingress)
         progress = self._state.path / PROGRESS_FILE
         self._dashboard = DashboardServer(view, new_secret(), progress)
         try:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from minimesh.config.store import Store
 
-LAB_FILE = "lab.yaml"
 SUFFIXES = (".yaml", ".yml", ".json")
 LOOK_INTERVAL_S = 0.025
 SETTLING_LOOK_INTERVAL_S = 0.004
@@ -65,7 +64,7 @@ def look(paths: Iterable[str]) -> dict[str, Fingerprint]:
     """The configuration files at or below `paths` as they are now, by the path as it was given.
 
     A file named outright counts whatever its suffix. Hidden files and folders are editors' and tools'
-    business, and a lab's steps are no configuration.
+    business.
     """
     seen: dict[str, Fingerprint] = {}
     for path in paths:
@@ -88,7 +87,7 @@ def _look_below(
         return  # a link that leads back up
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith(".") or entry.name == LAB_FILE:
+            if entry.name.startswith("."):
                 continue
             try:
                 if entry.is_dir():

@@ -91,7 +91,7 @@ class EventStream:
             try:
                 await asyncio.wait_for(watcher.told.wait(), HEARTBEAT_S)
             except TimeoutError:
-                await _write(response, b": alive\n\n")
+                await _write(response, _event("alive", {}))
                 continue
             watcher.told.clear()
             number, topics = self._topics.since(number)

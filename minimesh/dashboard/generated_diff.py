@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,5 +53,5 @@ def _unified(name: str, old: Any, new: Any) -> str:
 def _lines(resource: Any) -> list[str]:
     if resource is None:
         return []
-    plain = m.json_format.MessageToDict(resource.any)
+    plain = json.loads(m.json_format.MessageToJson(resource.any))
     return str(yaml.safe_dump(plain, sort_keys=True, width=120)).splitlines()

@@ -1,15 +1,17 @@
 """Labs: steps that a learner goes through, each with a check that real requests pass by themselves.
 
-A lab is a `lab.yaml` beside the configuration that it is about; a teacher writes one without touching code:
+A lab is a ConfigMap with the label `minimesh.dev/lab: "true"`, usually `lab.yaml` beside the configuration
+that it is about: a teacher writes one without touching code, and kubectl takes it like everything else.
 
-    title: Two versions behind one host
-    steps:
-      - id: only-v2
-        title: All requests go to V2
-        text: Ask a few times. Every answer says V2.
-        command: curl -H Host:gs.xebia.com localhost:8080/
-        request: {method: GET, path: /, headers: [[Host, gs.xebia.com]]}
-        check: {at_least: 5, status: 200, host: gs.xebia.com, pods: gsservice-v2, never: gsservice-v1}
+    data:
+      title: Two versions behind one host
+      steps: |
+        - id: only-v2
+          title: All requests go to V2
+          text: Ask a few times. Every answer says V2.
+          command: curl -H Host:gs.xebia.com localhost:8080/
+          request: {method: GET, path: /, headers: [[Host, gs.xebia.com]]}
+          check: {at_least: 5, status: 200, host: gs.xebia.com, pods: gsservice-v2, never: gsservice-v1}
 
 What a check may ask of the requests that proxies tell of: `status`, `flag`, `method`, `path` (a prefix),
 `host`, `side` (gateway, outbound, inbound; gateway and outbound where it is silent), `proxy` and `pods`
@@ -22,13 +24,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+if TYPE_CHECKING:
+    from minimesh.config.resources import Resource
+
+LAB_LABEL = "minimesh.dev/lab"
 _CONDITIONS = frozenset(
     {
         "status",
@@ -47,7 +53,7 @@ _CONDITIONS = frozenset(
 
 
 class LabError(ValueError):
-    """A lab.yaml that cannot be used; the text says what is wrong with it."""
+    """A lab that cannot be used; the text says what is wrong with it."""
 
 
 @dataclass(slots=True)
@@ -108,7 +114,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """One lab.yaml."""
+    """One lab; its id is the ConfigMap's `NAMESPACE/NAME`."""
 
     id: str
     title: str
@@ -118,16 +124,26 @@ class Lab:
 class Labs:
     """All labs of a mesh and the learner's progress, which is kept in a file."""
 
-    def __init__(self, files: Sequence[str], progress: Path) -> None:
+    def __init__(self, progress: Path) -> None:
         self._progress = progress
+        self._read: dict[str, str] = {}
         self.labs: list[Lab] = []
         self.problems: list[str] = []
-        for file in files:
+
+    def update(self, resources: Iterable[Resource]) -> bool:
+        """Take on the labs among these ConfigMaps; whether there was anything new."""
+        wanted = [each for each in resources if each.metadata.labels.get(LAB_LABEL) == "true"]
+        texts = {f"{each.namespace}/{each.name}": str(each.spec) for each in wanted}
+        if texts == self._read:
+            return False
+        self._read, self.labs, self.problems = texts, [], []
+        for resource in wanted:
             try:
-                self.labs.append(read_lab(file))
+                self.labs.append(read_lab(resource))
             except LabError as error:
                 self.problems.append(str(error))
         self._restore()
+        return True
 
     def take(self, entry: Mapping[str, Any]) -> bool:
         """Let all checks see a request; whether a step was finished by it."""
@@ -171,24 +187,25 @@ class Labs:
             self._progress.write_text(json.dumps(done), encoding="utf-8")
 
 
-def read_lab(file: str) -> Lab:
-    """Read one lab.yaml. Raises LabError."""
-    path = Path(file)
+def read_lab(resource: Resource) -> Lab:
+    """Read a lab's ConfigMap. Raises LabError."""
+    where = resource.source.file or str(resource.key)
+    data: Mapping[str, str] = resource.spec.data
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise LabError(f"{file}: cannot be read: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
-        raise LabError(f"{file}: must have a title and a list of steps")
-    steps = [_step(file, number, each) for number, each in enumerate(found["steps"])]
+        found = yaml.safe_load(data.get("steps", ""))
+    except yaml.YAMLError as error:
+        raise LabError(f"{where}: data.steps is not YAML: {error}") from None
+    if not isinstance(found, list):
+        raise LabError(f"{where}: data.steps must be a list of steps")
+    steps = [_step(where, number, each) for number, each in enumerate(found)]
     names = [step.id for step in steps]
     if len(set(names)) != len(names):
-        raise LabError(f"{file}: two steps have the same id")
-    return Lab(path.parent.name, str(found.get("title") or path.parent.name), tuple(steps))
+        raise LabError(f"{where}: two steps have the same id")
+    return Lab(f"{resource.namespace}/{resource.name}", data.get("title", resource.name), tuple(steps))
 
 
-def _step(file: str, number: int, found: Any) -> Step:
-    where = f"{file}: steps[{number}]"
+def _step(place: str, number: int, found: Any) -> Step:
+    where = f"{place}: steps[{number}]"
     if not isinstance(found, dict) or not found.get("title"):
         raise LabError(f"{where}: must have a title")
     check = found.get("check")

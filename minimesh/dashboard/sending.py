@@ -97,6 +97,11 @@ class Sender:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return 0
 
+    async def json(self, url: str) -> Any:
+        """A page of a proxy's admin API. Raises aiohttp.ClientError, TimeoutError or ValueError."""
+        async with self._request(Outgoing("GET", url, ())) as response:
+            return await response.json(content_type=None)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

@@ -29,11 +29,12 @@ from aiohttp import web
 
 from minimesh import __version__
 from minimesh.dashboard.access import PAGE_HEADER, knows_secret, refusal
+from minimesh.dashboard.active_requests import active_requests
 from minimesh.dashboard.documents import DocumentError, documents, save_document, save_file
 from minimesh.dashboard.events import EventStream, Topics, share_of
 from minimesh.dashboard.labs import Labs
 from minimesh.dashboard.load import Load
-from minimesh.dashboard.logged_requests import FIELDS, shown_entry
+from minimesh.dashboard.logged_requests import FIELDS, proxy_of, shown_entry
 from minimesh.dashboard.mesh_summary import mesh_summary
 from minimesh.dashboard.proxies import PushTimes
 from minimesh.dashboard.sending import Sender, outgoing, question_of
@@ -70,7 +71,7 @@ class DashboardServer:
         self._topics = Topics()
         self._sender = Sender()
         self._load = Load(self._sender, lambda told: self._topics.tell("load", told))
-        self._labs = Labs(mesh.lab_files, progress)
+        self._labs = Labs(progress)
         self._push_times = PushTimes()
         self._pods_by_ip: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
@@ -128,6 +129,7 @@ class DashboardServer:
             web.put(f"{api}/documents", self._save_document),
             web.put(f"{api}/files", self._save_file),
             web.get(f"{api}/proxies", self._proxies),
+            web.get(f"{api}/active", self._active),
             web.get(f"{api}/labs", self._show_labs),
             web.post(f"{api}/labs", self._mark_step),
         ]
@@ -164,6 +166,8 @@ class DashboardServer:
             if state != seen:
                 seen = state
                 self._topics.tell("mesh", {"version": state[0]})
+                if self._labs.update(plane.config.by_kind("ConfigMap")):
+                    self._topics.tell("labs", self._labs.shown())
             await plane.changed()
             await asyncio.sleep(_SETTLE_S)
 
@@ -268,6 +272,11 @@ class DashboardServer:
 
     async def _proxies(self, _: web.Request) -> web.Response:
         return _json({"proxies": self._push_times.shown(self._mesh.control_plane, time.time())})
+
+    async def _active(self, _: web.Request) -> web.Response:
+        kept = self._mesh.control_plane.traffic_watch.kept
+        callers = [proxy_of(each.node_id) for each in reversed(kept)]
+        return _json({"pods": await active_requests(self._sender, callers, self._mesh.pods())})
 
     async def _show_labs(self, _: web.Request) -> web.Response:
         return _json(self._labs.shown())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from minimesh.dashboard.labs import LabError, Labs, read_lab
-from minimesh.dashboard.mesh_view import lab_files
+from minimesh.config.decoding import decode
+from minimesh.config.resources import Resource
+from minimesh.dashboard.labs import LAB_LABEL, LabError, Labs, read_lab
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY: dict[str, Any] = {
@@ -23,10 +25,22 @@ ENTRY: dict[str, Any] = {
 }
 
 
+def config_map(steps: str) -> Resource:
+    text = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "l", "labels": {LAB_LABEL: "true"}},
+        "data": {"title": "t", "steps": steps},
+    }
+    (found,) = decode(json.dumps(text), "lab.yaml").resources
+    return found
+
+
 def labs(folder: Path, check: str) -> Labs:
-    file = folder / "lab.yaml"
-    file.write_text(f"title: t\nsteps:\n  - {{id: s, title: a step, check: {check}}}\n")
-    return Labs([str(file)], folder / "progress.json")
+    made = Labs(folder / "progress.json")
+    assert made.update([config_map(f"[{{id: s, title: a step, check: {check}}}]")])
+    assert not made.problems
+    return made
 
 
 @pytest.mark.parametrize(
@@ -80,24 +94,29 @@ def test_progress_outlives_the_mesh_and_can_be_taken_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("steps: 3", "must have a title and a list of steps"),
-        ("steps: [{text: x}]", "steps[0]: must have a title"),
-        ("steps: [{title: x, check: {sttus: 200}}]", "steps[0].check.sttus: unknown"),
-        ("steps: [{title: x, id: a}, {title: y, id: a}]", "two steps have the same id"),
-        ("steps: [", "cannot be read"),
+        ("3", "data.steps must be a list of steps"),
+        ("[{text: x}]", "steps[0]: must have a title"),
+        ("[{title: x, check: {sttus: 200}}]", "steps[0].check.sttus: unknown"),
+        ("[{title: x, id: a}, {title: y, id: a}]", "two steps have the same id"),
+        ("[", "data.steps is not YAML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
-    file = tmp_path / "lab.yaml"
-    file.write_text(text)
+def test_what_is_wrong_is_named(text: str, said: str) -> None:
     with pytest.raises(LabError) as raised:
-        read_lab(str(file))
+        read_lab(config_map(text))
+    assert str(raised.value).startswith("lab.yaml: ")
     assert said in str(raised.value)
-    assert str(file) in str(raised.value)
+
+
+def test_a_lab_that_is_wrong_leaves_the_others(tmp_path: Path) -> None:
+    made = Labs(tmp_path / "progress.json")
+    made.update([config_map("[")])
+    assert (made.labs, len(made.problems)) == ([], 1)
 
 
 def test_every_lab_of_the_repository_can_be_read() -> None:
-    files = lab_files([str(REPOSITORY / "configs")])
+    files = sorted((REPOSITORY / "configs").glob("*/lab.yaml"))
     assert len(files) >= 2
     for file in files:
-        assert all(step.check is not None for step in read_lab(file).steps)
+        (found,) = decode(file.read_text(), str(file)).resources
+        assert all(step.check is not None for step in read_lab(found).steps)

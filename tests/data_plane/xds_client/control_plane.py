@@ -12,10 +12,10 @@ import grpclib.server
 
 from minimesh.xds import messages as m
 from minimesh.xds.ads_protocol import Reaction, Received, ServerStream
-from minimesh.xds.resource_names import SECRET_TYPE_URL, SHORT_TYPE_NAMES
+from minimesh.xds.resource_names import RUNTIME_TYPE_URL, SECRET_TYPE_URL, SHORT_TYPE_NAMES
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
-_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS"}
+_SHORT_NAMES = {**SHORT_TYPE_NAMES, SECRET_TYPE_URL: "SDS", RUNTIME_TYPE_URL: "RTDS"}
 _BY_SHORT_NAME = {short: url for url, short in _SHORT_NAMES.items()}
 
 

@@ -1,0 +1,286 @@
+"""The page as a person uses it, in a real browser, over a real mesh.
+
+Screenshots of a run are in the folder that SCREENSHOTS names, where it does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.mesh import Mesh
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LIMIT_MS = 30_000
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    running = Mesh(tmp_path_factory.mktemp("dashboard"), ["gs", "httpbin"])
+    try:
+        running.console_line(r"curl .*gs\.xebia\.com")
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(mesh: Mesh, browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page, live; what it complains of on its console is a failure."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    opened = context.new_page()
+    opened.set_default_timeout(LIMIT_MS)
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto(url_of(mesh))
+    playwright.expect(opened.locator("#stream")).to_have_text("live", timeout=LIMIT_MS)
+    yield opened
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        opened.screenshot(path=f"{folder}/{request.node.name}.png", full_page=True)
+    context.close()
+    assert not problems
+
+
+def url_of(mesh: Mesh) -> str:
+    return mesh.command("dashboard", "--url").stdout.strip()
+
+
+def send(page: Any, url: str, headers: str = "", source: str = "") -> None:
+    page.fill("input[name=url]", url)
+    page.fill("textarea[name=headers]", headers)
+    if source:
+        value = page.locator("select[name=from] option", has_text=source).get_attribute("value")
+        page.select_option("select[name=from]", value)
+    else:
+        page.select_option("select[name=from]", "")
+    page.click("#try-form button[type=submit]")
+
+
+def ingress(mesh: Mesh, path: str = "/") -> str:
+    return f"http://127.0.0.1:{mesh.port}{path}"
+
+
+def seen(page: Any, selector: str, text: str | re.Pattern[str]) -> None:
+    playwright.expect(page.locator(selector).first).to_contain_text(text, timeout=LIMIT_MS)
+
+
+# --- 1: the try bar ---
+
+
+def test_a_request_is_typed_shown_as_curl_and_sent(mesh: Mesh, page: Any) -> None:
+    send(page, ingress(mesh), "Host: gs.xebia.com")
+    seen(page, "#curl", f"curl -i -H 'Host: gs.xebia.com' {ingress(mesh)}")
+    seen(page, "#answer", "200 OK")
+    seen(page, "#answer", "V2")
+
+
+def test_a_request_is_sent_from_a_pod(mesh: Mesh, page: Any) -> None:
+    send(page, "http://httpbin:8000/ip", source="sleep")
+    seen(page, "#answer", "200 OK")
+    seen(page, "#curl", re.compile(r"minimesh exec sleep-\S+ -- curl -i http://httpbin:8000/ip"))
+    seen(page, "#outcome", "200 OK")
+
+
+def test_the_mesh_s_own_requests_are_a_button_each(page: Any) -> None:
+    page.click("#lab-requests button:has-text('/two')")
+    seen(page, "#answer", "user-agent")
+
+
+def test_what_cannot_be_sent_says_why(page: Any) -> None:
+    send(page, "gopher://x/")
+    seen(page, "#answer", "is no URL of http or https")
+
+
+# --- 2 and 3: flow, ladder ---
+
+
+def test_a_live_request_runs_through_the_lane_and_back(mesh: Mesh, page: Any) -> None:
+    send(page, ingress(mesh, "/one"))
+    seen(page, "#flow-of", "live: ")
+    playwright.expect(page.locator("#lane > li.passed").first).to_be_visible()
+    lane = page.locator("#lane").inner_text()
+    assert "/one → /ip" in lane.replace("\n", " ")
+    assert "answered in" in lane
+    page.locator("#lane summary", has_text="its log line").first.click()
+    seen(page, "#lane code", "GET /one HTTP/1.1")
+
+
+def test_explaining_sends_nothing_and_names_what_is_missing(mesh: Mesh, page: Any) -> None:
+    page.fill("input[name=url]", ingress(mesh, "/nowhere"))
+    page.fill("textarea[name=headers]", "")
+    page.click("#explain")
+    seen(page, "#flow-of", "explained, not sent")
+    seen(page, "#outcome", "404 Not Found")
+    playwright.expect(page.locator("#lane > li.not-reached").first).to_be_visible()
+    seen(page, "#ladder li.failed", "route")
+    seen(page, "#ladder .rejected:has-text('/one')", "path")
+
+
+def test_a_past_request_is_replayed_from_its_log_line(mesh: Mesh, page: Any) -> None:
+    send(page, ingress(mesh, "/one?replayed"))
+    page.locator("#lines button", has_text="/one?replayed").first.click()
+    seen(page, "#flow-of", "replayed: ")
+    seen(page, "#line-fields", "%REQ(:AUTHORITY)%")
+
+
+# --- 3: YAML both ways ---
+
+
+def test_the_line_that_decided_is_lit_and_a_line_lights_its_decisions(mesh: Mesh, page: Any) -> None:
+    page.fill("input[name=url]", ingress(mesh, "/one"))
+    page.fill("textarea[name=headers]", "")
+    page.click("#explain")
+    page.locator("#ladder button.place", has_text="virtual-service.yaml").first.click()
+    seen(page, "#marks .lit", re.compile(r"match|uri|prefix|http|hosts"))
+    page.locator("#yaml").press("End")
+    playwright.expect(page.locator("#ladder li.lit").first).to_be_attached(timeout=LIMIT_MS)
+
+
+def test_yaml_is_changed_in_place_pushed_and_shown_as_a_difference(mesh: Mesh, page: Any) -> None:
+    file = page.locator("#document option", has_text="gs/virtual-service.yaml").get_attribute("value")
+    page.select_option("#document", file)
+    good = page.input_value("#yaml")
+    page.fill("#yaml", good.replace("weight: 100", "weight: 1", 1).replace("weight: 0", "weight: 1", 1))
+    page.click("#save")
+    seen(page, "#save-result", "every proxy has it after")
+    seen(page, "#save-result summary", "RDS")
+    page.fill("#yaml", good)
+    page.click("#save")
+    seen(page, "#save-result", "every proxy has it after")
+
+
+def test_an_error_is_shown_at_its_line_and_changes_nothing(mesh: Mesh, page: Any) -> None:
+    file = page.locator("#document option", has_text="gs/virtual-service.yaml").get_attribute("value")
+    page.select_option("#document", file)
+    good = page.input_value("#yaml")
+    page.fill("#yaml", good.replace("hosts:", "hsots:", 1))
+    page.click("#save")
+    seen(page, "#save-result", "Not saved")
+    seen(page, "#save-result", re.compile(r"line \d+: .*hosts"))
+    seen(page, "#marks .error", "hsots")
+    page.click("#revert")
+    assert page.input_value("#yaml") == good
+
+
+# --- 4: live log ---
+
+
+def test_the_log_is_filtered_and_explains_its_fields(mesh: Mesh, page: Any) -> None:
+    send(page, ingress(mesh, "/lost"))
+    send(page, ingress(mesh, "/one"))
+    seen(page, "#lines", "/lost")
+    page.fill("#log-filter input[name=flag]", "nr")
+    playwright.expect(page.locator("#lines li", has_text="/one ")).to_have_count(0, timeout=LIMIT_MS)
+    flags = page.locator("#lines .f-flags").first
+    assert "virtual host or route" in (flags.get_attribute("title") or "")
+
+
+# --- 5: mesh ---
+
+
+def test_the_graph_and_its_tables_show_requests_at_once(mesh: Mesh, page: Any) -> None:
+    send(page, ingress(mesh), "Host: gs.xebia.com")
+    playwright.expect(page.locator("#graph path.busy").first).to_be_attached(timeout=LIMIT_MS)
+    seen(page, "#endpoints", "gsservice-v2")
+    seen(page, "#weights", "100 %")
+    seen(page, "#weights", "as configured")
+
+
+# --- 6: pushes ---
+
+
+def test_every_proxy_is_listed_with_what_it_has(page: Any) -> None:
+    seen(page, "#proxies", "istio-ingressgateway")
+    assert page.locator("#proxies .badge.good").count() >= 4 * 6
+
+
+# --- 7: load ---
+
+
+def test_a_load_runs_at_its_rate_and_can_be_stopped(mesh: Mesh, page: Any) -> None:
+    page.fill("input[name=url]", ingress(mesh, "/one"))
+    page.fill("textarea[name=headers]", "")
+    page.fill("#load-form input[name=rate]", "50")
+    page.fill("#load-form input[name=count]", "100000")
+    page.click("#load-form button[type=submit]")
+    seen(page, "#load-text", re.compile(r"200: [1-9]"))
+    page.click("#stop-load")
+    seen(page, "#load-text", "ended")
+
+
+# --- 8: labs ---
+
+
+def test_a_lab_s_step_is_ticked_by_the_request_that_it_asks_for(mesh: Mesh, page: Any) -> None:
+    step = page.locator("#lab-list li", has_text="Everything else is nobody's")
+    step.get_by_role("button", name="Send it").click()
+    playwright.expect(step).to_have_class("done", timeout=LIMIT_MS)
+    step.get_by_role("button", name="Not done").click()
+    playwright.expect(step).not_to_have_class("done", timeout=LIMIT_MS)
+
+
+# --- for everybody ---
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(mesh: Mesh, page: Any, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    if page.locator("html").get_attribute("data-theme") != theme:
+        page.click("#theme")
+    send(page, ingress(mesh, "/nowhere"))
+    page.click("#explain")
+    seen(page, "#flow-of", "explained, not sent")
+    found = Axe().run(page).response["violations"]
+    assert not [(each["id"], each["nodes"][0]["html"]) for each in found]
+
+
+def test_it_fits_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 375, "height": 800})
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 375
+
+
+def test_it_is_used_by_keyboard(mesh: Mesh, page: Any) -> None:
+    page.fill("input[name=url]", ingress(mesh, "/two"))
+    page.fill("textarea[name=headers]", "")
+    page.focus("input[name=url]")
+    page.keyboard.press("Enter")
+    seen(page, "#answer", "200 OK")
+
+
+def test_scripts_are_small() -> None:
+    static = Path(__file__).parents[2] / "minimesh" / "dashboard" / "static"
+    assert sum(each.stat().st_size for each in static.glob("*.js")) < 150_000
+    text = "".join(each.read_text() for each in static.iterdir())
+    assert not re.findall(r"https?://(?!www\.w3\.org)\S+\.(?:js|css)", text)
+
+
+def test_a_broken_stream_is_said_and_mended(page: Any) -> None:
+    page.route("**/api/events", lambda route: route.abort())
+    page.evaluate("dispatchEvent(new Event('minimesh:reconnect'))")
+    seen(page, "#stream", "connection lost")
+    page.unroute("**/api/events")
+    seen(page, "#stream", "live")
