@@ -118,7 +118,7 @@ def _main_way(rehearsal: Rehearsal) -> list[Hop]:
     found: dict[str, Hop] = {}
     for hop in rehearsal.hops:
         if not hop.routing.authority.partition(":")[0].endswith("-shadow"):
-            found[hop.pod.ip if hop is rehearsal.hops[0] else "upstream"] = hop
+            found["first" if hop is rehearsal.hops[0] else "upstream"] = hop
     return list(found.values())
 
 

@@ -207,7 +207,7 @@ class _Stage:
         )
         assert chosen.chain is not None
         info.filter_chain_name = chosen.chain.name
-        self._chosen[tables.pod.ip] = chosen
+        self._chosen[tables.pod.full_name] = chosen
         loop = asyncio.get_running_loop()
         protocol = chosen.chain.make_protocol(info, _Scope(loop))
         loop.call_soon(connect, client, protocol, near, far)
@@ -233,10 +233,12 @@ class _Stage:
 
     def _server_at(self, address: str, port: int, client: Any, source: str) -> str | None:
         """Connect the client; why it is refused where nobody listens."""
-        pod = self.world.pod_at(address)
-        if pod is not None and pod.proxy is not None and pod.app_address != pod.ip:
+        pod = self._sidecar_of(address, port)
+        if pod is not None:
             return self._proxy_at(pod, port, client, source)
-        app = next((each for each in self.world.pods if each.app_address == address), None)
+        # Where all pods share one address, their ports tell them apart.
+        apps = [each for each in self.world.pods if each.app_address == address]
+        app = next((each for each in apps if each.answers_at(port)), apps[0] if apps else None)
         if app is not None and not app.answers_at(port):
             known = ", ".join(map(str, sorted(app.app_ports or ())))
             return f"the application of {app.name} listens at {known}, not at {port}"
@@ -246,6 +248,13 @@ class _Stage:
             return f'"{address}" is a name of the mesh, which no DNS of this machine knows'
         self._app_at(app, f"{address}:{port}", client, source, port)
         return None
+
+    def _sidecar_of(self, address: str, port: int) -> Pod | None:
+        """The pod whose sidecar accepts there; where none does, one that has that address to itself."""
+        there = [each for each in self.world.pods if each.ip == address and each.proxy is not None]
+        accepting = [each for each in there if self.tables_of(each).at(address, port) is not None]
+        alone = [each for each in there if each.app_address != address]
+        return next(iter(accepting or alone), None)
 
     def _proxy_at(self, pod: Pod, port: int, client: Any, source: str) -> str | None:
         tables = self.tables_of(pod)
@@ -282,11 +291,11 @@ class _Stage:
 
     def tables_of(self, pod: Pod) -> ProxyTables:
         """The pod's proxy, compiled when it is first asked."""
-        found = self._tables.get(pod.ip)
+        found = self._tables.get(pod.full_name)
         if found is None:
             assert pod.proxy is not None
             workload = self.world.push.registry.workload(pod.namespace, pod.name)
-            found = self._tables[pod.ip] = ProxyTables(
+            found = self._tables[pod.full_name] = ProxyTables(
                 pod,
                 self.world.resources_of(pod.proxy),
                 self._connect_http1,
@@ -300,15 +309,15 @@ class _Stage:
 
     def _began(self, pod: Pod, routing: Routing) -> None:
         caller = next((hop for hop in reversed(self._open_hops) if hop.pod is not pod), None)
-        hop = Hop(pod, self._tables[pod.ip], self._chosen[pod.ip], routing, called_by=caller)
+        hop = Hop(pod, self._tables[pod.full_name], self._chosen[pod.full_name], routing, called_by=caller)
         self.result.hops.append(hop)
         self._open_hops.append(hop)
 
     def _ended(self, pod: Pod, info: StreamInfo) -> None:
         hop = next((each for each in reversed(self._open_hops) if each.pod is pod), None)
         if hop is None:  # refused before any table was asked
-            chosen, table = self._chosen[pod.ip], RouteTable("", ())
-            hop = Hop(pod, self._tables[pod.ip], chosen, Routing(table, info.authority or "", None))
+            chosen, table = self._chosen[pod.full_name], RouteTable("", ())
+            hop = Hop(pod, self._tables[pod.full_name], chosen, Routing(table, info.authority or "", None))
             self.result.hops.append(hop)
         else:
             self._open_hops.remove(hop)

@@ -141,10 +141,8 @@ def endpoint_step(world: World, hop: Hop, rehearsal: Rehearsal) -> Step:
 
 def _hosts(world: World, cluster: Cluster, chosen: str | None) -> Iterator[Candidate]:
     for host in cluster.hosts:
-        pod = world.pod_at(host.address) or next(
-            (p for p in world.pods if p.app_address == host.address), None
-        )
-        name = f"{host.name} ({pod.name})" if pod is not None else host.name
+        there = [each for each in world.pods if host.address in (each.ip, each.app_address)]
+        name = f"{host.name} ({there[0].name})" if len(there) == 1 else host.name
         if host.health is Health.UNHEALTHY:
             words = ", ".join(flag.name.lower() for flag in HealthFlag if flag & host.flags and flag.name)
             yield Candidate(name, CandidateState.REJECTED, f"unhealthy: {words}")

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from minimesh.config.decoding import decode
-from minimesh.config.diagnostics import Diagnostic, Location, Severity, has_errors
+from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
 from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
 from minimesh.config.json_nodes import read_json
 from minimesh.config.kubernetes.pod_status import PodCondition, PodStatus
@@ -52,6 +52,11 @@ class Pod:
     app_ports: frozenset[int] | None
     port_map: Mapping[int, int]
     proxy: Proxy | None
+
+    @property
+    def full_name(self) -> str:
+        """`NAMESPACE/NAME`."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def is_gateway(self) -> bool:
@@ -118,8 +123,8 @@ class World:
         registered = [_workload(each) for each in told["registered"]]
         proxies = [_proxy(each) for each in told["proxies"]]
         found = _pods(snapshot, images or ImageTable.load(), {(p.namespace, p.name): p for p in proxies})
-        known = {pod.ip for pod in found}
-        found += [_registered_pod(proxy) for proxy in proxies if proxy.ip not in known]
+        known = {pod.full_name for pod in found}
+        found += [_registered_pod(each) for each in proxies if f"{each.namespace}/{each.name}" not in known]
         return cls(
             snapshot,
             pods=found,
@@ -166,9 +171,6 @@ class World:
                 return max(found, key=lambda pod: (pod.namespace == "default", pod.ready))
         return None
 
-    def pod_at(self, address: str) -> Pod | None:
-        return next((pod for pod in self.pods if pod.ip == address), None)
-
     def knows(self, name: str) -> bool:
         """Whether a host is the name of a Service, short or full."""
         return any(name in _names_of(each) for each in self.push.registry.services)
@@ -198,13 +200,6 @@ _KIND_OF_PATH = {
     "sidecar": "Sidecar",
     "service-entry": "ServiceEntry",
 }
-
-
-def located(resource: Resource | None, field: str = "") -> Location | None:
-    """Where a field is written; None for what no file declares."""
-    if resource is None or not resource.source.file:
-        return None
-    return resource.location(field)
 
 
 # --- pods that nothing runs -----------------------------------------------------------------------------

@@ -137,9 +137,8 @@ def nobody_listens(situation: Situation) -> Iterator[Finding]:
     if not failing or rehearsal is None or not rehearsal.refusals:
         return
     hop = failing[-1]
-    pod = situation.world.pod_at(hop.pod.ip)
-    asked = parse_cluster_name(chosen_cluster(hop))
-    if pod is None or asked is None or not pod.app_ports:
+    pod, asked = hop.pod, parse_cluster_name(chosen_cluster(hop))
+    if asked is None or not pod.app_ports:
         return
     real = ", ".join(map(str, sorted(pod.app_ports)))
     for service in situation.world.push.registry.services:

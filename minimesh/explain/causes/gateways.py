@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from minimesh.explain.situation import Situation
     from minimesh.explain.world import Pod
 
-_USUAL_INGRESS_PORT = 8080
-
 
 def selector_text(labels: dict[str, str]) -> str:
     """As Kubernetes writes a selector."""
