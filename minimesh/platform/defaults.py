@@ -28,4 +28,9 @@ def default_resources(*, injects_by_default: bool = True) -> tuple[Resource, ...
 
 def _labelled(namespace: Resource) -> Resource:
     labels = {**namespace.metadata.labels, "istio-injection": "enabled"}
-    return dataclasses.replace(namespace, metadata=dataclasses.replace(namespace.metadata, labels=labels))
+    written = namespace.raw or {}
+    return dataclasses.replace(
+        namespace,
+        metadata=dataclasses.replace(namespace.metadata, labels=labels),
+        raw={**written, "metadata": {**written.get("metadata", {}), "labels": labels}},
+    )
