@@ -138,7 +138,7 @@ class _Document:
         raw = plain(node)
         resource = Resource(
             api_version=api_version,
-            kind=kind.name,
+            kind=kind.stored_as,
             metadata=metadata,
             spec=spec,
             status=status,
@@ -152,7 +152,9 @@ class _Document:
             # A rule about what could not be read, or about what encloses it, would only report an echo.
             if not any(_related(finding.path, path) for path in refused):
                 self._finding(source, finding)
-        for path in not_simulated(kind.name, (path for path in self.fields.places if path not in refused)):
+        for path in not_simulated(
+            kind.stored_as, (path for path in self.fields.places if path not in refused)
+        ):
             self._finding(source, Finding(path, "not-simulated", "accepted, not simulated", Severity.INFO))
         if resource.name:
             yield resource

@@ -12,20 +12,20 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from minimesh.config.kinds import DECODED
+from minimesh.config.kinds import DECODED, written_kind
 from minimesh.config.resources import Resource
-from minimesh.config.schema import Message, schema_of
+from minimesh.config.schema import FieldSchema, Message, schema_of
 
 
 def encoded_resource(resource: Resource) -> dict[str, Any]:
     """The whole object as plain data: apiVersion, kind, metadata, its content, and its status."""
     document: dict[str, Any] = {
         "apiVersion": resource.api_version,
-        "kind": resource.kind,
+        "kind": written_kind(resource.kind),
         "metadata": encoded(resource.metadata),
     }
     content = encoded(resource.spec)
-    known = DECODED.get((resource.api_version, resource.kind))
+    known = DECODED.get((resource.api_version, written_kind(resource.kind)))
     if (known is not None and not known.has_spec) or resource.kind in _WITHOUT_SPEC:
         document.update(content)
     elif content is not None:
@@ -58,14 +58,19 @@ def encoded(value: Any) -> Any:
 
 def _fields(message: Message) -> dict[str, Any]:
     schema = schema_of(type(message))
-    values = ((name, getattr(message, field.attribute)) for name, field in schema.fields.items())
-    return {name: encoded(value) for name, value in values if not _is_unset(value)}
+    values = ((field, getattr(message, field.attribute)) for field in schema.fields.values())
+    return {field.name: encoded(value) for field, value in values if not _is_unset(value, field)}
 
 
-def _is_unset(value: Any) -> bool:
-    """None, or an empty string, list or map; zero and false are values, and so is an empty message."""
+def _is_unset(value: Any, field: FieldSchema) -> bool:
+    """None, or an empty list or map, or an empty string where None does not say "not given".
+
+    Zero and false are values, and so is an empty message.
+    """
     if value is None:
         return True
+    if value == "":
+        return not field.type.nullable
     return isinstance(value, str | bytes | list | tuple | Mapping) and not value
 
 

@@ -11,6 +11,9 @@ from minimesh.config.schema import Message
 NETWORKING = ("networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3")
 SECURITY = ("security.istio.io/v1", "security.istio.io/v1beta1")
 TELEMETRY = ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1")
+GATEWAY_API = "gateway.networking.k8s.io"
+KUBERNETES_GATEWAY = f"Gateway.{GATEWAY_API}"
+"""Under this word the store keeps Gateways of the Gateway API: plain `Gateway` is Istio's own kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,9 @@ class Kind:
     first document of the kind is met.
 
     `has_spec` is false for kinds whose own top-level fields are the content (Secret, ConfigMap).
-    `is_crd` is true for Istio's kinds, for which the API server refuses `null` where a value is meant.
+    `is_crd` is true for the kinds of Istio and of the Gateway API, for which the API server refuses `null`
+    where a value is meant. `stored_as` is the word under which the store keeps the objects: the name, unless
+    another kind bears it too.
     """
 
     name: str
@@ -30,10 +35,15 @@ class Kind:
     status: str = ""
     namespaced: bool = True
     has_spec: bool = True
+    store_kind: str = ""
+
+    @property
+    def stored_as(self) -> str:
+        return self.store_kind or self.name
 
     @property
     def is_crd(self) -> bool:
-        return "istio.io" in self.api_versions[0]
+        return "istio.io/" in self.api_versions[0] or self.api_versions[0].startswith(GATEWAY_API)
 
     @property
     def spec_class(self) -> type[Message]:
@@ -51,6 +61,11 @@ def _load(path: str) -> type[Message]:
     return found
 
 
+def _gateway_api(*versions: str) -> tuple[str, ...]:
+    return tuple(f"{GATEWAY_API}/{each}" for each in versions)
+
+
+_ROUTE_STATUS = "gateway_api.status:RouteStatus"
 _DECODED = (
     Kind("Service", ("v1",), "kubernetes.core:ServiceSpec", "kubernetes.core:ServiceStatus"),
     Kind("Pod", ("v1",), "kubernetes.pod:PodSpec", "kubernetes.pod_status:PodStatus"),
@@ -66,6 +81,15 @@ _DECODED = (
     Kind("ServiceAccount", ("v1",), "kubernetes.core:ServiceAccount", has_spec=False),
     Kind("Secret", ("v1",), "kubernetes.core:Secret", has_spec=False),
     Kind("ConfigMap", ("v1",), "kubernetes.core:ConfigMap", has_spec=False),
+    Kind(
+        "Ingress",
+        ("networking.k8s.io/v1",),
+        "kubernetes.networking:IngressSpec",
+        "kubernetes.networking:IngressStatus",
+    ),
+    Kind(
+        "IngressClass", ("networking.k8s.io/v1",), "kubernetes.networking:IngressClassSpec", namespaced=False
+    ),
     Kind("Gateway", NETWORKING, "istio.gateway:Gateway"),
     Kind("VirtualService", NETWORKING, "istio.virtual_service:VirtualService"),
     Kind("DestinationRule", NETWORKING, "istio.destination_rule:DestinationRule"),
@@ -81,6 +105,31 @@ _DECODED = (
     Kind("RequestAuthentication", SECURITY, "istio.security:RequestAuthentication"),
     Kind("WasmPlugin", ("extensions.istio.io/v1alpha1",), "istio.extensions:WasmPlugin"),
     Kind("TrafficExtension", ("extensions.istio.io/v1alpha1",), "istio.extensions:TrafficExtension"),
+    Kind(
+        "GatewayClass",
+        _gateway_api("v1", "v1beta1"),
+        "gateway_api.gateway:GatewayClass",
+        "gateway_api.status:GatewayClassStatus",
+        namespaced=False,
+    ),
+    Kind(
+        "Gateway",
+        _gateway_api("v1", "v1beta1"),
+        "gateway_api.gateway:Gateway",
+        "gateway_api.status:GatewayStatus",
+        store_kind=KUBERNETES_GATEWAY,
+    ),
+    Kind("HTTPRoute", _gateway_api("v1", "v1beta1"), "gateway_api.routes:HTTPRoute", _ROUTE_STATUS),
+    Kind("GRPCRoute", _gateway_api("v1", "v1alpha2"), "gateway_api.routes:GRPCRoute", _ROUTE_STATUS),
+    Kind("TCPRoute", _gateway_api("v1", "v1alpha2"), "gateway_api.routes:TCPRoute", _ROUTE_STATUS),
+    Kind(
+        "TLSRoute", _gateway_api("v1", "v1alpha3", "v1alpha2"), "gateway_api.routes:TLSRoute", _ROUTE_STATUS
+    ),
+    Kind(
+        "ReferenceGrant",
+        _gateway_api("v1", "v1beta1", "v1alpha2"),
+        "gateway_api.reference_grant:ReferenceGrant",
+    ),
 )
 
 DECODED: dict[tuple[str, str], Kind] = {
@@ -95,7 +144,7 @@ _NAMED_ONLY = {
     "batch/": "CronJob Job",
     "autoscaling/": "HorizontalPodAutoscaler",
     "policy/": "PodDisruptionBudget PodSecurityPolicy",
-    "networking.k8s.io/": "Ingress IngressClass NetworkPolicy",
+    "networking.k8s.io/": "NetworkPolicy",
     "extensions/": "Ingress Deployment DaemonSet",
     "discovery.k8s.io/": "EndpointSlice",
     "rbac.authorization.k8s.io/": "ClusterRole ClusterRoleBinding Role RoleBinding",
@@ -107,8 +156,8 @@ _NAMED_ONLY = {
     "apiextensions.k8s.io/": "CustomResourceDefinition",
     "apiregistration.k8s.io/": "APIService",
     "certificates.k8s.io/": "CertificateSigningRequest",
-    "gateway.networking.k8s.io/": "GatewayClass Gateway HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute "
-    "ReferenceGrant BackendTLSPolicy ListenerSet XListenerSet XBackendTrafficPolicy",
+    f"{GATEWAY_API}/": "UDPRoute BackendTLSPolicy ListenerSet",
+    "gateway.networking.x-k8s.io/": "XListenerSet XBackendTrafficPolicy XMesh XBackend",
     "install.istio.io/": "IstioOperator",
     "cert-manager.io/": "Certificate Issuer ClusterIssuer",
     "certmanager.k8s.io/": "Certificate Issuer ClusterIssuer",
@@ -122,6 +171,11 @@ def is_named_only(api_version: str, kind: str) -> bool:
     """Whether the kind is known, but nothing here acts on it."""
     group = api_version if "/" not in api_version else api_version.partition("/")[0] + "/"
     return kind in _NAMED_ONLY.get(group, "").split()
+
+
+def written_kind(stored: str) -> str:
+    """The kind as documents write it, of the word under which the store keeps it."""
+    return stored.partition(".")[0]
 
 
 def known_kinds() -> list[str]:

@@ -10,6 +10,8 @@ import functools
 import re
 from collections.abc import Iterable
 
+from minimesh.config.simulated_ingress import INGRESS_ACTED_ON
+
 ACTED_ON: dict[str, str] = {
     "Namespace": """
         metadata.labels.**
@@ -409,7 +411,7 @@ def _compiled(kind: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 def acted_on_paths(kind: str) -> Iterable[str]:
     """The lines of a kind's own table, with the shared blocks put in."""
-    for line in ACTED_ON.get(kind, "").split():
+    for line in (ACTED_ON.get(kind) or INGRESS_ACTED_ON.get(kind, "")).split():
         if not line.startswith("{"):
             yield line
             continue

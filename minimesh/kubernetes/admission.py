@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from minimesh.config.diagnostics import Diagnostic, Severity
-from minimesh.config.kinds import DECODED
 from minimesh.config.resources import Resource
 from minimesh.config.validate import admission_warnings, strict_decoding_error
 from minimesh.kubernetes.api_errors import ApiError, bad_request, invalid
@@ -30,8 +29,8 @@ def decoded(
     given: Object, type_: ResourceType, version: str, validation: FieldValidation, schema: Schema
 ) -> tuple[Object, list[str]]:
     """The object without unknown fields, and warnings about these. ApiError (400) where they are refused."""
-    if type_.custom and type_.store_kind == type_.kind:
-        return given, []  # Istio's kinds are decoded, and judged, by their message classes
+    if type_.custom and type_.is_decoded:
+        return given, []  # the kinds of Istio and the Gateway API: their message classes decode and judge
     wrong = mistyped(given, schema, type_.kind) if not type_.custom else None
     if wrong is not None:
         raise bad_request(_undecodable(type_, version, wrong))
@@ -73,7 +72,7 @@ def admitted(
 
 def _judged(given: Object, type_: ResourceType, version: str, schema: Schema) -> list[str]:
     """Warnings about an object of a kind that no message class reads. ApiError (422) when it is invalid."""
-    if (type_.api_version(version), type_.store_kind) in DECODED:
+    if type_.is_decoded and type_.custom:
         return []
     found = [*(violations(given, schema) if type_.custom else ()), *broken_rules(given, type_)]
     if found:
@@ -95,7 +94,7 @@ def _refusal(
     name = given["metadata"].get("name", "")
     if not type_.custom:
         return invalid(type_, name, [_cause(each) for each in errors]) if errors else None
-    if type_.store_kind != type_.kind:
+    if not type_.is_decoded:
         return None  # judged by its CRD's schema already
     causes = [each._asdict() for each in violations(given, schema)]
     causes += [_rule_cause(each) for each in errors if _is_schema_rule(each)]

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: Istio's own, as they would be applied, and what the server says of any. Pure."""
+"""CustomResourceDefinitions: those of Istio and the Gateway API, as they would be applied, and what the server says of any. Pure."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from minimesh.config.kinds import GATEWAY_API
 from minimesh.config.published_schema import published_schema
 from minimesh.config.resources import ObjectMeta, Resource
 from minimesh.kubernetes.resource_types import AGE, BUILT_IN, CRD_KIND, PrinterColumn, ResourceType
 
 _CHART = {"app": "istio-pilot", "chart": "istio", "heritage": "Tiller", "release": "istio"}
+_GATEWAY_API_BUNDLE = {
+    "gateway.networking.k8s.io/bundle-version": "v1.4.0",
+    "gateway.networking.k8s.io/channel": "experimental",
+}
 
 
 def istio_definitions(now: str) -> Iterator[Resource]:
-    """Istio's CRDs; the schemas of each are made when somebody looks at it."""
+    """The CRDs of Istio and the Gateway API; the schemas of each are made when somebody looks at it."""
     for type_ in BUILT_IN:
         if type_.custom:
             yield Resource(
                 api_version="apiextensions.k8s.io/v1",
                 kind=CRD_KIND,
-                metadata=ObjectMeta(name=type_.qualified_plural, labels=_CHART),
+                metadata=_metadata(type_),
                 spec={},
                 status=definition_status(_names(type_), type_.versions[:1], now),
                 raw=_Late(functools.partial(_content, type_)),
             )
+
+
+def _metadata(type_: ResourceType) -> ObjectMeta:
+    if type_.group == GATEWAY_API:
+        return ObjectMeta(name=type_.qualified_plural, annotations=_GATEWAY_API_BUNDLE)
+    return ObjectMeta(name=type_.qualified_plural, labels=_CHART)
 
 
 def is_istios_definition(resource: Resource) -> bool:
@@ -77,7 +88,7 @@ def _content(type_: ResourceType) -> dict[str, Any]:
             "conversion": {"strategy": "None"},
             "group": type_.group,
             "names": _names(type_),
-            "scope": "Namespaced",
+            "scope": "Namespaced" if type_.namespaced else "Cluster",
             "versions": [_version(type_, each) for each in type_.versions],
         }
     }
@@ -101,7 +112,7 @@ def _version(type_: ResourceType, version: str) -> dict[str, Any]:
         "schema": {"openAPIV3Schema": published_schema(type_.api_version(version), type_.kind)},
         "served": True,
         "storage": version == type_.versions[0],
-        "subresources": {"status": {}},
+        **({"subresources": {"status": {}}} if "status" in type_.subresources else {}),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minimesh.config.kubernetes.core import NamespaceSpec, NamespaceStatus
+from minimesh.config.kubernetes.networking import IngressClassSpec
 from minimesh.config.resources import ObjectMeta, Resource
 from minimesh.kubernetes.definitions import istio_definitions
 
@@ -35,8 +36,12 @@ def initial_objects(now: str) -> Iterator[Resource]:
             status=NamespaceStatus(phase="Active"),
         )
     for name, controller in _INGRESS_CLASSES.items():
-        content = {"spec": {"controller": controller}}
-        yield _plain("networking.k8s.io/v1", "IngressClass", ObjectMeta(name=name), content)
+        yield Resource(
+            api_version="networking.k8s.io/v1",
+            kind="IngressClass",
+            metadata=ObjectMeta(name=name),
+            spec=IngressClassSpec(controller=controller),
+        )
     for name in _COMPONENTS:
         condition = {"type": "Healthy", "status": "True", "message": "ok"}
         yield _plain("v1", "ComponentStatus", ObjectMeta(name=name), {"conditions": [condition]})

@@ -8,7 +8,6 @@ from typing import Any
 from minimesh.config.diagnostics import Diagnostic
 from minimesh.config.encoding import encoded, encoded_resource
 from minimesh.config.json_nodes import read_json
-from minimesh.config.kinds import DECODED
 from minimesh.config.kubernetes.meta import ObjectMeta
 from minimesh.config.resources import Resource
 from minimesh.config.source_map import SourceMap
@@ -47,8 +46,7 @@ def to_object(resource: Resource, type_: ResourceType, version: str = "") -> Obj
 
 def to_resource(given: Object, type_: ResourceType) -> tuple[Resource | None, tuple[Diagnostic, ...]]:
     """The resource that an object says, and what is wrong with it; None when it cannot be read at all."""
-    api_version = given["apiVersion"]
-    if (api_version, type_.kind) in DECODED and type_.store_kind == type_.kind:
+    if type_.is_decoded:
         resources, diagnostics = read_json(given, "")
         if not resources:
             return None, diagnostics

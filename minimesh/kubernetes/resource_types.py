@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.config.kinds import DECODED, GATEWAY_API, KUBERNETES_GATEWAY
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot
 
@@ -54,6 +55,12 @@ class ResourceType:
     def qualified_kind(self) -> str:
         """`Pod`, `Deployment.apps`: the name in messages about a kind."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether message classes read its objects, and not only a schema, or nothing at all."""
+        known = DECODED.get((self.api_version(self.versions[0]), self.kind))
+        return known is not None and known.stored_as == self.store_kind
 
     def api_version(self, version: str) -> str:
         """The `apiVersion` of an object in this version."""
@@ -191,9 +198,48 @@ def _column(name: str, json_path: str) -> PrinterColumn:
     return PrinterColumn(name, "string", json_path)
 
 
+def _gateway_api(
+    versions: str,
+    kind: str,
+    plural: str,
+    short_names: str = "",
+    columns: tuple[PrinterColumn, ...] = (AGE,),
+    *,
+    namespaced: bool = True,
+) -> ResourceType:
+    return ResourceType(
+        group=GATEWAY_API,
+        versions=tuple(versions.split()),
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        namespaced=namespaced,
+        short_names=tuple(short_names.split()),
+        categories=("gateway-api",),
+        subresources=() if kind == "ReferenceGrant" else ("status",),
+        custom=True,
+        columns=columns,
+        store_kind=KUBERNETES_GATEWAY if kind == "Gateway" else kind,
+    )
+
+
 _ALL = "v1 v1beta1 v1alpha3"
 _HOST, _HOSTS = _column("Host", ".spec.host"), _column("Hosts", ".spec.hosts")
 _EXTERNAL = (_HOSTS, _column("Location", ".spec.location"), _column("Resolution", ".spec.resolution"), AGE)
+_HOSTNAMES = _column("Hostnames", ".spec.hostnames")
+_ACCEPTED = _column("Accepted", '.status.conditions[?(@.type=="Accepted")].status')
+_CLASS_COLUMNS = (
+    _column("Controller", ".spec.controllerName"),
+    _ACCEPTED,
+    AGE,
+    PrinterColumn("Description", "string", ".spec.description", 1),
+)
+_GATEWAY_COLUMNS = (
+    _column("Class", ".spec.gatewayClassName"),
+    _column("Address", ".status.addresses[*].value"),
+    _column("Programmed", '.status.conditions[?(@.type=="Programmed")].status'),
+    AGE,
+)
 
 BUILT_IN: tuple[ResourceType, ...] = (
     _built_in("", "Namespace", "namespaces", "ns", namespaced=False, subresources="status finalize"),
@@ -262,5 +308,12 @@ BUILT_IN: tuple[ResourceType, ...] = (
     ),
     _istio("security", "v1 v1beta1", "RequestAuthentication", "requestauthentications", "ra"),
     _istio("telemetry", "v1 v1alpha1", "Telemetry", "telemetries", "telemetry"),
+    _gateway_api("v1 v1beta1", "GatewayClass", "gatewayclasses", "gc", _CLASS_COLUMNS, namespaced=False),
+    _gateway_api("v1 v1beta1", "Gateway", "gateways", "gtw", _GATEWAY_COLUMNS),
+    _gateway_api("v1", "GRPCRoute", "grpcroutes", "", (_HOSTNAMES, AGE)),
+    _gateway_api("v1 v1beta1", "HTTPRoute", "httproutes", "", (_HOSTNAMES, AGE)),
+    _gateway_api("v1 v1beta1", "ReferenceGrant", "referencegrants", "refgrant"),
+    _gateway_api("v1 v1alpha2", "TCPRoute", "tcproutes"),
+    _gateway_api("v1 v1alpha3 v1alpha2", "TLSRoute", "tlsroutes", "", (_HOSTNAMES, AGE)),
 )
-"""What is served without any CRD applied; Istio's types as its own CRDs name them."""
+"""What is served without any CRD applied; the types of Istio and of the Gateway API as their CRDs name them."""

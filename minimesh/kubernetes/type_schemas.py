@@ -30,7 +30,7 @@ class TypeSchemas:
 
     def custom(self, type_: ResourceType, version: str) -> Schema | None:
         """The schema that the CRD of a custom type has for a version; None when it has none."""
-        if type_.store_kind == type_.kind:
+        if type_.is_decoded:
             return published_schema(type_.api_version(version), type_.kind)
         key = ResourceKey(CRD_KIND, "", f"{type_.plural}.{type_.group}")
         definition = self._store.snapshot().get(key)

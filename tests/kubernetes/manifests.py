@@ -119,3 +119,24 @@ spec:
               parts: {type: array, maxItems: 2, items: {type: string}}
               anything: {type: object, x-kubernetes-preserve-unknown-fields: true}
 """
+
+BOTH_GATEWAYS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata:
+  name: front
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - hosts: ["*"]
+    port: {number: 80, name: http, protocol: HTTP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: front
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+"""

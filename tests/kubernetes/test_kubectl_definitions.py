@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from tests.kubernetes.conftest import Kubectl
-from tests.kubernetes.manifests import GADGETS, WIDGETS
+from tests.kubernetes.manifests import BOTH_GATEWAYS, GADGETS, WIDGETS
 
 
 async def test_istios_definitions_are_listed(kubectl: Kubectl) -> None:
@@ -22,7 +23,36 @@ async def test_istios_definitions_are_listed(kubectl: Kubectl) -> None:
         "peerauthentications.security.istio.io",
         "wasmplugins.extensions.istio.io",
     } <= names
-    assert len(names) == 15
+    assert len([each for each in names if each.endswith(".istio.io")]) == 15
+
+
+async def test_the_gateway_apis_definitions_are_listed_too(kubectl: Kubectl) -> None:
+    names = (await kubectl("get", "crd", "-o", "name")).split()
+    found = {each.partition("/")[2].partition(".")[0] for each in names if each.endswith("k8s.io")}
+    assert found == {
+        "gatewayclasses",
+        "gateways",
+        "grpcroutes",
+        "httproutes",
+        "referencegrants",
+        "tcproutes",
+        "tlsroutes",
+    }
+    scope = await kubectl(
+        "get", "crd", "gatewayclasses.gateway.networking.k8s.io", "-o", "jsonpath={.spec.scope}"
+    )
+    assert scope == "Cluster"
+
+
+async def test_a_gateway_is_istios_or_the_gateway_apis_by_its_group(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=BOTH_GATEWAYS)
+    istios = await kubectl("get", "gateways.networking.istio.io", "-o", "name")
+    assert istios == "gateway.networking.istio.io/front\n"
+    others = await kubectl("get", "gtw", "-o", "name")
+    assert others == "gateway.gateway.networking.k8s.io/front\n"
+    shown = yaml.safe_load(await kubectl("get", "gtw", "front", "-o", "yaml"))
+    assert (shown["kind"], shown["spec"]["gatewayClassName"]) == ("Gateway", "istio")
+    assert "rules\t" in (await kubectl("explain", "httproute.spec"))
 
 
 async def test_istios_definitions_are_established_and_have_schemas(kubectl: Kubectl) -> None:

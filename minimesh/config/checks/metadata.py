@@ -27,7 +27,7 @@ def check_metadata(resource: Resource, kind: Kind) -> Findings:
             yield Finding("metadata.name", "missing-field", "is missing; every object needs a name")
         return
     strict = {"Service": is_service_name, "Namespace": is_label, "Gateway": is_label}.get(
-        kind.name, is_subdomain
+        kind.stored_as, is_subdomain
     )
     if not strict(metadata.name) or len(metadata.name) > 253:
         yield Finding(
