@@ -11,6 +11,7 @@ from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot
 
 CRD_KIND = "CustomResourceDefinition"
+_LISTED_LAST = "gateway.networking.k8s.io"
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -102,9 +103,13 @@ class ResourceTypes:
         return self._by_store_kind.get(resource.kind)
 
     def group_versions(self) -> Iterator[tuple[str, str]]:
-        """Each group with each of its versions, preferred first; the core group is empty and comes first."""
+        """Each group with each of its versions, preferred first; the core group is empty and comes first.
+
+        The Gateway API comes last: clusters do not bring it, and who types `kubectl get gateway` in a lab
+        means Istio's, which is what the first group that has the word decides.
+        """
         seen = {(each.group, version): None for each in self.all for version in each.versions}
-        yield from sorted(seen, key=lambda pair: (pair[0], _version_rank(pair[1])))
+        yield from sorted(seen, key=lambda pair: (pair[0] == _LISTED_LAST, pair[0], _version_rank(pair[1])))
 
     def in_version(self, group: str, version: str) -> tuple[ResourceType, ...]:
         """The types of one group that have this version."""
@@ -316,4 +321,4 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _gateway_api("v1 v1alpha2", "TCPRoute", "tcproutes"),
     _gateway_api("v1 v1alpha3 v1alpha2", "TLSRoute", "tlsroutes", "", (_HOSTNAMES, AGE)),
 )
-"""What is served without any CRD applied; the types of Istio and of the Gateway API as their CRDs name them."""
+"""What is served without any CRD applied; the types of Istio and the Gateway API as their CRDs name them."""
