@@ -102,7 +102,9 @@ class Lab:
         outside = self.address("outside")
         resources = _decoded([each.replace("ADDRESS-OF-OUTSIDE", outside) for each in documents])
         keys = {each.key for each in resources}
-        # What a scenario declares takes the place of what is under all of them.
+        # What a scenario declares takes the place of what is under all of them. The last scenario's go first:
+        # what it had replaced comes back. All of it happens before the next push.
+        self._apply("scenario.yaml", ())
         self._apply("base.yaml", [each for each in self._base if each.key not in keys])
         self._apply("scenario.yaml", resources)
         await self.settled()

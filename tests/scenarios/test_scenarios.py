@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -25,14 +26,14 @@ ResultT = TypeVar("ResultT")
 class Running:
     """A lab in an event loop of its own, for tests that share it."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
+    def __init__(self, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._open = lab.running()
+        self._thread.start()
+        self.lab = self.do(_lab(folder))
+        self._open = self.lab.running()
 
     def start(self) -> None:
-        self._thread.start()
         self.do(self._open.__aenter__())
 
     def stop(self) -> None:
@@ -45,9 +46,13 @@ class Running:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_S)
 
 
+async def _lab(folder: Path) -> Lab:
+    return Lab(folder)  # in the loop that it is to run in
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    made = Running(Lab(tmp_path_factory.mktemp("scenarios")))
+    made = Running(tmp_path_factory.mktemp("scenarios"))
     made.start()
     try:
         yield made
