@@ -189,22 +189,17 @@ class TcpProxyConnection(asyncio.Protocol):
         if host is None:
             cluster.stats.count("upstream_cx_none_healthy")
             self.stream.add_flag("UH")
-            self._refuse()
+            reset(self._transport)
             return
         resources = cluster.resources
         if resources.connections >= resources.limits.max_connections:
             cluster.stats.cx_overflow.inc()
             self.stream.add_flag("UO")
-            self._refuse()
+            reset(self._transport)
             return
         self._host = host
         self.stream.upstream_host = host.name
         self._dial = asyncio.get_running_loop().create_task(self._open(cluster, host))
-
-    def _refuse(self) -> None:
-        # From a callback of its own: uvloop tells of an abort within `connection_made` only when something
-        # else happens, and the line of the log would wait for that.
-        asyncio.get_running_loop().call_soon(reset, self._transport)
 
     def _choose_host(self, cluster: Cluster) -> Host | None:
         if not cluster.by_destination:
