@@ -174,7 +174,7 @@ def question_of(line: LogLine, world: World) -> Question | None:
         )
     port = line.downstream_local.rpartition(":")[2] or "8080"
     host = (f"Host: {line.authority}",) if line.authority else ()
-    return Question.parse(line.method, f"http://gateway:{port}{line.path}", host, via=name)
+    return Question.parse(line.method, f"http://localhost:{port}{line.path}", host, via=name)
 
 
 def _differences(line: LogLine, found: Explanation) -> Iterable[str]:
