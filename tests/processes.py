@@ -15,3 +15,17 @@ async def end(process: asyncio.subprocess.Process, limit_s: float) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+async def listening(port: int, process: asyncio.subprocess.Process, limit_s: float) -> None:
+    """Wait until a program that was started listens on a port of 127.0.0.1."""
+    async with asyncio.timeout(limit_s):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert process.returncode is None, "the program ended at once"
+                await asyncio.sleep(0.05)  # there is no event to wait for: it is another program
+            else:
+                writer.close()
+                return

@@ -18,7 +18,7 @@ import httptools
 
 from tests.data_plane.sockets import free_port
 from tests.fuzz.llhttp import Message, read_requests
-from tests.processes import end
+from tests.processes import end, listening
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _START_S, _STOP_S = 20.0, 5.0
@@ -229,24 +229,11 @@ async def running(name: str, command: Sequence[str], folder: Path, lanes: int) -
         file.write_text(json.dumps(made.bootstrap()))  # JSON is YAML
         process = await asyncio.create_subprocess_exec(*command, "-c", str(file))
         try:
-            async with asyncio.timeout(_START_S):
-                for lane in made.lanes:
-                    await _wait_for(lane.port, process)
+            for lane in made.lanes:
+                await listening(lane.port, process, _START_S)
             yield made
         finally:
             await end(process, _STOP_S)
     finally:
         for lane in made.lanes:
             await lane.origin.stop()
-
-
-async def _wait_for(port: int, process: asyncio.subprocess.Process) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            assert process.returncode is None, "the proxy ended at once"
-            await asyncio.sleep(0.05)  # there is no event to wait for: it is another program
-        else:
-            writer.close()
-            return

@@ -16,7 +16,7 @@ import pytest
 from minimesh.xds import messages as m
 from tests.conformance.proxies import envoy_command, minimesh_command
 from tests.data_plane.sockets import exchange, free_port, upstream
-from tests.processes import end
+from tests.processes import end, listening
 
 pytestmark = pytest.mark.slow
 
@@ -178,7 +178,7 @@ async def _told_by(command: list[str], folder: Path) -> tuple[Any, list[Any], li
         file.write_text(json.dumps(_bootstrap(ports)))  # JSON is YAML
         process = await asyncio.create_subprocess_exec(*command, "-c", str(file))
         try:
-            await _answers(ports["http"], process)
+            await listening(ports["http"], process, _LIMIT_S)
             for number, request in enumerate(REQUESTS):
                 await exchange(
                     ports["http"], request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
@@ -189,19 +189,6 @@ async def _told_by(command: list[str], folder: Path) -> tuple[Any, list[Any], li
         finally:
             await end(process, 5.0)
         return service.identifiers[0], service.http, service.tcp
-
-
-async def _answers(port: int, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(_LIMIT_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                assert process.returncode is None, "the proxy ended at once"
-                await asyncio.sleep(0.05)  # there is no event to wait for: it is another program
-            else:
-                writer.close()
-                return
 
 
 #: Ports, moments, the machine's own address, and what only Envoy fills in: sizes on the wire, which our proxy
@@ -252,7 +239,7 @@ async def test_a_service_that_is_away_costs_no_request_and_gets_what_comes_later
         file.write_text(json.dumps(_bootstrap(ports)))
         process = await asyncio.create_subprocess_exec(*minimesh_command(), "-c", str(file))
         try:
-            await _answers(ports["http"], process)
+            await listening(ports["http"], process, _LIMIT_S)
             request = b"GET /one HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n"
             assert b" 200 " in await exchange(ports["http"], request)
             service = AccessLogServer()
