@@ -7,7 +7,7 @@ RUN command -v curl >/dev/null || \
 
 WORKDIR /minimesh
 COPY requirements.lock ./
-RUN python -m pip install --no-cache-dir --disable-pip-version-check -r requirements.lock
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY minimesh ./minimesh

@@ -70,11 +70,11 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
 	@echo "minimesh: installing the locked dependencies (once, about ten seconds) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -e .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@echo "minimesh: installing the tools of development ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -r requirements-dev.lock
 	@touch $@
