@@ -15,7 +15,7 @@ LIMIT_S = 30.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: 0 for a connection that was refused or cut."""
+    """What came back: 0 for a connection that was refused (nobody listens: no proxy logs it) or cut."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -40,8 +40,11 @@ async def ask(call: Call, host: str, port: int) -> Answer:
     async with asyncio.timeout(LIMIT_S):
         try:
             reader, writer = await asyncio.open_connection(host, port)
-        except OSError:
+        except ConnectionRefusedError:
             return Answer(0, refused=True)
+        except ConnectionResetError:
+            # Accepted and reset before the client's loop had seen that it was connected.
+            return Answer(0)
         try:
             if call.is_tcp:
                 return await _talk(call, reader, writer)
