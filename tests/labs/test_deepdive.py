@@ -54,7 +54,8 @@ def _with_istio(lab: Transcript) -> None:
     lab.type("S5-14")
     lab.type_until("S5-09", showing("ip"))
     lab.type("S5-15", 2, 3)
-    lab.run("kubectl rollout status deploy/hw-v1 --timeout=60s")
+    for version in ("hw-v1", "hw-v2"):
+        lab.run(f"kubectl rollout status deploy/{version} --timeout=60s")
     lab.keep("S5-15", lab.run("kubectl get pods --no-headers"))
     lab.type("S5-16", 0, 1, 2)
     lab.type_until("S5-16", showing("Hello"), 3)
