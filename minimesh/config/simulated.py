@@ -263,6 +263,10 @@ ACTED_ON: dict[str, str] = {
         defaultHttpRetryPolicy.backoff
         defaultHttpRetryPolicy.retryIgnorePreviousHosts
         rootNamespace
+        ingressClass
+        ingressControllerMode
+        ingressService
+        ingressSelector
         defaultServiceExportTo
         defaultVirtualServiceExportTo
         defaultDestinationRuleExportTo

@@ -33,7 +33,6 @@ _L4_ROUTE = f"""
 INGRESS_ACTED_ON: dict[str, str] = {
     "Ingress": """
         spec.ingressClassName
-        spec.defaultBackend.service.**
         spec.tls[].hosts
         spec.tls[].secretName
         spec.rules[].host

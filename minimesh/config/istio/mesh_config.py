@@ -153,6 +153,14 @@ class DefaultProxyConfig(Message):
     file_flush_min_size_kb: UInt32 | None = None
 
 
+class IngressControllerMode(StrEnum):
+    """Which Ingresses are served: none, those of the mesh's class, or those without any class as well."""
+
+    OFF = "OFF"
+    STRICT = "STRICT"
+    DEFAULT = "DEFAULT"
+
+
 @message
 class MeshConfigFile(Message):
     """The whole of it."""
@@ -166,7 +174,7 @@ class MeshConfigFile(Message):
     tcp_keepalive: TcpKeepalive | None = None
     ingress_class: str = ""
     ingress_service: str = ""
-    ingress_controller_mode: str = ""
+    ingress_controller_mode: IngressControllerMode | None = None
     ingress_selector: str = ""
     enable_tracing: bool = False
     access_log_file: str = ""

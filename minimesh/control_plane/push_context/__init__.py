@@ -7,10 +7,12 @@ and labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.converted import converted_resources
+from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
 from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
@@ -26,7 +28,6 @@ from minimesh.control_plane.push_context.sidecar_scope import (
 from minimesh.control_plane.push_context.telemetry import Telemetry
 from minimesh.control_plane.push_context.virtual_services import (
     VirtualServiceConfig,
-    creation_order,
     resolve_virtual_services,
 )
 from minimesh.control_plane.service_registry import RegisteredWorkload, Service, ServiceRegistry
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MeshConfig", "PushContext"]
 
-_KINDS = ("DestinationRule", "EnvoyFilter", "Gateway", "Secret", "Sidecar", "Telemetry", "VirtualService")
+_KINDS = (
+    "ConfigMap",
+    "DestinationRule",
+    "EnvoyFilter",
+    "Gateway",
+    "Secret",
+    "Sidecar",
+    "Telemetry",
+    "VirtualService",
+)
 
 
 class PushContext:
@@ -59,6 +69,9 @@ class PushContext:
         self.shared = Sharing()
         self._default_scopes: dict[str, SidecarScope] = {}
         self._narrowed_scopes: dict[tuple[str, str, str], SidecarScope] = {}
+        self._config_maps: dict[tuple[str, str], Mapping[str, str]] = {
+            (each.namespace, each.name): each.spec.data for each in by_kind.get("ConfigMap", ())
+        }
         self._secrets = {(each.namespace, each.name): each.spec for each in by_kind.get("Secret", ())}
 
     @classmethod
@@ -74,6 +87,7 @@ class PushContext:
             snapshot, registered, settings.domain_suffix, settings.default_service_export_to
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
+        resources += converted_resources(snapshot, registry, settings)
         return cls(registry, resources, settings)
 
     def with_registry(
@@ -93,6 +107,10 @@ class PushContext:
         """The data of a Secret; None when there is none of that name."""
         return self._secrets.get((namespace, name))
 
+    def config_map(self, namespace: str, name: str) -> Mapping[str, str]:
+        """The data of a ConfigMap; empty when there is none of that name."""
+        return self._config_maps.get((namespace, name), {})
+
     def gateway_rules(self, namespace: str, gateway: str) -> list[VirtualServiceConfig]:
         """VirtualServices bound to `namespace/name` and visible from a proxy's namespace.
 
@@ -106,11 +124,18 @@ class PushContext:
     ) -> MergedGateway:
         """The Gateways that select a proxy, with their ports turned into the proxy's own."""
         targets = self.registry.targets(namespace, labels, named_ports)
+        served = frozenset(target.service.hostname for target in targets)
 
-        def target_ports(port: int) -> Iterable[int]:
-            return dict.fromkeys(t.target_port for t in targets if t.port.port == port) or (port,)
+        def target_ports(port: int, hostnames: Collection[str]) -> Iterable[int]:
+            found = dict.fromkeys(
+                t.target_port
+                for t in targets
+                if t.port.port == port and (not hostnames or t.service.hostname in hostnames)
+            )
+            # A Gateway that names its services has only their ports.
+            return found or (() if hostnames else (port,))
 
-        return merge_gateways((g for g in self._gateways if selects(g, labels)), target_ports)
+        return merge_gateways((g for g in self._gateways if selects(g, labels, served)), target_ports)
 
     def sidecar_scope(self, namespace: str, labels: Mapping[str, str]) -> SidecarScope:
         """What a proxy may call. A Sidecar that selects it wins over its namespace's, then the root's."""

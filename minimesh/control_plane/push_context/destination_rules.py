@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.hostnames import is_subset, resolve_short_name, specificity
-from minimesh.control_plane.push_context.virtual_services import creation_order
 from minimesh.control_plane.service_registry import is_exported
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.policy_targets import targets_proxy
-from minimesh.control_plane.push_context.virtual_services import creation_order
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

@@ -6,11 +6,12 @@ configuration; anything else on a port already taken by another protocol is left
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.virtual_services import creation_order
+from minimesh.control_plane.creation_order import creation_order
+from minimesh.control_plane.internal_annotations import GATEWAY_SERVICE
 from minimesh.control_plane.service_registry import Protocol, parse_protocol
 from minimesh.xds import resource_names
 
@@ -81,9 +82,10 @@ class MergedGateway:
 
 
 def merge_gateways(
-    resources: Iterable[Resource], target_ports: Callable[[int], Iterable[int]]
+    resources: Iterable[Resource], target_ports: Callable[[int, Collection[str]], Iterable[int]]
 ) -> MergedGateway:
-    """Merge Gateways. `target_ports(80)` gives the proxy's own ports behind port 80 of its Service."""
+    """Merge Gateways. `target_ports(80, hostnames)` gives the proxy's own ports behind port 80 of its Service,
+    or of those services alone that the host names name."""
     merging = _Merging()
     for resource in sorted(resources, key=creation_order):
         spec: Any = resource.spec
@@ -91,13 +93,22 @@ def merge_gateways(
             if written.port is None:
                 continue
             server = _server(resource, written)
-            for port in target_ports(server.port):
+            for port in target_ports(server.port, serving_hostnames(resource)):
                 merging.add(server, ServerPort(port, written.bind or WILDCARD_ADDRESS))
     return merging.result()
 
 
-def selects(resource: Resource, labels: Mapping[str, str]) -> bool:
-    """Whether a Gateway's selector chooses a proxy with these labels."""
+def serving_hostnames(resource: Resource) -> tuple[str, ...]:
+    """The services whose pods serve a Gateway that the Gateway API made; none where a selector chooses."""
+    named = resource.metadata.annotations.get(GATEWAY_SERVICE, "")
+    return tuple(each for each in named.split(",") if each)
+
+
+def selects(resource: Resource, labels: Mapping[str, str], served: Collection[str] = ()) -> bool:
+    """Whether a Gateway chooses a proxy with these labels, which stands behind the services `served`."""
+    hostnames = serving_hostnames(resource)
+    if hostnames:
+        return any(each in served for each in hostnames)
     spec: Any = resource.spec
     return all(labels.get(key) == value for key, value in spec.selector.items())
 

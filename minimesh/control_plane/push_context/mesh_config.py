@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from minimesh.config.istio.destination_rule import LocalityLoadBalancerSetting, TcpKeepalive
-from minimesh.config.istio.mesh_config import AccessLogEncoding
+from minimesh.config.istio.mesh_config import AccessLogEncoding, IngressControllerMode
 from minimesh.config.istio.mesh_config import NormalizationType as PathNormalization
 from minimesh.config.istio.virtual_service import HTTPRetry
 
@@ -16,6 +16,7 @@ __all__ = [
     "AccessLogEncoding",
     "AccessLogProvider",
     "DefaultRetryPolicy",
+    "IngressControllerMode",
     "MeshConfig",
     "OutboundTrafficPolicy",
     "PathNormalization",
@@ -65,6 +66,10 @@ class MeshConfig:
     default_access_log_providers: tuple[str, ...] = ()
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy.ALLOW_ANY
     default_http_retry_policy: DefaultRetryPolicy = field(default_factory=DefaultRetryPolicy)
+    ingress_class: str = "istio"
+    ingress_controller_mode: IngressControllerMode = IngressControllerMode.STRICT
+    ingress_service: str = "istio-ingressgateway"
+    ingress_selector: str = "ingressgateway"
     connect_timeout_s: float = 10.0
     dns_refresh_rate_s: float = 60.0
     tcp_keepalive: TcpKeepalive | None = None

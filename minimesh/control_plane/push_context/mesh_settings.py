@@ -133,6 +133,10 @@ def _scope(written: MeshConfigFile) -> dict[str, Any]:
     return _said(
         {
             "root_namespace": written.root_namespace,
+            "ingress_class": written.ingress_class,
+            "ingress_controller_mode": written.ingress_controller_mode,
+            "ingress_service": written.ingress_service,
+            "ingress_selector": written.ingress_selector,
             "default_service_export_to": written.default_service_export_to,
             "default_virtual_service_export_to": written.default_virtual_service_export_to,
             "default_destination_rule_export_to": written.default_destination_rule_export_to,

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.creation_order import creation_order
+from minimesh.control_plane.internal_annotations import ROUTE_SEMANTICS
 from minimesh.control_plane.push_context.delegates import delegated_rules, is_delegate
 from minimesh.control_plane.push_context.hostnames import (
     MESH_GATEWAY,
@@ -20,9 +22,6 @@ from minimesh.control_plane.service_registry import is_exported
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
-
-ROUTE_SEMANTICS_ANNOTATION = "internal.istio.io/route-semantics"
-
 
 @dataclass(frozen=True, slots=True)
 class HttpRule:
@@ -50,12 +49,12 @@ class VirtualServiceConfig:
     @property
     def gateway_semantics(self) -> bool:
         """Whether it was made from the Gateway API, whose prefixes end at path segments."""
-        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "gateway")
+        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS) == "gateway")
 
     @property
     def ingress_semantics(self) -> bool:
         """Whether it was made from a Kubernetes Ingress."""
-        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS_ANNOTATION) == "ingress")
+        return bool(self.resource.metadata.annotations.get(ROUTE_SEMANTICS) == "ingress")
 
     def visible_from(self, namespace: str) -> bool:
         return is_exported(self.export_to, self.namespace, namespace)
@@ -76,12 +75,6 @@ def resolve_virtual_services(
     ordered = sorted(resources, key=creation_order)
     by_name = {(r.namespace, r.name): r for r in ordered}
     return tuple(resolve_virtual_service(r, by_name, mesh) for r in ordered if not is_delegate(r.spec))
-
-
-def creation_order(resource: Resource) -> tuple[str, str]:
-    """Istio's order for conflicts: the oldest first, and among equals by name."""
-    created = resource.metadata.creation_timestamp
-    return (str(created or ""), f"{resource.name}.{resource.namespace}")
 
 
 def resolve_virtual_service(

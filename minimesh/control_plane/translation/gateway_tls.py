@@ -14,7 +14,7 @@ from minimesh.control_plane.push_context.hostnames import is_subset
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.l4_routes import gateway_tls_routes
 from minimesh.control_plane.translation.protobuf_values import any_of, boolean
-from minimesh.control_plane.translation.secrets import CA_SUFFIX, KUBERNETES, name_secret
+from minimesh.control_plane.translation.secrets import CA_SUFFIX, name_secret, secret_name
 from minimesh.control_plane.translation.sni_clusters import sni_cluster_names
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
@@ -155,7 +155,7 @@ def _version(istios: str) -> str:
 def _add_certificates(common: Any, settings: Any) -> None:
     names = settings.credential_names or tuple(filter(None, [settings.credential_name or _mounted(settings)]))
     for name in names:
-        name_secret(common.tls_certificate_sds_secret_configs.add(), f"{KUBERNETES}{name}")
+        name_secret(common.tls_certificate_sds_secret_configs.add(), secret_name(name))
     if names:
         return
     for each in settings.tls_certificates or (settings,):
@@ -184,7 +184,8 @@ def _ask_for_client_certificate(common: Any, settings: Any) -> None:
     default.verify_certificate_hash.extend(settings.verify_certificate_hash)
     if settings.credential_name or settings.ca_cert_credential_name:
         named = settings.ca_cert_credential_name or settings.credential_name
-        name_secret(combined.validation_context_sds_secret_config, f"{KUBERNETES}{named}{CA_SUFFIX}")
+        authorities = secret_name(named.removesuffix(CA_SUFFIX) + CA_SUFFIX)
+        name_secret(combined.validation_context_sds_secret_config, authorities)
         return
     validation = m.tls_pb2.CommonTlsContext().validation_context
     validation.CopyFrom(default)

@@ -1,8 +1,10 @@
 """The certificates that a proxy's listeners and clusters name, out of Secrets of the proxy's namespace.
 
 `kubernetes://gs` is the key pair of the Secret `gs`; `kubernetes://gs-cacert` the authorities for the peer's
-certificate, of the Secret `gs-cacert` or else of `gs` itself. A Secret that is not there, or holds nothing
-of the kind, is left out: the listener's chain then takes no connection, as in Istio.
+certificate, of the Secret `gs-cacert` or else of `gs` itself. Gateways of the Gateway API name Secrets of any
+namespace, `kubernetes-gateway://ns/gs`, and authorities in ConfigMaps, `configmap://ns/ca-cacert`. A Secret
+that is not there, or holds nothing of the kind, is left out: the listener's chain then takes no connection,
+as in Istio.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from minimesh.control_plane.translation.proxy import Proxy
 
 KUBERNETES = "kubernetes://"
+KUBERNETES_GATEWAY = "kubernetes-gateway://"
+CONFIG_MAP = "configmap://"
+_SCHEMES = (KUBERNETES, KUBERNETES_GATEWAY, CONFIG_MAP)
 CA_SUFFIX = "-cacert"
 #: Keys of the data of a Secret of type kubernetes.io/tls, and of Istio's older generic ones.
 _KEY_PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
@@ -29,6 +34,11 @@ def build_secrets(
     """The secrets that these listeners and clusters name, as far as they are there; sorted by name."""
     found = (_secret(proxy, push, name) for name in sorted(_names(listeners, clusters)))
     return [secret for secret in found if secret is not None]
+
+
+def secret_name(credential: str) -> str:
+    """The name of the resource that holds a Gateway's credential."""
+    return credential if credential.startswith(_SCHEMES) else f"{KUBERNETES}{credential}"
 
 
 def name_secret(config: Any, name: str) -> None:
@@ -48,7 +58,7 @@ def _names(listeners: Iterable[Any], clusters: Iterable[Any]) -> set[str]:
         common = config.common_tls_context
         names.update(each.name for each in common.tls_certificate_sds_secret_configs)
         names.add(common.combined_validation_context.validation_context_sds_secret_config.name)
-    return {name for name in names if name.startswith(KUBERNETES)}
+    return {name for name in names if name.startswith(_SCHEMES)}
 
 
 def _transport_sockets(listeners: Iterable[Any], clusters: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -60,8 +70,15 @@ def _transport_sockets(listeners: Iterable[Any], clusters: Iterable[Any]) -> Ite
 
 
 def _secret(proxy: Proxy, push: PushContext, name: str) -> Any | None:
-    credential = name.removeprefix(KUBERNETES)
+    scheme, _, credential = name.partition("://")
     message = m.tls_secret_pb2.Secret(name=name)
+    if f"{scheme}://" == CONFIG_MAP:
+        namespace, _, owner = credential.removesuffix(CA_SUFFIX).partition("/")
+        bundle = push.config_map(namespace, owner).get("ca.crt")
+        if bundle is None:
+            return None
+        message.validation_context.trusted_ca.inline_bytes = bundle.encode()
+        return message
     data = _data(proxy, push, credential)
     if credential.endswith(CA_SUFFIX):
         own = _data(proxy, push, credential.removesuffix(CA_SUFFIX))

@@ -1,0 +1,1 @@
+"""The Gateway API, translated into Istio's Gateway and VirtualService, and the status of its objects."""

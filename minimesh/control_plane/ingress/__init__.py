@@ -1,0 +1,1 @@
+"""Kubernetes Ingress, translated into Istio's Gateway and VirtualService, and its status."""
