@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from minimesh.config.diagnostics import Diagnostic
     from minimesh.config.resources import Resource
+    from minimesh.control_plane.discovery.snapshot import Snapshot
     from minimesh.control_plane.server import ControlPlane
 
 #: What the page shows and edits: what routes traffic, and what it leads to.
@@ -91,12 +92,12 @@ async def save_file(control_plane: ControlPlane, file: str, text: str) -> dict[s
     if has_errors(found):
         return _refused(found)
     before, begun = snapshots(control_plane), time.perf_counter()
-    version = control_plane.config.version
     try:
         await asyncio.to_thread(_write, Path(file), text)
+        control_plane.read_file(file)
     except OSError as error:
         raise DocumentError(f"{file} cannot be written: {error.strerror}") from None
-    return await _applied(control_plane, before, version, begun, file)
+    return await _applied(control_plane, before, begun, file)
 
 
 async def save_document(control_plane: ControlPlane, key: str, text: str) -> dict[str, Any]:
@@ -110,9 +111,8 @@ async def save_document(control_plane: ControlPlane, key: str, text: str) -> dic
     if [each.key for each in decoded.resources] != [known.key]:
         raise DocumentError(f"the text must hold {key} and nothing else")
     before, begun = snapshots(control_plane), time.perf_counter()
-    version = control_plane.config.version
     control_plane.store_document(decoded.resources[0])
-    return await _applied(control_plane, before, version, begun, "")
+    return await _applied(control_plane, before, begun, "")
 
 
 def _write(path: Path, text: str) -> None:
@@ -123,12 +123,15 @@ def _write(path: Path, text: str) -> None:
 
 
 async def _applied(
-    control_plane: ControlPlane, before: Mapping[str, Any], version: int, begun: float, file: str
+    control_plane: ControlPlane, before: Mapping[str, Snapshot], begun: float, file: str
 ) -> dict[str, Any]:
-    """Wait until every proxy has what follows from the change; what that is."""
+    """Wait until every proxy has what follows from the change; what that is.
+
+    Text that changes nothing for proxies is waited for by nobody.
+    """
     try:
         async with asyncio.timeout(_CONVERGE_LIMIT_S):
-            while control_plane.pushed_version <= version or not is_converged(control_plane):
+            while not (control_plane.is_pushed and is_converged(control_plane)):
                 await control_plane.changed()
         converged_ms: float | None = round((time.perf_counter() - begun) * 1000, 1)
     except TimeoutError:

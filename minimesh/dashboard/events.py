@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -60,8 +60,12 @@ class Topics:
 class EventStream:
     """Writes the events of one page until it goes."""
 
-    def __init__(self, watch: TrafficWatch, topics: Topics, show: ShowEntry) -> None:
+    def __init__(
+        self, watch: TrafficWatch, topics: Topics, show: ShowEntry, begin: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`begin` returns when what happens from then on will be told."""
         self._watch = watch
+        self._begin = begin
         self._topics = topics
         self._show = show
         self._share = -1
@@ -76,7 +80,8 @@ class EventStream:
         watcher = self._watch.watch()
         self._topics.join(watcher.told)
         try:
-            await _write(response, _event("hello", hello))
+            await self._begin()
+            await _write(response, _event("hello", {**hello, **share_of(self._watch.share)}))
             await self._follow(response, watcher)
         except (ConnectionError, TimeoutError):
             pass  # the page has gone, or takes nothing any more

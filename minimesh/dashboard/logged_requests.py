@@ -85,7 +85,7 @@ def shown_entry(told: LoggedStream, pod_at: PodAt) -> dict[str, Any]:
         "side": _side(told.node_id, cluster),
         "tcp": told.tcp,
         "at": common.start_time.ToNanoseconds() / 1e9,
-        "request_id": "" if told.tcp else told.entry.request.request_id,
+        "request_id": request_id_of(told),
         "fields": fields,
         "line": log_line(fields),
         "method": fields["METHOD"],
@@ -107,6 +107,11 @@ def shown_entry(told: LoggedStream, pod_at: PodAt) -> dict[str, Any]:
             if common.HasField(name)
         },
     }
+
+
+def request_id_of(told: LoggedStream) -> str:
+    """The request id of an entry; empty for a connection."""
+    return "" if told.tcp else str(told.entry.request.request_id)
 
 
 def proxy_of(node_id: str) -> str:

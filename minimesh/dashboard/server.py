@@ -12,6 +12,8 @@
 /SECRET/api/documents       what is configured; PUT changes a stored document
 /SECRET/api/files           PUT changes a file
 /SECRET/api/proxies         how far each proxy has come
+/SECRET/api/active          requests under way at each endpoint
+/SECRET/api/endpoints       ?cluster=NAME: the pods behind a cluster, with their weights
 /SECRET/api/labs            labs and progress; POST marks a step
 """
 
@@ -20,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,9 @@ from minimesh.dashboard.documents import DocumentError, documents, save_document
 from minimesh.dashboard.events import EventStream, Topics, share_of
 from minimesh.dashboard.labs import Labs
 from minimesh.dashboard.load import Load
-from minimesh.dashboard.logged_requests import FIELDS, proxy_of, shown_entry
+from minimesh.dashboard.logged_requests import FIELDS, proxy_of, request_id_of, shown_entry
 from minimesh.dashboard.mesh_summary import mesh_summary
-from minimesh.dashboard.proxies import PushTimes
+from minimesh.dashboard.proxies import endpoints_of, knows_what_to_tell, shown_proxies, snapshots
 from minimesh.dashboard.sending import Sender, outgoing, question_of
 from minimesh.explain.explaining import explain
 from minimesh.explain.flags import DETAILS, FLAGS
@@ -51,6 +52,7 @@ STATIC = Path(__file__).parent / "static"
 _BODY_LIMIT_BYTES = 1024 * 1024
 #: Changes of the mesh that come together are told together.
 _SETTLE_S = 0.1
+_TELLING_LIMIT_S = 2.0
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
     "Referrer-Policy": "no-referrer",
@@ -72,7 +74,6 @@ class DashboardServer:
         self._sender = Sender()
         self._load = Load(self._sender, lambda told: self._topics.tell("load", told))
         self._labs = Labs(progress)
-        self._push_times = PushTimes()
         self._pods_by_ip: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
         self._following: asyncio.Task[None] | None = None
@@ -103,6 +104,9 @@ class DashboardServer:
     async def stop(self) -> None:
         """End everything, open event streams included."""
         self._load.stop()
+        listeners = self._mesh.control_plane.traffic_watch.listeners
+        if self._check_labs in listeners:
+            listeners.remove(self._check_labs)
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -130,6 +134,7 @@ class DashboardServer:
             web.put(f"{api}/files", self._save_file),
             web.get(f"{api}/proxies", self._proxies),
             web.get(f"{api}/active", self._active),
+            web.get(f"{api}/endpoints", self._endpoints),
             web.get(f"{api}/labs", self._show_labs),
             web.post(f"{api}/labs", self._mark_step),
         ]
@@ -159,8 +164,7 @@ class DashboardServer:
         while True:
             pods = self._mesh.pods()
             self._pods_by_ip = {each["ip"]: f"{each['namespace']}/{each['name']}" for each in pods}
-            proxies = self._push_times.shown(plane, time.time())
-            self._topics.tell("proxies", {"proxies": proxies})
+            self._topics.tell("proxies", shown_proxies(plane))
             states = [(each["name"], each["state"], each["ready"]) for each in pods]
             state = (plane.config.version, json.dumps(states))
             if state != seen:
@@ -186,8 +190,16 @@ class DashboardServer:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         watch = self._mesh.control_plane.traffic_watch
-        hello = {"version": __version__, "load": self._load.progress(), **share_of(watch.share)}
-        return await EventStream(watch, self._topics, self._shown).serve(request, hello)
+        hello = {"version": __version__, "load": self._load.progress()}
+        stream = EventStream(watch, self._topics, self._shown, self._proxies_tell)
+        return await stream.serve(request, hello)
+
+    async def _proxies_tell(self) -> None:
+        """Wait until proxies know that somebody looks; not for long, since one of them may hang."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TELLING_LIMIT_S):
+                while not knows_what_to_tell(self._mesh.control_plane):
+                    await self._mesh.control_plane.changed()
 
     async def _mesh_summary(self, _: web.Request) -> web.Response:
         return _json(mesh_summary(self._mesh))
@@ -201,7 +213,7 @@ class DashboardServer:
     async def _request(self, request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
         watch = self._mesh.control_plane.traffic_watch
-        hops = [each for each in map(self._shown, list(watch.kept)) if each["request_id"] == wanted]
+        hops = [self._shown(each) for each in watch.kept if request_id_of(each) == wanted]
         # The nearest to the client first: it began first, and of two at one moment the one that took longer.
         hops.sort(key=lambda each: (each["at"], -each["duration_ms"]))
         return _json({"entries": hops, "explanation": await self._explained(hops) if hops else None})
@@ -252,7 +264,7 @@ class DashboardServer:
             raise BadRequestError("say start or stop")
         going = outgoing(start, self._mesh.pods(), self._mesh.ingress)
         try:
-            rate_per_s, count = float(start.get("rate_per_s") or 10), int(start.get("count") or 100)
+            rate_per_s, count = float(start.get("rate_per_s", 10)), int(start.get("count", 100))
             self._load.start(going, rate_per_s=rate_per_s, count=count)
         except (TypeError, ValueError) as error:
             raise BadRequestError(str(error)) from None
@@ -271,12 +283,18 @@ class DashboardServer:
         return _json(await save_file(self._mesh.control_plane, _text(wanted, "file"), _text(wanted, "text")))
 
     async def _proxies(self, _: web.Request) -> web.Response:
-        return _json({"proxies": self._push_times.shown(self._mesh.control_plane, time.time())})
+        return _json(shown_proxies(self._mesh.control_plane))
 
     async def _active(self, _: web.Request) -> web.Response:
         kept = self._mesh.control_plane.traffic_watch.kept
         callers = [proxy_of(each.node_id) for each in reversed(kept)]
         return _json({"pods": await active_requests(self._sender, callers, self._mesh.pods())})
+
+    async def _endpoints(self, request: web.Request) -> web.Response:
+        cluster = request.query.get("cluster", "")
+        found = endpoints_of(snapshots(self._mesh.control_plane).values(), cluster)
+        pods = [{"name": self._pods_by_ip.get(ip, ip), "weight": weight} for ip, weight in found]
+        return _json({"pods": pods})
 
     async def _show_labs(self, _: web.Request) -> web.Response:
         return _json(self._labs.shown())

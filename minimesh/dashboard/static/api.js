@@ -24,10 +24,12 @@ export const get = (path) => ask(path);
 export const post = sending("POST");
 export const put = sending("PUT");
 
-// Calls handlers[name](data) for each event; `state` hears "live", "broken" or "connecting".
+// Calls handlers[name](data) for each event; `state` hears "broken" and "connecting". Who handles "hello" knows best
+// when all is drawn.
 export function follow(handlers, state) {
   let source = null;
   let silence = null;
+  let retry = null;
   const heard = () => {
     clearTimeout(silence);
     silence = setTimeout(() => broken(), SILENCE_MS);
@@ -37,7 +39,8 @@ export function follow(handlers, state) {
     if (source) source.close();
     source = null;
     state("broken");
-    setTimeout(connect, RETRY_MS);
+    clearTimeout(retry);
+    retry = setTimeout(connect, RETRY_MS);
   };
   const connect = () => {
     if (source) return;
@@ -48,7 +51,6 @@ export function follow(handlers, state) {
     for (const [name, handler] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => {
         heard();
-        if (name === "hello") state("live");
         handler(JSON.parse(event.data));
       });
     }

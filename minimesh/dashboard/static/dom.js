@@ -44,7 +44,7 @@ export function table(element, head, rows) {
 }
 
 export const short = (name) => name.slice(name.lastIndexOf("/") + 1);
-export const round = (value, digits = 1) => (value === null || value === undefined ? "" : String(Number(value.toFixed(digits))));
+export const round = (value, digits = 1) => (typeof value === "number" ? String(Number(value.toFixed(digits))) : "");
 
 // The last call within `wait` milliseconds is made, and none is made more often.
 export function throttled(wait, call) {

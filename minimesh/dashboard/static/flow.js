@@ -1,66 +1,102 @@
-// The lane: every decision on a request's way as a box, with what it changed, the time spent, and its log line.
+// The lane: one station for each proxy on a request's way, its decisions as boxes, and the answer's way back below.
 
 import { $, h, round, show, short } from "./dom.js";
+import { wayBack } from "./way_back.js";
 
 const KINDS = {
   "port-map": "port", listener: "listener", "filter-chain": "filter chain", "virtual-host": "virtual host", route: "route",
   fault: "fault", answer: "answer", rewrite: "rewrite", cluster: "cluster", endpoint: "endpoint", application: "application",
 };
+const WORDS = { passed: "", failed: "stops here: ", "not-reached": "not reached: " };
 
-export function flowOf(explanation, entries) {
-  const byProxy = new Map(entries.map((entry) => [entry.proxy, entry]));
-  const told = new Set();
-  return explanation.steps.map((step, index) => {
-    const entry = byProxy.get(step.proxy);
-    const first = entry && !told.has(step.proxy);
-    if (first) told.add(step.proxy);
-    return { ...step, index, line: first ? entry.line : step.log, measured: Boolean(first), time: timeAt(step, entry) };
+// Steps that follow one another at one place; an application is a place of its own beside its sidecar.
+function stationsOf(steps) {
+  const stations = [];
+  steps.forEach((step, index) => {
+    const place = step.kind === "application" ? `application ${step.proxy}` : step.proxy;
+    if (stations.at(-1)?.place !== place) stations.push({ place, proxy: step.proxy, application: step.kind === "application", steps: [] });
+    stations.at(-1).steps.push({ ...step, index });
   });
+  return stations;
 }
 
+// When a proxy got so far, where it told.
 function timeAt(step, entry) {
-  if (!entry) return "";
-  const times = entry.times_ms;
-  if (step.kind === "listener") return `${round(entry.duration_ms)} ms in all`;
-  if (step.kind === "endpoint" && entry.upstream_ms !== null) return `answered in ${entry.upstream_ms} ms`;
-  if (step.kind === "cluster" && times.first_upstream_tx_byte !== undefined) return `on its way after ${round(times.first_upstream_tx_byte)} ms`;
+  const times = entry?.times_ms || {};
+  if (step.kind === "listener" && times.last_rx_byte !== undefined) return `request read after ${round(times.last_rx_byte, 2)} ms`;
+  if (step.kind === "cluster" && times.first_upstream_tx_byte !== undefined) return `sent on after ${round(times.first_upstream_tx_byte, 2)} ms`;
+  if (step.kind === "endpoint" && times.first_upstream_rx_byte !== undefined) return `answers after ${round(times.first_upstream_rx_byte, 2)} ms`;
   return "";
 }
 
 function changes(step) {
-  const found = [];
-  for (const part of ["path", "host"]) {
-    if (step.before[part] !== undefined || step.after[part] !== undefined) {
-      found.push(h("p", { class: "change" }, `${part} `, h("del", {}, step.before[part] ?? ""), " → ", h("ins", {}, step.after[part] ?? "")));
-    }
-  }
-  for (const [name, value] of Object.entries(step.after.headers || {})) found.push(h("p", { class: "change" }, h("ins", {}, `${name}: ${value}`)));
-  for (const [name, value] of Object.entries(step.before.headers || {})) if (!(name in (step.after.headers || {}))) found.push(h("p", { class: "change" }, h("del", {}, `${name}: ${value}`)));
-  return found;
+  const before = step.before.headers || {};
+  const after = step.after.headers || {};
+  const parts = ["path", "host"].filter((part) => part in step.before || part in step.after);
+  return [
+    ...parts.map((part) => h("p", { class: "change" }, `${part} `, h("del", {}, step.before[part] ?? ""), " → ", h("ins", {}, step.after[part] ?? ""))),
+    ...Object.entries(after).map(([name, value]) => h("p", { class: "change" }, name in before ? [h("del", {}, before[name]), " → "] : "", h("ins", {}, `${name}: ${value}`))),
+    ...Object.entries(before).filter(([name]) => !(name in after)).map(([name, value]) => h("p", { class: "change" }, h("del", {}, `${name}: ${value}`))),
+  ];
 }
 
-const WORDS = { passed: "", failed: "stops here: ", "not-reached": "not reached: " };
+function box(step, entry, onStep) {
+  const time = timeAt(step, entry);
+  return h("li", { class: step.state, "data-step": step.index, style: `--n:${step.index}` },
+    h("p", { class: "kind" }, KINDS[step.kind] || step.kind),
+    h("h4", {}, step.title),
+    changes(step),
+    step.state === "passed" ? null : h("p", {}, WORDS[step.state], step.text),
+    time ? h("p", { class: "soft" }, time) : null,
+    h("button", { type: "button", class: "place", onclick: () => onStep(step.index), "aria-label": `Why: ${step.title}` }, "why"));
+}
 
-export function draw(explanation, entries, { live = false, title = "", onStep }) {
-  const outcome = explanation.outcome;
-  const good = outcome.answered_by === "application" && outcome.status < 400;
-  show($("outcome"), h("span", { class: `badge ${good ? "good" : "bad"}` }, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"), " ",
+function station(found, entry, hop, onStep) {
+  const reached = found.steps.some((step) => step.state !== "not-reached");
+  return h("li", { class: reached ? "station" : "station not-reached" },
+    h("h3", {}, found.application ? "application" : short(found.proxy)),
+    h("ol", { class: "boxes" }, found.steps.map((step) => box(step, entry, onStep))),
+    found.application || !reached ? null : wayBack(entry, hop));
+}
+
+function client(explanation, entries, steps, onStep) {
+  const { request, outcome } = explanation;
+  const took = entries.length ? ` after ${round(entries[0].duration_ms, 2)} ms` : "";
+  return h("li", { class: "station" },
+    h("h3", {}, request.from ? short(request.from) : "client"),
+    h("ol", { class: "boxes" },
+      h("li", { class: "passed", style: "--n:0" }, h("p", { class: "kind" }, "asks"), h("h4", {}, `${request.method} ${request.url}`), h("p", {}, `Host: ${request.authority}`)),
+      steps.map((step) => box(step, null, onStep))),
+    h("div", { class: `back ${isGood(outcome) ? "passed" : "failed"}` }, h("p", { class: "kind" }, "gets"),
+      h("h4", {}, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"), h("p", { class: "soft" }, `back at the client${took}`)));
+}
+
+const isGood = (outcome) => outcome.answered_by === "application" && outcome.status < 400;
+
+function drawOutcome(outcome) {
+  show($("outcome"), h("span", { class: `badge ${isGood(outcome) ? "good" : "bad"}` }, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"), " ",
     outcome.sentence, outcome.flags.map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
+}
+
+export function draw(explanation, entries, { title = "", onStep }) {
+  drawOutcome(explanation.outcome);
   $("flow-of").textContent = title;
+  const told = new Map(entries.map((entry) => [entry.proxy, entry]));
+  const expected = new Map(explanation.hops.map((hop) => [hop.proxy, hop]));
+  const stations = stationsOf(explanation.steps);
+  // What decides before any proxy stands with the client.
+  const first = stations[0]?.place === "" ? stations.shift().steps : [];
+  show($("lane"), client(explanation, entries, first, onStep),
+    stations.map((found) => station(found, told.get(found.proxy), expected.get(found.proxy), onStep)));
+  $("replay").hidden = false;
+  $("no-flow").hidden = true;
+  play();
+}
+
+// One box after the other, as the request went.
+export function play() {
   const lane = $("lane");
-  lane.className = live ? "lane live" : "lane";
-  const request = explanation.request;
-  show(lane,
-    h("li", { class: "passed" }, h("p", { class: "kind" }, request.from ? short(request.from) : "client"), h("h3", {}, `${request.method} ${request.url}`), h("p", {}, `Host: ${request.authority}`)),
-    flowOf(explanation, entries).map((step) =>
-      h("li", { class: step.state, "data-step": step.index },
-        h("p", { class: "kind" }, KINDS[step.kind] || step.kind, step.proxy ? ` · ${short(step.proxy)}` : ""),
-        h("h3", {}, step.title),
-        changes(step),
-        step.state === "passed" ? null : h("p", {}, WORDS[step.state], step.text),
-        step.time ? h("p", { class: "soft" }, step.time) : null,
-        step.line ? h("details", {}, h("summary", {}, step.measured ? "its log line" : "the log line to expect"), h("code", {}, step.line)) : null,
-        h("button", { type: "button", class: "place", onclick: () => onStep(step.index), "aria-label": `Why: ${step.title}` }, "why"))),
-    h("li", { class: good ? "passed" : "failed" }, h("p", { class: "kind" }, "back at the client"), h("h3", {}, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"),
-      entries.length ? h("p", { class: "soft" }, `${round(entries[0].duration_ms)} ms`) : null));
+  lane.classList.remove("playing");
+  lane.getBoundingClientRect(); // without a look between them the two changes would be none
+  lane.classList.add("playing");
 }

@@ -1,70 +1,91 @@
-// The access log of all proxies: coloured by field, filtered, each field explained, each line a way back to its request.
+// The access log of all proxies: filtered, each field explained, each line a way back to its request.
 
-import { $, h, offer, show, short } from "./dom.js";
+import { $, h, offer, short, show } from "./dom.js";
+import { fieldSpans, meaning, operator, setGlossary } from "./log_fields.js";
 
 const KEPT = 1000;
 const SHOWN = 200;
-const CLASSES = { START_TIME: "f-time", RESPONSE_CODE: "f-status", RESPONSE_FLAGS: "f-flags", UPSTREAM_CLUSTER_RAW: "f-cluster", UPSTREAM_HOST: "f-host" };
-const QUOTED = new Set(["UPSTREAM_TRANSPORT_FAILURE_REASON", "X_FORWARDED_FOR", "USER_AGENT", "REQUEST_ID", "AUTHORITY", "UPSTREAM_HOST"]);
+const DRAW_MS = 300;
 
 const filter = $("log-filter");
+const drawn = new WeakMap(); // entry -> its row
+const entryOf = new WeakMap(); // row -> its entry
 let entries = [];
-let glossary = { fields: {}, flags: {} };
 let onRequest = () => {};
 let waiting = false;
+let missed = 0;
 
-function wanted(entry) {
+const starts = (value, list) => list.split(",").some((start) => start.trim() && String(value).startsWith(start.trim()));
+
+function isWanted(entry) {
   const { proxy, status, flag, id } = filter.elements;
   return (!proxy.value || entry.proxy === proxy.value)
-    && (!status.value || status.value.split(",").some((start) => start.trim() && String(entry.status).startsWith(start.trim())))
+    && (!status.value || starts(entry.status, status.value))
     && (!flag.value || entry.flags.some((each) => each.flag === flag.value.trim().toUpperCase()))
     && (!id.value || entry.request_id.includes(id.value.trim()));
 }
 
-function meaning(name, value, entry) {
-  const known = glossary.fields[name];
-  const flags = name === "RESPONSE_FLAGS" ? entry.flags.map((each) => `${each.flag}: ${each.words}`).join("; ") : "";
-  const details = name === "RESPONSE_CODE_DETAILS" ? entry.details_words : "";
-  return [known ? `${known.operator}: ${known.meaning}` : name, flags || details].filter(Boolean).join(". ");
+function row(entry) {
+  if (drawn.has(entry)) return drawn.get(entry);
+  const words = entry.flags.map((each) => `${each.flag}: ${each.words}`).join("; ");
+  const made = h("li", { class: `s${String(entry.status)[0]}` },
+    h("button", { type: "button", "aria-label": `${short(entry.proxy)}: ${entry.status} ${entry.method} ${entry.path}, show the request` }, short(entry.proxy)), " ",
+    fieldSpans(entry), words ? h("em", {}, words) : null);
+  drawn.set(entry, made);
+  entryOf.set(made, entry);
+  return made;
 }
 
-function fieldSpans(entry) {
-  const spans = [];
-  for (const [name, value] of Object.entries(entry.fields)) {
-    let text = QUOTED.has(name) ? `"${value}"` : value;
-    if (name === "START_TIME") text = `[${value}]`;
-    if (name === "METHOD") text = `"${value}`;
-    if (name === "PROTOCOL") text = `${value}"`;
-    spans.push(h("span", { class: CLASSES[name], title: meaning(name, value, entry) }, text), " ");
-  }
-  return spans;
-}
+const fieldsOf = (entry) => h("dl", { class: "fields" }, Object.entries(entry.fields).map(([name, value]) =>
+  h("div", {}, h("dt", {}, operator(name)), h("dd", {}, value, h("small", {}, meaning(name, entry))))));
 
-const row = (entry) => h("li", {}, h("button", { type: "button", class: `s${String(entry.status)[0]}`, onclick: (event) => choose(entry, event.currentTarget) },
-  h("span", { class: "pod" }, `${short(entry.proxy)} `), fieldSpans(entry)));
-
-function choose(entry, button) {
-  for (const each of $("lines").querySelectorAll("[aria-pressed]")) each.removeAttribute("aria-pressed");
-  button.setAttribute("aria-pressed", "true");
-  show($("line-fields"), h("dl", { class: "fields" }, Object.entries(entry.fields).map(([name, value]) => [
-    h("dt", {}, glossary.fields[name]?.operator || name),
-    h("dd", {}, value, h("small", {}, meaning(name, value, entry).replace(/^[^:]*: /, ""))),
-  ])));
+function choose(line) {
+  const entry = entryOf.get(line);
+  $("lines").querySelector(".chosen")?.classList.remove("chosen");
+  line.classList.add("chosen");
+  show($("line-fields"), h("h3", {}, `The line of ${short(entry.proxy)}, field by field`), fieldsOf(entry));
   if (entry.request_id) onRequest(entry.request_id);
+}
+
+function explainField(span) {
+  const name = span.dataset.field;
+  show($("field-help"), h("strong", {}, operator(name)), ` ${meaning(name, entryOf.get(span.closest("li")))}`);
+}
+
+const NEIGHBOURS = { ArrowRight: (each) => each.nextElementSibling, ArrowLeft: (each) => each.previousElementSibling };
+
+function walk(event) {
+  const line = event.target.closest("li");
+  const beside = NEIGHBOURS[event.key]?.(event.target);
+  const other = { ArrowDown: line?.nextElementSibling, ArrowUp: line?.previousElementSibling }[event.key]?.querySelector("button");
+  const next = other || (beside?.matches("button, [data-field]") ? beside : null);
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+// Rows that stay are not touched: whoever stands on one keeps the focus.
+function arrange(list, rows) {
+  let at = list.firstChild;
+  for (const each of rows) {
+    if (each === at) at = at.nextSibling;
+    else list.insertBefore(each, at);
+  }
+  while (at) { const next = at.nextSibling; at.remove(); at = next; }
 }
 
 function draw() {
   waiting = false;
   if (filter.elements.paused.checked) return;
-  const fitting = entries.filter(wanted);
-  show($("lines"), fitting.slice(-SHOWN).reverse().map(row));
+  const fitting = entries.filter(isWanted);
+  arrange($("lines"), fitting.slice(-SHOWN).reverse().map(row));
   $("log-count").textContent = fitting.length > SHOWN ? `the last ${SHOWN} of ${fitting.length} lines` : `${fitting.length} lines`;
 }
 
 function later() {
   if (waiting) return;
   waiting = true;
-  setTimeout(() => requestAnimationFrame(draw), 250);
+  setTimeout(() => requestAnimationFrame(draw), DRAW_MS);
 }
 
 export function add(found) {
@@ -74,10 +95,20 @@ export function add(found) {
   later();
 }
 
-export function start(found, chosen) {
-  glossary = found;
+// Requests that came too fast for this page.
+export function tellMissed(number) {
+  missed += number;
+  $("log-missed").textContent = `${missed} more came too fast to be shown`;
+}
+
+export function start(glossary, chosen) {
+  setGlossary(glossary);
   onRequest = chosen;
   filter.addEventListener("input", later);
   filter.addEventListener("submit", (event) => event.preventDefault());
+  const lines = $("lines");
+  lines.addEventListener("click", (event) => { const line = event.target.closest("li"); if (line) choose(line); });
+  lines.addEventListener("keydown", walk);
+  for (const event of ["mouseover", "focusin"]) lines.addEventListener(event, ({ target }) => { if (target.dataset.field) explainField(target); });
   $("clear-log").addEventListener("click", () => { entries = []; show($("line-fields")); draw(); });
 }

@@ -3,119 +3,123 @@
 import { follow, get } from "./api.js";
 import { $, h, round, show } from "./dom.js";
 import * as flow from "./flow.js";
-import * as graph from "./mesh_graph.js";
+import * as labs from "./labs.js";
 import * as ladder from "./ladder.js";
+import * as load from "./load.js";
 import * as log from "./log.js";
-import * as panels from "./panels.js";
+import * as meshTables from "./mesh_tables.js";
+import * as pushes from "./pushes.js";
+import * as theme from "./theme.js";
+import * as traffic from "./traffic.js";
 import * as tryBar from "./try_bar.js";
 import * as yaml from "./yaml_pane.js";
 
-const FOLLOW_MS = 1000;
-const ACTIVE_MS = 1000;
+const FOLLOW_MS = 700;
+const STATES = { live: ["live", "good"], broken: ["connection lost, trying again", "bad"], connecting: ["connecting", ""] };
 let newest = null;
 let following = null;
-let broken = false;
+let live = false;
+let breaks = 0;
 
 const report = (error) => show($("answer"), h("p", { class: "bad" }, error.message));
 
-function drawExplanation(explanation, entries, options = {}) {
+function drawExplanation(explanation, entries, title) {
   const goTo = (index) => { ladder.goTo(index); yaml.showPlace(explanation.steps[index]); };
-  flow.draw(explanation, entries, { ...options, onStep: goTo });
-  ladder.draw(explanation, (item) => yaml.showPlace(item));
+  flow.draw(explanation, entries, { title, onStep: goTo });
+  ladder.draw(explanation, yaml.showPlace);
   yaml.setSteps(explanation.steps);
-  const first = explanation.findings[0] || explanation.steps.find((step) => step.state === "failed" && step.file);
+  const first = explanation.findings.find((each) => each.file) || explanation.steps.find((step) => step.state === "failed" && step.file);
   if (first) yaml.showPlace(first);
 }
 
-async function showRequest(id, live) {
-  const found = await get(`request/${encodeURIComponent(id)}`);
-  if (found.explanation) drawExplanation(found.explanation, found.entries, { live, title: `${live ? "live" : "replayed"}: ${id}` });
+async function showRequest(id, words) {
+  const { explanation, entries } = await get(`request/${encodeURIComponent(id)}`);
+  if (explanation) drawExplanation(explanation, entries, `${words}: ${id}`);
+  else $("flow-of").textContent = `${words}: ${id}; how it was decided is not known any more`;
 }
 
-// The newest request is drawn, at most one a second, once its hops had the time to tell of it.
+// The newest request is drawn once its hops had the time to tell of it, and never more often.
 function followNewest(entries) {
   const last = entries.filter((entry) => entry.request_id && entry.side !== "inbound").at(-1);
   if (!last || !$("follow").checked) return;
   newest = last.request_id;
   following ??= setTimeout(() => {
     following = null;
-    if ($("follow").checked && newest) showRequest(newest, true).catch(() => {});
+    if ($("follow").checked) showRequest(newest, "live").catch(() => {});
   }, FOLLOW_MS);
 }
 
 function setState(state) {
-  broken = state !== "live";
-  const badge = $("stream");
-  badge.textContent = { live: "live", broken: "connection lost, trying again", connecting: "connecting" }[state];
-  badge.className = `badge ${state === "live" ? "good" : state === "broken" ? "bad" : ""}`;
-  if (state === "live") refresh();
+  live = state === "live";
+  breaks += state === "broken" ? 1 : 0;
+  const [words, looks] = STATES[state];
+  $("stream").textContent = words;
+  $("stream").className = `badge ${looks}`;
+  document.body.classList.toggle("broken", state === "broken");
 }
 
 function setShare({ share_percent: percent, limit_per_s: limit }) {
-  graph.setShare(percent);
+  traffic.setShare(percent);
   $("share").hidden = percent === 0 || percent >= 100;
   $("share").textContent = `a busy mesh: ${round(percent, 2)} % of the requests are shown (${limit} a second)`;
 }
 
 async function refresh() {
-  try {
-    const [mesh] = await Promise.all([tryBar.refresh(), yaml.refresh()]);
-    graph.setMesh(mesh);
-  } catch (error) { report(error); }
+  const [mesh] = await Promise.all([tryBar.refresh(), yaml.refresh()]);
+  meshTables.setMesh(mesh);
+  showSources();
 }
 
-async function send() {
-  await tryBar.send(report);
+const showSources = () => load.setSources(tryBar.sources(), tryBar.currentRequest().from);
+
+// The stream is open: all that may have happened while nobody listened is drawn before the page calls itself live.
+async function begin({ load: progress, ...share }) {
+  const before = breaks;
+  load.draw(progress);
+  setShare(share);
+  const [proxies, found] = await Promise.all([get("proxies"), get("labs"), refresh()]);
+  pushes.draw(proxies);
+  labs.draw(found);
+  if (breaks === before) setState("live");
 }
 
 async function explainOnly() {
-  const explanation = await tryBar.explainOnly(report);
-  if (!explanation) return;
   $("follow").checked = false;
-  drawExplanation(explanation, [], { title: "explained, not sent" });
+  drawExplanation(await tryBar.explain(), [], "explained, not sent");
 }
 
-async function watchActive() {
-  if (!broken && document.visibilityState === "visible") {
-    try { graph.setActive((await get("active")).pods); } catch { graph.setActive({}); }
-  }
-  setTimeout(watchActive, ACTIVE_MS);
+function take({ entries, missed }) {
+  log.add(entries);
+  traffic.add(entries);
+  meshTables.draw();
+  load.add(entries);
+  followNewest(entries);
+  if (missed) log.tellMissed(missed);
 }
 
-function startTheme() {
-  const set = (theme) => {
-    document.documentElement.dataset.theme = theme;
-    $("theme").textContent = theme === "dark" ? "Light" : "Dark";
-  };
-  set(localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
-  $("theme").addEventListener("click", () => {
-    set(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-    localStorage.setItem("theme", document.documentElement.dataset.theme);
-  });
-}
+const handlers = {
+  hello: (told) => begin(told).catch(() => dispatchEvent(new Event("minimesh:reconnect"))),
+  requests: take,
+  share: setShare,
+  proxies: pushes.draw,
+  mesh: () => refresh().catch(report),
+  load: load.draw,
+  labs: labs.draw,
+};
 
 async function start() {
-  startTheme();
-  tryBar.start({ onSend: send, onExplain: explainOnly });
+  theme.start();
+  tryBar.start({ onSend: () => tryBar.send().catch(report), onExplain: () => explainOnly().catch(report), onChange: showSources });
   yaml.start();
-  graph.start();
-  const run = () => $("try-form").requestSubmit();
-  log.start(await get("glossary"), (id) => { $("follow").checked = false; showRequest(id, false).catch(report); });
-  await panels.start(report, run);
+  load.start();
+  labs.start(() => $("try-form").requestSubmit());
+  $("replay").addEventListener("click", flow.play);
+  log.start(await get("glossary"), (id) => { $("follow").checked = false; showRequest(id, "replayed").catch(report); });
   const before = await get("log?limit=200");
   log.add(before.entries);
-  graph.add(before.entries);
-  follow({
-    hello: ({ load, ...share }) => { panels.drawLoad(load); setShare(share); },
-    requests: ({ entries }) => { log.add(entries); graph.add(entries); followNewest(entries); },
-    share: setShare,
-    proxies: panels.drawProxies,
-    mesh: refresh,
-    load: panels.drawLoad,
-    labs: (labs) => panels.drawLabs(labs, run),
-  }, setState);
-  panels.drawProxies(await get("proxies"));
-  watchActive();
+  traffic.add(before.entries);
+  meshTables.start(() => live);
+  follow(handlers, setState);
 }
 
 start().catch(report);

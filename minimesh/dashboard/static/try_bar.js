@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { $, h, offer, round, short } from "./dom.js";
 
 const form = $("try-form");
+let changed = () => {};
 let ingress = { host: "localhost", port: 8080 };
 
 export function currentRequest() {
@@ -33,7 +34,10 @@ export function curlOf(request) {
   return request.from ? `minimesh exec ${short(request.from)} -- ${line}` : line;
 }
 
-const showCurl = () => { $("curl").textContent = curlOf(currentRequest()); };
+function showCurl() {
+  $("curl").textContent = $("load-of").textContent = curlOf(currentRequest());
+  changed();
+}
 
 function showAnswer(answer) {
   const children = answer.error
@@ -46,24 +50,16 @@ function showAnswer(answer) {
   $("answer").replaceChildren(...children);
 }
 
-export async function send(report) {
-  const request = currentRequest();
-  try {
-    showAnswer(await post("send", request));
-    return request;
-  } catch (error) {
-    report(error);
-    return null;
-  }
-}
+export async function send() { showAnswer(await post("send", currentRequest())); }
 
-export async function explainOnly(report) {
-  try {
-    return await post("explain", currentRequest());
-  } catch (error) {
-    report(error);
-    return null;
-  }
+export const explain = () => post("explain", currentRequest());
+
+// Who may send: [value, words] each.
+export const sources = () => [...form.elements.from.options].map((option) => [option.value, option.text]);
+
+export function setSource(source) {
+  form.elements.from.value = source;
+  showCurl();
 }
 
 export async function refresh() {
@@ -72,10 +68,12 @@ export async function refresh() {
   offer(form.elements.from, [["", "outside, by the gateway"], ...mesh.pods.filter((pod) => pod.proxy && !pod.gateway).map((pod) => [`${pod.namespace}/${pod.name}`, pod.name])]);
   if (!form.elements.url.value) fill(mesh.lab_requests[0] || {});
   $("lab-requests").replaceChildren(...mesh.lab_requests.map((request) => h("button", { type: "button", onclick: () => { fill(request); form.requestSubmit(); } }, request.title)));
+  showCurl();
   return mesh;
 }
 
-export function start({ onSend, onExplain }) {
+export function start({ onSend, onExplain, onChange }) {
+  changed = onChange;
   form.addEventListener("input", showCurl);
   form.addEventListener("submit", (event) => { event.preventDefault(); onSend(); });
   $("explain").addEventListener("click", onExplain);

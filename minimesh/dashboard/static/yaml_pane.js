@@ -2,42 +2,60 @@
 
 import { get, put } from "./api.js";
 import { $, h, offer, show } from "./dom.js";
-import { light } from "./ladder.js";
+import { envoyNames, light } from "./ladder.js";
 
 const text = $("yaml");
-let sources = new Map(); // key -> {file | resource, text, line}
+let sources = new Map(); // key -> {file | resource, text, draft, diagnostics}
 let steps = [];
-let marked = { lit: new Set(), errors: new Set() };
+let lit = new Set();
 
 const key = () => $("document").value;
 const current = () => sources.get(key());
+const isDirty = () => Boolean(current()) && text.value !== current().text;
+const linesOf = () => text.value.split("\n");
+
+// What all paths begin with says nothing.
+function commonFolder(files) {
+  const parts = files.map((file) => file.split("/").slice(0, -2));
+  const first = parts[0] || [];
+  const until = first.findIndex((part, depth) => parts.some((other) => other[depth] !== part));
+  const folder = (until < 0 ? first : first.slice(0, until)).join("/");
+  return folder ? folder.length + 1 : 0;
+}
 
 export async function refresh() {
   const found = await get("documents");
-  const dirty = isDirty();
-  const next = new Map(found.files.map((file) => [`file ${file.file}`, { file: file.file, text: file.text, diagnostics: file.diagnostics }]));
+  const next = new Map(found.files.map((file) => [`file ${file.file}`, file]));
   for (const document of found.documents) {
-    if (!document.file) next.set(`stored ${document.resource}`, { resource: document.resource, text: document.text, diagnostics: [] });
+    if (!document.file) next.set(`stored ${document.resource}`, { ...document, file: "", diagnostics: [] });
   }
-  if (dirty && next.has(key())) next.get(key()).draft = text.value;
+  for (const [name, source] of sources) if (source.draft !== undefined && next.has(name)) next.get(name).draft = source.draft;
+  const before = current();
   sources = next;
-  offer($("document"), [...sources].map(([name, source]) => [name, source.file || `${source.resource} (stored)`]));
-  open();
+  const cut = commonFolder(found.files.map((file) => file.file));
+  offer($("document"), [...sources].map(([name, source]) => [name, source.file ? source.file.slice(cut) : `${source.resource} (stored)`]));
+  // Whoever reads or types is not disturbed by news of other documents.
+  if (!before || current()?.text !== before.text) open();
 }
 
-const isDirty = () => Boolean(current()) && text.value !== current().text;
-
-function open(lines = new Set()) {
-  const source = current();
-  text.value = source ? source.draft ?? source.text : "";
-  marked = { lit: lines, errors: new Set((source?.diagnostics || []).filter((each) => each.severity === "error").map((each) => each.line)) };
+function open() {
+  text.value = current() ? current().draft ?? current().text : "";
+  lit = new Set();
   paint();
 }
 
+function classOf(line, worst) {
+  if (worst.has(line)) return worst.get(line);
+  return lit.has(line) ? "lit" : null;
+}
+
 function paint() {
-  const lines = text.value.split("\n");
+  const worst = new Map();
+  for (const each of current()?.diagnostics || []) if (worst.get(each.line) !== "error") worst.set(each.line, each.severity === "error" ? "error" : "warning");
+  const lines = linesOf();
   $("gutter").textContent = lines.map((_, number) => number + 1).join("\n");
-  show($("marks"), lines.map((line, number) => h("span", { class: marked.errors.has(number + 1) ? "error" : marked.lit.has(number + 1) ? "lit" : null }, line || " ")));
+  show($("marks"), lines.map((line, number) => h("span", { class: classOf(number + 1, worst) }, line || " ")));
+  show($("diagnostics"), (current()?.diagnostics || []).map((each) => h("li", { class: each.severity }, h("button", { type: "button", class: "place", onclick: () => goToLine(each.line) }, `line ${each.line}`), ` ${each.message}`)));
   scroll();
 }
 
@@ -59,52 +77,64 @@ function block(lines, line) {
   return found;
 }
 
-export function showPlace(item) {
-  const name = item.file ? `file ${item.file}` : `stored ${item.resource}`;
-  if (!sources.has(name)) return false;
-  $("document").value = name;
-  open();
-  if (item.line) {
-    const start = text.value.split("\n").slice(0, item.line - 1).join("\n").length + (item.line > 1 ? 1 : 0);
-    text.setSelectionRange(start, start);
-    marked.lit = block(text.value.split("\n"), item.line);
-    paint();
-    text.scrollTop = Math.max(0, (item.line - 4) * parseFloat(getComputedStyle(text).lineHeight));
-    scroll();
-  }
-  return true;
+function goToLine(line) {
+  const start = linesOf().slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
+  text.setSelectionRange(start, start);
+  text.scrollTop = Math.max(0, (line - 4) * parseFloat(getComputedStyle(text).lineHeight));
+  scroll();
 }
 
-export function setSteps(found) { steps = found; }
+// Opens the document that something comes from, and lights the lines that say it.
+export function showPlace(item) {
+  const name = item.file ? `file ${item.file}` : `stored ${item.resource}`;
+  if (!sources.has(name)) return;
+  $("document").value = name;
+  open();
+  if (!item.line) return;
+  lit = block(linesOf(), item.line);
+  paint();
+  goToLine(item.line);
+}
 
-// The steps whose cause lies in the block of the line that the cursor is on.
-function lightSteps() {
+export function setSteps(found) { steps = found; show($("effects")); }
+
+// The steps whose cause lies in the block of the line that the cursor is on, and what Envoy calls what they chose.
+function showEffects() {
   const source = current();
   if (!source) return;
   const line = text.value.slice(0, text.selectionStart).split("\n").length;
-  const lines = block(text.value.split("\n"), line);
-  const here = (item) => (source.file ? item.file === source.file && (lines.has(item.line) || item.line === line) : item.resource === source.resource);
-  light(new Set(steps.flatMap((step, index) => (here(step) || step.candidates.some(here) ? [index] : []))));
+  const lines = block(linesOf(), line);
+  const here = (item) => (source.file ? item.file === source.file && lines.has(item.line) : item.resource === source.resource);
+  const found = steps.map((step, index) => ({ step, index })).filter(({ step }) => here(step) || step.candidates.some(here));
+  light(new Set(found.map(({ index }) => index)));
+  show($("effects"), found.length
+    ? [`Line ${line} acts in: `, h("ul", {}, found.map(({ step }) => h("li", {}, `${step.kind.replace("-", " ")} ${step.title}`, envoyNames(step).length ? h("code", {}, ` ${envoyNames(step).join(" · ")}`) : null)))]
+    : `Line ${line} decides nothing for the request above.`);
 }
 
+const CLASSES = { "+": "add", "-": "remove" };
 const diff = (changed) => h("details", {}, h("summary", {}, `${changed.proxy} · ${changed.type} · ${changed.name}`),
-  h("pre", { class: "diff", tabindex: "0", "aria-label": `Difference of ${changed.name}` }, changed.diff.split("\n").map((line) => h("span", { class: line.startsWith("+") ? "add" : line.startsWith("-") ? "remove" : null }, `${line}\n`))));
+  h("pre", { class: "diff", tabindex: "0", "aria-label": `Difference of ${changed.name}` }, changed.diff.split("\n").map((line) => h("span", { class: CLASSES[line[0]] }, `${line}\n`))));
+
+function saidOf(answer) {
+  if (!answer.applied) return "Not saved: the last good configuration stays in force.";
+  if (answer.converged_ms === null) return "Saved; not every proxy has taken it yet.";
+  return `Saved; every proxy has it after ${answer.converged_ms} ms.${answer.diff.length ? "" : " Nothing changes for them."}`;
+}
+
+function showSaved(source, answer) {
+  source.diagnostics = answer.diagnostics;
+  if (answer.applied) { source.text = text.value; delete source.draft; }
+  show($("save-result"), h("p", { class: answer.applied ? "good" : "bad" }, saidOf(answer)), answer.diff.map(diff), answer.more ? h("p", {}, `and ${answer.more} more`) : null);
+  paint();
+}
 
 async function save() {
   const source = current();
   if (!source) return;
   $("save").disabled = true;
   try {
-    const answer = source.file ? await put("files", { file: source.file, text: text.value }) : await put("documents", { resource: source.resource, text: text.value });
-    marked.errors = new Set(answer.diagnostics.filter((each) => each.severity === "error").map((each) => each.line));
-    const said = answer.applied
-      ? answer.converged_ms === null ? "Saved; not every proxy has taken it yet." : `Saved; every proxy has it after ${answer.converged_ms} ms.`
-      : "Not saved: the last good configuration stays in force.";
-    show($("save-result"), h("p", { class: answer.applied ? "good" : "bad" }, said),
-      h("ul", {}, answer.diagnostics.map((each) => h("li", {}, `line ${each.line}: ${each.message}`))),
-      answer.diff.map(diff), answer.more ? h("p", {}, `and ${answer.more} more`) : null);
-    if (answer.applied) { source.text = text.value; delete source.draft; }
-    paint();
+    showSaved(source, source.file ? await put("files", { file: source.file, text: text.value }) : await put("documents", { resource: source.resource, text: text.value }));
   } catch (error) {
     show($("save-result"), h("p", { class: "bad" }, error.message));
   } finally {
@@ -112,11 +142,29 @@ async function save() {
   }
 }
 
+function revert() {
+  if (current()) delete current().draft;
+  show($("save-result"));
+  open();
+  refresh().catch(() => {});
+}
+
+function keep() {
+  if (current()) current().draft = isDirty() ? text.value : undefined;
+  lit = new Set();
+  paint();
+}
+
 export function start() {
-  $("document").addEventListener("change", () => open());
-  text.addEventListener("input", () => { marked.errors = new Set(); if (current()) current().draft = text.value; paint(); });
+  $("document").addEventListener("change", () => { show($("save-result")); show($("effects")); open(); });
+  text.addEventListener("input", keep);
   text.addEventListener("scroll", scroll);
-  for (const event of ["click", "keyup"]) text.addEventListener(event, lightSteps);
+  for (const event of ["click", "keyup"]) text.addEventListener(event, showEffects);
+  text.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key !== "s") return;
+    event.preventDefault();
+    save();
+  });
   $("save").addEventListener("click", save);
-  $("revert").addEventListener("click", () => { if (current()) delete current().draft; open(); show($("save-result")); });
+  $("revert").addEventListener("click", revert);
 }

@@ -1,0 +1,45 @@
+// The answer at one proxy, on its way back: status, why, where the time went, and the line in its log.
+
+import { h, round } from "./dom.js";
+
+// Three shares of the whole: this proxy before, waiting for whom it asked, this proxy after.
+function shares(entry) {
+  const { first_upstream_tx_byte: sent, first_upstream_rx_byte: answered } = entry.times_ms;
+  if (sent === undefined || answered === undefined) return [["in this proxy", entry.duration_ms]];
+  return [["before it is sent on", sent], ["waiting for the answer", answered - sent], ["passing it back", entry.duration_ms - answered]]
+    .map(([words, time]) => [words, Math.max(0, time)]);
+}
+
+function timeBar(entry) {
+  const parts = shares(entry);
+  const whole = Math.max(0.001, parts.reduce((sum, [, time]) => sum + time, 0));
+  const words = parts.map(([name, time]) => `${name} ${round(time, 2)} ms`).join(", ");
+  return [
+    h("div", { class: "times", role: "img", "aria-label": words }, parts.map(([name, time], part) => h("span", { class: `t${part}`, title: `${name} ${round(time, 2)} ms`, style: `flex-grow:${time / whole}` }))),
+    h("p", { class: "soft" }, words),
+  ];
+}
+
+const logLine = (words, line) => h("details", {}, h("summary", {}, words), h("code", {}, line));
+
+function measured(entry) {
+  return h("div", { class: `back ${entry.status && entry.status < 400 ? "passed" : "failed"}` },
+    h("p", { class: "kind" }, "answers"),
+    h("h4", {}, `${entry.status || "nothing"} after ${round(entry.duration_ms, 2)} ms`),
+    entry.flags.map((flag) => h("p", {}, h("strong", {}, flag.flag), ` ${flag.words}`)),
+    entry.details_words ? h("p", {}, entry.details_words) : null,
+    timeBar(entry),
+    logLine("its log line", entry.line));
+}
+
+function foretold(hop) {
+  return h("div", { class: `back ${hop.status && hop.status < 400 ? "passed" : "failed"}` },
+    h("p", { class: "kind" }, "would answer"),
+    h("h4", {}, String(hop.status || "nothing"), hop.flags ? ` ${hop.flags}` : ""),
+    logLine("the log line to expect", hop.log));
+}
+
+export function wayBack(entry, hop) {
+  if (entry) return measured(entry);
+  return hop ? foretold(hop) : null;
+}
