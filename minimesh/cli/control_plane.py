@@ -11,6 +11,7 @@ import click
 from minimesh.cli.console import DiagnosticsConsole, say
 from minimesh.cli.paths import refuse_missing
 from minimesh.cli.refusal import Refusal
+from minimesh.config.decimals import decimal
 
 
 @click.command()
@@ -96,7 +97,8 @@ def _tls_context(cert: str | None, key: str | None, client_ca: str | None) -> ss
 
 def split_address(text: str, option: str) -> tuple[str, int]:
     """`HOST:PORT` in its parts."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    host, _, written = text.rpartition(":")
+    port = decimal(written)
+    if not host or port is None or port > 65535:
         raise Refusal(f"{option} {text!r} is not HOST:PORT")
-    return host, int(port)
+    return host, port

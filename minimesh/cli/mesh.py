@@ -19,10 +19,10 @@ from minimesh.config.journal import JournalError
 from minimesh.config.persistence import Persistence
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
+from minimesh.config.timestamps import timestamp
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.dashboard.mesh_view import PROGRESS_FILE, RunningMesh
 from minimesh.kubernetes.access import new_secret, write_kubeconfig
-from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import VERSION, ApiServer
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.kubernetes.controllers.outcome import Note

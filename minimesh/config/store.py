@@ -22,9 +22,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from minimesh.config.decimals import decimal
 from minimesh.config.diagnostics import Diagnostic, Location, Severity
 from minimesh.config.encoding import encoded
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
+from minimesh.config.timestamps import timestamp
 
 
 class ChangeType(StrEnum):
@@ -146,7 +148,7 @@ class Store:
         for resource in resources:
             self._objects[resource.key] = self._durable[resource.key] = resource
             version = resource.metadata.resource_version
-            self._version = max(self._version, int(version) if version.isdigit() else 0)
+            self._version = max(self._version, decimal(version) or 0)
             changes.append(Change(ChangeType.ADDED, resource))
         self._snapshot = None
         self._announce(changes)
@@ -317,7 +319,7 @@ class Store:
             return dataclasses.replace(
                 given,
                 uid=given.uid or str(uuid.uuid4()),
-                creation_timestamp=given.creation_timestamp or f"{self._clock():%Y-%m-%dT%H:%M:%SZ}",
+                creation_timestamp=given.creation_timestamp or timestamp(self._clock()),
                 generation=1,
                 resource_version=str(version),
             )

@@ -81,6 +81,22 @@ def described(node: Node) -> str:
     return {"str": f'the string "{shown}"', "bool": f"the boolean {shown}"}.get(kind, f"the number {shown}")
 
 
+def is_beyond_limits(node: Node) -> bool:
+    """Whether a node holds more, or is deeper, than is read of one."""
+    left = MAX_NODES
+    waiting: list[tuple[Node, int]] = [(node, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > MAX_DEPTH:
+            return True
+        if one.id == "sequence":
+            waiting += ((each, depth + 1) for each in one.value)
+        elif one.id == "mapping":
+            waiting += ((value, depth + 1) for _, value in one.value)
+    return False
+
+
 def plain(node: Node) -> Any:
     """A node as plain Python: dict, list, and scalars. What is beyond the limits becomes None."""
     left = [MAX_NODES]

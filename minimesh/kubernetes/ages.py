@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
+
+from minimesh.config.timestamps import moment
 
 UNKNOWN = "<unknown>"
 
@@ -11,16 +13,8 @@ def age(timestamp: str | None, now: datetime) -> str:
     """How long ago an RFC 3339 timestamp was; `<unknown>` without one."""
     if not timestamp:
         return UNKNOWN
-    try:
-        then = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return UNKNOWN
-    return human_duration((now - then).total_seconds())
-
-
-def timestamp(now: datetime) -> str:
-    """A point in time as objects carry it."""
-    return f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    then = moment(timestamp)
+    return UNKNOWN if then is None else human_duration((now - then).total_seconds())
 
 
 def human_duration(duration_s: float) -> str:

@@ -2,7 +2,7 @@
 
     /version, /api, /apis, /openapi/...        what there is
     /healthz, /livez, /readyz                  that it is there
-    /api/v1/..., /apis/GROUP/VERSION/...       objects: `collections_api`, and `pod_logs` for a pod's log
+    /api/v1/..., /apis/GROUP/VERSION/...       objects: `objects_api`, and `pod_logs` for a pod's log
 
 Everything stands below a secret path; see `access`.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from minimesh.config.store import Store
@@ -34,6 +35,8 @@ from minimesh.kubernetes.resource_types import ResourceTypes
 from minimesh.kubernetes.reviews import answered, is_review
 from minimesh.kubernetes.tokens import answered_request
 from minimesh.kubernetes.watch import WatchCache
+
+_log = structlog.get_logger(__name__)
 
 VERSION = {
     "major": "1",
@@ -116,6 +119,11 @@ class ApiServer:
             return refused(error)
         except OSError as error:
             message = f"Internal error occurred: the state could not be written: {error}"
+            return refused(ApiError(500, "InternalError", message))
+        except Exception as error:
+            # Our fault: kubectl says what it was, and the log where. Nothing else of the mesh is to suffer.
+            _log.exception("request_failed", method=request.method, path="/".join(parts))
+            message = f"Internal error occurred: {error!r}; the log of istiod says where"
             return refused(ApiError(500, "InternalError", message))
 
     async def _answer(self, request: web.Request, parts: list[str]) -> web.StreamResponse:

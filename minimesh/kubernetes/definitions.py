@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: those of Istio and the Gateway API, as if applied, and what is said of any. Pure."""
+"""CustomResourceDefinitions: those of Istio and the Gateway API, as if applied, and what is said of any."""
 
 from __future__ import annotations
 

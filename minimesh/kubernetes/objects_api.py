@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from minimesh.config.decimals import decimal
 from minimesh.config.resources import ResourceKey
 from minimesh.config.store import ChangeType
 from minimesh.kubernetes import api_errors
@@ -33,6 +34,7 @@ from minimesh.kubernetes.watch import WatchCache, version_of
 
 _BOOKMARK = "BOOKMARK"
 BOOKMARK_INTERVAL_S = 60.0
+LONGEST_WATCH_S = 86400.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -116,6 +118,7 @@ class ObjectsApi:
         matches = selection(query, info.name)
         start = self._registry.resource_version
         since = version_of(query.get("resourceVersion", ""))
+        limit_s = _time_limit(query.get("timeoutSeconds", ""))
         initial = query.get("sendInitialEvents") == "true" or not since
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
@@ -125,7 +128,7 @@ class ObjectsApi:
                     await self._send(response, request, info, ChangeType.ADDED, each)
                 if query.get("sendInitialEvents") == "true":
                     await response.write(compact(_bookmark(info, start, initial=True)) + b"\n")
-            await self._follow(response, request, info, matches, int(start) if initial else since)
+            await self._follow(response, request, info, matches, int(start) if initial else since, limit_s)
         except ApiError as error:
             await response.write(compact({"type": "ERROR", "object": error.status()}) + b"\n")
         except ConnectionResetError:
@@ -139,10 +142,10 @@ class ObjectsApi:
         info: RequestInfo,
         matches: Predicate,
         since: int,
+        limit_s: float | None,
     ) -> None:
         """Send what happens after a version, with bookmarks where the client takes them."""
         wants_bookmarks = request.query.get("allowWatchBookmarks") in ("true", "1")
-        limit_s = float(request.query.get("timeoutSeconds", 0) or 0) or None
         pause_s = BOOKMARK_INTERVAL_S if wants_bookmarks else None
         try:
             async with asyncio.timeout(limit_s):
@@ -213,6 +216,14 @@ class ObjectsApi:
 
 def _options(request: web.Request) -> WriteOptions:
     return write_options(request.query, request.headers.get("User-Agent", ""))
+
+
+def _time_limit(text: str) -> float | None:
+    """The seconds that a watch is to last; None for no end. ApiError (400) for what is no number."""
+    found = decimal(text or "0")
+    if found is None:
+        raise api_errors.bad_request(f'timeoutSeconds: Invalid value: "{text}": must be a number of seconds')
+    return min(float(found), LONGEST_WATCH_S) or None
 
 
 def _wants_metadata(request: web.Request) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.config.decimals import decimal
 from minimesh.config.store import Snapshot, Store
 from minimesh.kubernetes.api_errors import ApiError, bad_request, expired
 from minimesh.kubernetes.objects import Object
@@ -104,16 +105,20 @@ def _token(version: int, start: int) -> str:
 def _read_token(token: str) -> tuple[int, int]:
     try:
         found = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        return int(found["rv"]), int(found["start"])
-    except (ValueError, KeyError, TypeError) as error:
+        version, start = int(found["rv"]), int(found["start"])
+        if min(version, start) < 0:
+            raise ValueError("it begins before the list")
+        return version, start
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise bad_request(f"continue key is not valid: {error}") from error
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "") or "0"
-    if not text.isdigit():
+    found = decimal(text)
+    if found is None:
         raise bad_request(f'{name}: Invalid value: "{text}": must be a number')
-    return int(text)
+    return found
 
 
 def _too_large(wanted: int, current: int) -> ApiError:

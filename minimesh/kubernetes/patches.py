@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from minimesh.config.decimals import decimal
+
+MAX_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
 
 
 class PatchError(Exception):
@@ -25,9 +31,19 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
-    """Apply the operations of a JSON patch in order. PatchError when one does not fit."""
+    """Apply the operations of a JSON patch in order. PatchError when one does not fit, or there are too many.
+
+    What `copy` makes counts together: each may double an object.
+    """
+    if len(operations) > MAX_OPERATIONS:
+        raise PatchError(f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}")
     found = copy.deepcopy(target)
+    copied = 0
     for each in operations:
+        if each.get("op") == "copy":
+            copied += len(json.dumps(_get(found, _tokens(str(each.get("from", ""))))))
+            if copied > MAX_COPIED_BYTES:
+                raise PatchError(f"the copies of a JSON patch may take up to {MAX_COPIED_BYTES} bytes")
         found = _operate(found, each)
     return found
 
@@ -70,8 +86,8 @@ def _get(document: Any, path: Sequence[str], default: Any = PatchError) -> Any:
     for token in path:
         if isinstance(document, Mapping) and token in document:
             document = document[token]
-        elif isinstance(document, list) and token.isdigit() and int(token) < len(document):
-            document = document[int(token)]
+        elif isinstance(document, list) and (index := decimal(token)) is not None and index < len(document):
+            document = document[index]
         elif default is PatchError:
             raise PatchError(f"doc is missing path: /{'/'.join(path)}")
         else:
@@ -85,10 +101,11 @@ def _add(document: Any, path: Sequence[str], value: Any) -> Any:
     parent, last = _get(document, path[:-1]), path[-1]
     if isinstance(parent, dict):
         parent[last] = value
-    elif isinstance(parent, list) and (last == "-" or (last.isdigit() and int(last) <= len(parent))):
-        parent.insert(len(parent) if last == "-" else int(last), value)
-    else:
+        return document
+    index = len(parent) if last == "-" and isinstance(parent, list) else decimal(last)
+    if not isinstance(parent, list) or index is None or index > len(parent):
         raise PatchError(f"add operation does not apply: /{'/'.join(path)}")
+    parent.insert(index, value)
     return document
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.bodies import read_json
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.patches import PatchError, json_patch, merge_patch
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written
@@ -49,10 +49,7 @@ def patched(info: RequestInfo, target: Object, media_type: str, body: bytes) -> 
     accepted = [JSON_PATCH, MERGE_PATCH, *applied, *strategic]
     if media_type not in accepted:
         raise api_errors.unsupported_media_type(accepted)
-    try:
-        content = json.loads(body)
-    except ValueError as error:
-        raise bad_request(f"error decoding patch: {error}") from error
+    content = read_json(body)
     try:
         if media_type == JSON_PATCH:
             found = json_patch(target, content)

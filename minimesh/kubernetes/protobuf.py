@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.api_errors import bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -226,7 +227,7 @@ def _value(type_: str, value: Any) -> Any:
         return bool(value)
     if type_ == "time":
         seconds = dict(_wire(value)).get(1, 0)
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}" if seconds else None
+        return timestamp(datetime.fromtimestamp(seconds, UTC)) if seconds else None
     if type_ == "int-or-string":
         parts = dict(_wire(value))
         return _text(parts.get(3, b"")) if parts.get(1) else parts.get(2, 0)

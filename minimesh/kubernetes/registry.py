@@ -14,9 +14,9 @@ from typing import Any
 
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.admission import FieldValidation, admitted, decoded
-from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_errors import bad_request
 from minimesh.kubernetes.controllers import injector
 from minimesh.kubernetes.controllers.names import random_suffix
@@ -30,6 +30,7 @@ from minimesh.kubernetes.managed_fields import (
     updated,
     written_managers,
 )
+from minimesh.kubernetes.nesting import refuse_deep
 from minimesh.kubernetes.objects import Object, to_object, to_resource
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType, ResourceTypes
@@ -175,6 +176,7 @@ class Registry:
         old = self.get(info)
         changed = copy.deepcopy(old)
         changed["status"] = given.get("status") or {}
+        refuse_deep(changed)
         self._manage(info, old, changed, options, None)
         resource, _ = to_resource(changed, info.type)
         if resource is None:
@@ -245,6 +247,7 @@ class Registry:
 
     def _addressed(self, info: RequestInfo, given: Object) -> Object:
         """A copy of the object that agrees with the path. ApiError (400) when it says something else."""
+        refuse_deep(given)  # a patch may have put one object into another
         found = copy.deepcopy(given)
         expected = info.type.api_version(info.version)
         if found.setdefault("apiVersion", expected) != expected:

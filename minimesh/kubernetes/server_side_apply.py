@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-import yaml
-
 from minimesh.kubernetes.api_errors import ApiError, bad_request
+from minimesh.kubernetes.bodies import read_yaml
 from minimesh.kubernetes.field_paths import path_text
 from minimesh.kubernetes.managed_fields import (
     APPLY,
@@ -72,10 +71,7 @@ def _conflict(error: ApplyConflictError) -> ApiError:
 
 def _configuration(info: RequestInfo, body: bytes) -> Object:
     """The object in the body, with the name of the path. ApiError (400) for what cannot be applied."""
-    try:
-        found = yaml.safe_load(body)
-    except yaml.YAMLError as error:
-        raise bad_request(f"error decoding YAML: {error}") from error
+    found = read_yaml(body)
     if not isinstance(found, dict):
         raise bad_request("the body of the request is no object")
     metadata = found.get("metadata")

@@ -12,6 +12,7 @@ from minimesh.kubernetes.schemas import reference_in, resolved
 
 Schema = Mapping[str, Any]
 _GO_NUMBERS = {"int32": "int32", "int64": "int64", "double": "float64"}
+_GO_INTEGERS = {"int32": range(-(1 << 31), 1 << 31), "int64": range(-(1 << 63), 1 << 63)}
 
 
 def unknown_fields(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
@@ -65,7 +66,7 @@ def _mistyped(value: Any, schema: Schema, struct: str, path: str) -> Iterator[st
         return
     wrong = _mismatch(value, expected, schema)
     if wrong:
-        given = _json_kind(value)
+        given = f"number {value}" if wrong in _GO_INTEGERS and _is_integer(value) else _json_kind(value)
         yield f"json: cannot unmarshal {given} into Go struct field {struct}.{path} of type {wrong}"
         return
     if isinstance(value, Mapping):
@@ -86,8 +87,9 @@ def _mismatch(value: Any, expected: Any, schema: Schema) -> str:
     if expected == "boolean":
         return "" if isinstance(value, bool) else "bool"
     if expected == "integer":
-        fits = isinstance(value, int) and not isinstance(value, bool)
-        return "" if fits else _GO_NUMBERS.get(str(schema.get("format")), "int64")
+        wanted = _GO_NUMBERS.get(str(schema.get("format")), "int64")
+        fits = _is_integer(value) and value in _GO_INTEGERS.get(wanted, _GO_INTEGERS["int64"])
+        return "" if fits else wanted
     if expected == "array":
         return "" if isinstance(value, list) else f"[]{_item_name(schema)}"
     if expected == "object" and "additionalProperties" in schema:
@@ -95,6 +97,10 @@ def _mismatch(value: Any, expected: Any, schema: Schema) -> str:
     if expected == "object":
         return "" if isinstance(value, Mapping) else "object"
     return ""
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _item_name(schema: Schema) -> str:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from minimesh.config.resources import Resource
-from minimesh.kubernetes.ages import timestamp
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.objects import Object
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from minimesh.config.decimals import decimal
 from minimesh.config.resources import Resource
 from minimesh.config.store import Change, ChangeType, Store
 from minimesh.kubernetes.api_errors import bad_request, expired
@@ -98,9 +99,10 @@ class WatchCache:
 
 def version_of(text: str) -> int:
     """The number of a resource version; 0 for none. ApiError (400) for what is no version of ours."""
-    if text and not text.isdigit():
+    found = decimal(text or "0")
+    if found is None:
         raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
-    return int(text or 0)
+    return found
 
 
 def _end(queue: asyncio.Queue[_Versioned | None]) -> None:

@@ -18,8 +18,8 @@ import yaml
 
 from minimesh.config.decoding import decode
 from minimesh.config.store import Store
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.access import write_kubeconfig
-from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import ApiServer
 from minimesh.kubernetes.initial_objects import initial_objects
 from tests.kubernetes.local_commands import LocalCommands

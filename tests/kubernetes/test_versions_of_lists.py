@@ -13,8 +13,8 @@ import pytest
 
 from minimesh.config.decoding import decode
 from minimesh.config.store import Store
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes import objects_api
-from minimesh.kubernetes.ages import timestamp
 from minimesh.kubernetes.api_server import ApiServer
 from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.kubernetes.pages import KEPT_SNAPSHOTS

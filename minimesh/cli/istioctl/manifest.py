@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from minimesh.config.resources import Resource
-from minimesh.kubernetes.ages import timestamp
+from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.kubernetes.objects import to_object
 from minimesh.kubernetes.resource_types import BUILT_IN

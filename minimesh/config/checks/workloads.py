@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minimesh.config.checks.finding import Finding, Findings, as_name, check_labels, check_port, is_label
+from minimesh.config.decimals import decimal
 
 if TYPE_CHECKING:
     from minimesh.config.kubernetes.apps import DeploymentSpec
@@ -41,6 +42,7 @@ def check_service(spec: ServiceSpec) -> Findings:
 def check_deployment(spec: DeploymentSpec) -> Findings:
     if spec.replicas < 0:
         yield Finding("spec.replicas", "bad-value", f"must not be negative, it is {spec.replicas}")
+    yield from _check_rolling_update(spec)
     selector = spec.selector.match_labels if spec.selector else {}
     if spec.selector is not None and not selector and not spec.selector.match_expressions:
         yield Finding("spec.selector", "missing-field", "is empty; it must select the pods of the template")
@@ -56,6 +58,19 @@ def check_deployment(spec: DeploymentSpec) -> Findings:
                 f"asks for {key}={value}, which spec.template.metadata.labels does not have",
             )
     yield from check_pod("spec.template.spec", spec.template.spec)
+
+
+def _check_rolling_update(spec: DeploymentSpec) -> Findings:
+    rolling = spec.strategy.rolling_update if spec.strategy is not None else None
+    if rolling is None:
+        return
+    for name, share in (("maxSurge", rolling.max_surge), ("maxUnavailable", rolling.max_unavailable)):
+        number = decimal(share.removesuffix("%")) if isinstance(share, str) else share
+        is_percent = isinstance(share, int) or share is None or share.endswith("%")
+        if share is not None and (number is None or number < 0 or not is_percent):
+            path = f"spec.strategy.rollingUpdate.{name}"
+            message = f'must be a number of pods or a share of them, such as 1 or "25%", it is {share!r}'
+            yield Finding(path, "bad-value", message)
 
 
 def check_pod_spec(spec: PodSpec) -> Findings:

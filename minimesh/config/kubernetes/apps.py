@@ -6,18 +6,20 @@ from typing import Annotated
 
 from minimesh.config.kubernetes.meta import LabelSelector
 from minimesh.config.kubernetes.pod import PodTemplateSpec
-from minimesh.config.schema import IntOrString, Message, OneOf, Req, message
+from minimesh.config.schema import IntOrString, Message, OneOf, Range, Req, message
+
+_COUNT = Range(0, (1 << 31) - 1)
 
 
 @message
 class DeploymentSpec(Message):
     """How many pods of which template, and how they are replaced."""
 
-    min_ready_seconds: int | None = None
+    min_ready_seconds: Annotated[int | None, _COUNT] = None
     paused: bool | None = None
-    progress_deadline_seconds: int | None = None
+    progress_deadline_seconds: Annotated[int | None, _COUNT] = None
     replicas: int = 1
-    revision_history_limit: int | None = None
+    revision_history_limit: Annotated[int | None, _COUNT] = None
     selector: Req[LabelSelector | None] = None
     strategy: DeploymentStrategy | None = None
     template: Req[PodTemplateSpec | None] = None
@@ -70,7 +72,7 @@ class DeploymentCondition(Message):
 class ReplicaSetSpec(Message):
     """How many pods of which template."""
 
-    min_ready_seconds: int | None = None
+    min_ready_seconds: Annotated[int | None, _COUNT] = None
     replicas: int = 1
     selector: Req[LabelSelector | None] = None
     template: PodTemplateSpec | None = None

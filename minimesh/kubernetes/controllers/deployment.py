@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,14 +30,17 @@ class _Family:
 
 
 def reconcile(
-    deployment: Resource, replica_sets: Iterable[Resource], pods: Iterable[Resource], now: datetime
+    deployment: Resource, replica_sets: Collection[Resource], pods: Iterable[Resource], now: datetime
 ) -> Outcome:
     """ReplicaSets to add, scale or remove, and the status, for one step."""
     if deployment.spec.template is None or deployment.spec.template.spec is None:
         return Outcome()
     managed, claims = claim(deployment, replica_sets)
     found = _family(deployment, managed)
-    steps = Outcome() if deployment.metadata.deletion_timestamp else _steps(deployment, found, pods)
+    # Also the names of those that are not its own: one with another's name would take its place.
+    taken = frozenset(each.name for each in replica_sets if each.namespace == deployment.namespace)
+    is_going = bool(deployment.metadata.deletion_timestamp)
+    steps = Outcome() if is_going else _steps(deployment, found, pods, taken)
     after = {each.name: each for each in (*found.all, *steps.put) if each.kind == "ReplicaSet"}
     settled = _family(deployment, [one for one in after.values() if one.key not in steps.delete])
     status, look_again_at = status_of(deployment, settled.new, settled.all, now)
@@ -57,7 +60,7 @@ def _family(deployment: Resource, managed: Sequence[Resource]) -> _Family:
     return _Family(new, tuple(each for each in usable if new is None or each.key != new.key))
 
 
-def _steps(deployment: Resource, family: _Family, pods: Iterable[Resource]) -> Outcome:
+def _steps(deployment: Resource, family: _Family, pods: Iterable[Resource], taken: frozenset[str]) -> Outcome:
     if deployment.spec.paused:
         return _scaled(deployment, family, _paused_step(deployment, family))
     highest_old = max(map(revisions.revision, family.old), default=0)
@@ -66,7 +69,7 @@ def _steps(deployment: Resource, family: _Family, pods: Iterable[Resource]) -> O
     if family.new is None:
         if recreate and (going := _recreate_step(family, pods)) is not None:
             return _scaled(deployment, family, going)
-        return _created(deployment, family, highest_old + 1)
+        return _created(deployment, family, highest_old + 1, taken)
     renumbered = revisions.renumbered(deployment, family.new, highest_old)
     family = dataclasses.replace(family, new=renumbered)
     if recreate:
@@ -103,10 +106,8 @@ def _recreate_step(family: _Family, pods: Iterable[Resource]) -> dict[str, int] 
     return {} if still_there else None
 
 
-def _created(deployment: Resource, family: _Family, number: int) -> Outcome:
-    first = revisions.first_replica_set(
-        deployment, frozenset(each.name for each in family.all), number, replicas=0
-    )
+def _created(deployment: Resource, family: _Family, number: int, taken: frozenset[str]) -> Outcome:
+    first = revisions.first_replica_set(deployment, taken, number, replicas=0)
     counted = [_in_numbers(each) for each in family.old]
     start = rolling_step(
         deployment.spec.replicas, limits(deployment.spec), Replicas(first.name, 0, 0), counted

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from minimesh.config.kubernetes.apps import DeploymentCondition, DeploymentStatus
 from minimesh.config.resources import Resource
-from minimesh.kubernetes.controllers.outcome import later, timestamp
+from minimesh.config.timestamps import timestamp
+from minimesh.kubernetes.controllers.outcome import later
 from minimesh.kubernetes.controllers.rollout import limits
 
 DEFAULT_DEADLINE_S = 600
@@ -32,11 +34,7 @@ def status_of(
     )
     progressing = _progressing(deployment, counted, new, now)
     conditions = (_available(deployment, available, now), progressing)
-    status = DeploymentStatus(
-        **{name: getattr(counted, name) for name in counted.__dataclass_fields__ if name != "conditions"},
-        conditions=conditions,
-    )
-    return status, _deadline(deployment, progressing)
+    return replace(counted, conditions=conditions), _deadline(deployment, progressing)
 
 
 def _sum(replica_sets: Sequence[Resource], attribute: str) -> int:

@@ -15,7 +15,8 @@ from minimesh.config.kubernetes.events import Event, EventSource
 from minimesh.config.kubernetes.references import ObjectReference
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
 from minimesh.config.store import Store
-from minimesh.kubernetes.controllers.outcome import Note, timestamp
+from minimesh.config.timestamps import timestamp
+from minimesh.kubernetes.controllers.outcome import Note
 
 LIMIT = 1000
 

@@ -8,13 +8,13 @@ are gone, `orphan` leaves them behind without an owner. Without either, what an 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from minimesh.config.kubernetes.meta import OwnerReference
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot
-from minimesh.kubernetes.controllers.outcome import Outcome, timestamp
+from minimesh.config.timestamps import timestamp
+from minimesh.kubernetes.controllers.outcome import Outcome
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -59,16 +59,12 @@ def reconcile(snapshot: Snapshot, now: datetime) -> Outcome:
         references = each.metadata.owner_references
         for reference in references:
             dependents.setdefault(reference.uid, []).append(each)
-        if references and not any(_is_there(reference, uids) for reference in references):
+        if references and not any(reference.uid in uids for reference in references):
             lost.append(each)
     going = [each for each in snapshot.resources if each.metadata.deletion_timestamp]
     outcomes = [_finalized(each, dependents, now) for each in going]
     outcomes.append(Outcome(delete=tuple(one.key for one in lost if not one.metadata.deletion_timestamp)))
     return Outcome.joined(outcomes)
-
-
-def _is_there(reference: OwnerReference, uids: Iterable[str]) -> bool:
-    return reference.uid in uids
 
 
 def _finalized(resource: Resource, dependents: Mapping[str, Sequence[Resource]], now: datetime) -> Outcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -31,6 +31,7 @@ from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 
 ROUNDS_LIMIT = 100
 """Rounds of one look. A rollout takes about ten; more than this is two controllers that disagree."""
+FAILURES_REMEMBERED = 100
 _IGNORED_KINDS = frozenset({"Event"})
 
 Controller = Callable[[Snapshot, datetime], Outcome]
@@ -56,15 +57,16 @@ class Controllers:
         self._unwatch: Callable[[], None] | None = None
         self._soon: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
-        self._controllers: tuple[Controller, ...] = (
-            garbage.reconcile,
-            self._deployments,
-            self._replica_sets,
-            lambda snapshot, now: injector.reconcile(snapshot),
-            lambda snapshot, now: given.reconcile(snapshot),
-            lambda snapshot, now: service_endpoints.reconcile(snapshot),
-            lambda snapshot, now: namespaces.reconcile(snapshot),
-        )
+        self._failures: set[str] = set()
+        self._controllers: Mapping[str, Controller] = {
+            "garbage collector": garbage.reconcile,
+            "deployments": self._deployments,
+            "replica sets": self._replica_sets,
+            "injector": lambda snapshot, now: injector.reconcile(snapshot),
+            "service addresses": lambda snapshot, now: given.reconcile(snapshot),
+            "service endpoints": lambda snapshot, now: service_endpoints.reconcile(snapshot),
+            "namespaces": lambda snapshot, now: namespaces.reconcile(snapshot),
+        }
 
     def start(self) -> None:
         """Bring the store to where it should be, at once, and keep it there from here on."""
@@ -84,7 +86,7 @@ class Controllers:
     def settle(self) -> datetime | None:
         """Do what the controllers want until they want nothing; returns when that may change by the clock."""
         for _ in range(ROUNDS_LIMIT):
-            times = [self._run(controller) for controller in self._controllers]
+            times = [self._run(name, controller) for name, controller in self._controllers.items()]
             if not any(changed for changed, _ in times):
                 return min((at for _, at in times if at is not None), default=None)
         _log.error("controllers_disagree", rounds=ROUNDS_LIMIT)
@@ -114,13 +116,17 @@ class Controllers:
             delay_s = max(0.0, (at - self._clock()).total_seconds())
             self._later = asyncio.get_running_loop().call_later(delay_s, self._settle_now)
 
-    def _run(self, controller: Controller) -> tuple[bool, datetime | None]:
+    def _run(self, name: str, controller: Controller) -> tuple[bool, datetime | None]:
         """Let one controller look and act: whether it changed anything, and when it wants to look again.
 
         Each sees what the one before it did, so that none overwrites what another has just put.
         """
         snapshot = self._store.snapshot()
-        outcome = controller(snapshot, self._clock())
+        try:
+            outcome = controller(snapshot, self._clock())
+        except Exception as error:  # as for one object: what the other controllers do must go on
+            self._log_failure(name, error)
+            return False, None
         put = [each for each in outcome.put if self._store.would_change(each)]
         for each in put:
             self._store.put(each, durable=self._goes_with_durable(each, snapshot))
@@ -133,11 +139,30 @@ class Controllers:
     def _deployments(self, snapshot: Snapshot, now: datetime) -> Outcome:
         replica_sets, pods = snapshot.by_kind("ReplicaSet"), snapshot.by_kind("Pod")
         found = snapshot.by_kind("Deployment")
-        return Outcome.joined(deployment.reconcile(each, replica_sets, pods, now) for each in found)
+        return self._each(found, lambda each: deployment.reconcile(each, replica_sets, pods, now))
 
     def _replica_sets(self, snapshot: Snapshot, now: datetime) -> Outcome:
         pods, found = snapshot.by_kind("Pod"), snapshot.by_kind("ReplicaSet")
-        return Outcome.joined(replica_set.reconcile(each, pods, self._suffix, now) for each in found)
+        return self._each(found, lambda each: replica_set.reconcile(each, pods, self._suffix, now))
+
+    def _each(self, found: Iterable[Resource], reconciled: Callable[[Resource], Outcome]) -> Outcome:
+        """What a controller wants of each object by itself; one that it fails on is left as it is."""
+        outcomes = []
+        for each in found:
+            try:
+                outcomes.append(reconciled(each))
+            except Exception as error:  # Kubernetes' controllers recover too: the others must not stand still
+                self._log_failure(str(each.key), error)
+        return Outcome.joined(outcomes)
+
+    def _log_failure(self, about: str, error: Exception) -> None:
+        """Once for each failure: it comes again with every change of anything."""
+        failure = f"{about}: {error!r}"
+        if failure not in self._failures:
+            if len(self._failures) >= FAILURES_REMEMBERED:
+                self._failures.clear()
+            self._failures.add(failure)
+            _log.error("controller_failed", about=about, exc_info=error)
 
     def _suffix(self) -> str:
         return random_suffix(self._random_bytes(5))

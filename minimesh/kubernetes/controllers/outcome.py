@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from minimesh.config.resources import Resource, ResourceKey
+from minimesh.config.timestamps import moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,10 @@ class Outcome:
         )
 
 
-def timestamp(moment: datetime) -> str:
-    """A moment as the API writes it, in whole seconds."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def later(written: str, seconds: float) -> datetime | None:
-    """The moment so long after a written one; None when that is no moment."""
+    """The moment so long after a written one; None when that is no moment, or never comes."""
+    start = moment(written)
     try:
-        return datetime.fromisoformat(written) + timedelta(seconds=seconds)
-    except ValueError:
+        return None if start is None else start + timedelta(seconds=seconds)
+    except OverflowError:
         return None

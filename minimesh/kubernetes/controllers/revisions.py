@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minimesh.config.decimals import decimal
 from minimesh.config.encoding import encoded
 from minimesh.config.kubernetes.apps import ReplicaSetSpec
 from minimesh.config.kubernetes.meta import LabelSelector, ObjectMeta
@@ -32,8 +33,7 @@ DEFAULT_HISTORY_LIMIT = 10
 
 def revision(resource: Resource) -> int:
     """The revision's number; 0 when it has none."""
-    written = resource.metadata.annotations.get(REVISION, "")
-    return int(written) if written.isdigit() else 0
+    return decimal(resource.metadata.annotations.get(REVISION, "")) or 0
 
 
 def current(deployment: Resource, replica_sets: Sequence[Resource]) -> Resource | None:

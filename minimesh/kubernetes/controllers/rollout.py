@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minimesh.config.decimals import decimal
 from minimesh.config.kubernetes.apps import DeploymentSpec
 
 DEFAULT_SHARE = "25%"
@@ -48,10 +49,7 @@ def _pods(share: int | str | None, replicas: int, *, round_up: bool) -> int:
     given = DEFAULT_SHARE if share is None else share
     if isinstance(given, int):
         return max(0, given)
-    digits = given.removesuffix("%").strip()
-    if not digits.isdigit():
-        return 0
-    hundredths = int(digits) * replicas
+    hundredths = (decimal(given.removesuffix("%").strip()) or 0) * replicas
     return -(-hundredths // 100) if round_up else hundredths // 100
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.config.decimals import decimal
 from minimesh.config.encoding import encoded
 from minimesh.config.resources import ObjectMeta, Resource
 from minimesh.config.store import Snapshot
@@ -83,8 +84,8 @@ def _ports(service: Resource, pod: Resource | None) -> tuple[_Port, ...]:
 def _number(target: int | str, pod: Resource | None) -> int | None:
     if isinstance(target, int):
         return target
-    if target.isdigit():
-        return int(target)
+    if (number := decimal(target)) is not None:
+        return number
     ports = (port for c in pod.spec.containers for port in c.ports) if pod is not None else ()
     return next((port.container_port for port in ports if port.name == target), None)
 
