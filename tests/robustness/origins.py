@@ -12,12 +12,43 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
+class Origin:
+    """An upstream that answers every GET (a head without a body) with `OK`, at once, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server
+        self._transports: set[asyncio.Transport] = set()
+
+    @classmethod
+    async def start(cls, host: str = "127.0.0.1", port: int = 0) -> Origin:
+        made = cls()
+        loop = asyncio.get_running_loop()
+        made._server = await loop.create_server(lambda: _Good(made._transports), host, port, backlog=4096)
+        return made
+
+    @property
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def stop(self) -> None:
+        """Refuse connections, and close those that there are."""
+        self._server.close()
+        for transport in tuple(self._transports):
+            transport.close()
+
+
 class _Good(asyncio.Protocol):
-    """Answers each request (heads without a body) at once."""
+    def __init__(self, transports: set[asyncio.Transport]) -> None:
+        self._transports = transports
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._transports.add(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(OK * data.count(b"\r\n\r\n"))
@@ -26,11 +57,11 @@ class _Good(asyncio.Protocol):
 @asynccontextmanager
 async def good(port: int = 0) -> AsyncIterator[int]:
     """An upstream that answers every GET with `OK`; its port."""
-    server = await asyncio.get_running_loop().create_server(_Good, "127.0.0.1", port, backlog=4096)
+    made = await Origin.start(port=port)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield made.port
     finally:
-        server.close()
+        made.stop()
 
 
 @asynccontextmanager
