@@ -140,6 +140,12 @@ class ChangeDetector:
             del self._settling[path]  # came and went between two looks
         return Changes(changed, tuple(gone))
 
+    def took(self, path: str, current: Fingerprint) -> Changes:
+        """The file is known to have changed, and to be whole."""
+        self._known[path] = current
+        self._settling.pop(path, None)
+        return Changes({path: current}, ())
+
     def mistrust(self, path: str) -> None:
         """The file changed while it was read: report it once more."""
         self._known[path] = Fingerprint(0, 0, 0)
@@ -298,6 +304,10 @@ class FileSource:
         """Read everything once, then keep watching. When this returns, the store holds what the files say."""
         self._take(self._detector.first(look(self._paths)))
         self._task = asyncio.create_task(self._watch())
+
+    def read_now(self, file: str) -> None:
+        """Take in a file that was just written, without waiting for the next look. Raises OSError."""
+        self._take_or_tell(self._detector.took(file, fingerprint(os.stat(file))))
 
     async def stop(self) -> None:
         """Stop watching; what is in the store stays there."""

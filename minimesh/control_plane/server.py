@@ -83,6 +83,8 @@ class ControlPlane:
         self._settings = MeshSettings(replace(mesh or MeshConfig(), watches_traffic=watches_traffic))
         self._extra_status = extra_status
         self._pushed_version = 0
+        self._changes = self._changes_pushed = 0
+        self._changed_at: float | None = None
         self._history = History()
         self._pushes: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -144,6 +146,20 @@ class ControlPlane:
         """The version of the configuration that was last pushed without a fault."""
         return self._pushed_version
 
+    @property
+    def is_pushed(self) -> bool:
+        """Whether a push has taken in every change of what proxies are told; faults keep it from that."""
+        return self._changes_pushed == self._changes
+
+    @property
+    def changed_at(self) -> float | None:
+        """When something changed last that proxies are told of, in seconds since the epoch."""
+        return self._changed_at
+
+    def read_file(self, file: str) -> None:
+        """Take in a file of this mesh that was just written. Raises OSError."""
+        self._files.read_now(file)
+
     def store_document(self, resource: Resource) -> None:
         """Replace a document that no file declares, so that it outlives this process."""
         self._store.put(resource, durable=True)
@@ -202,7 +218,7 @@ class ControlPlane:
         }
 
     def told_at(self, moment: float | None) -> dict[str, Any] | None:
-        """All that was in force at a moment (seconds since the epoch), now for None; None: it is forgotten."""
+        """All that was in force at a moment (seconds since the epoch), now for None; None: forgotten."""
         pushed = self._history.latest if moment is None else self._history.at(moment)
         context = self.push_context
         if pushed is None or context is None:
@@ -228,10 +244,10 @@ class ControlPlane:
 
     async def _push(self, reasons: frozenset[str]) -> None:
         snapshot = self.config
-        version = snapshot.version
+        version, changes = snapshot.version, self._changes
         await self._pusher.push(reasons)
         if not self._pusher.faults:
-            self._pushed_version = version
+            self._pushed_version, self._changes_pushed = version, changes
             # A push that changes nothing for anybody is news as well.
             self._pusher.tell()
             self._history.record(time.time(), snapshot, self._pusher.registrations.workloads())
@@ -239,6 +255,8 @@ class ControlPlane:
     def _store_changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if change.resource.kind not in _KINDS_WITHOUT_EFFECT:
+                self._changes += 1
+                self._changed_at = time.time()
                 self._queue.request(f"{change.type} {change.resource.key}")
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.config.mesh_config import decode_proxy_config
 from minimesh.control_plane.locality import (
@@ -408,9 +409,10 @@ def parse_port_map(text: str) -> dict[int, int]:
     """`80=20080,443=20443` -> {80: 20080, 443: 20443}; parts that are no pair of numbers are left out."""
     found = {}
     for pair in text.split(","):
-        declared, separator, real = pair.strip().partition("=")
-        if separator and declared.isdigit() and real.isdigit():
-            found[int(declared)] = int(real)
+        declared, _, real = pair.strip().partition("=")
+        ports = decimal(declared), decimal(real)
+        if ports[0] is not None and ports[1] is not None:
+            found[ports[0]] = ports[1]
     return found
 
 
@@ -513,7 +515,8 @@ def _target_port(written: Any) -> int | str:
         return 0
     if isinstance(written, int):
         return written
-    return int(written) if str(written).isdigit() else str(written)
+    number = decimal(str(written))
+    return str(written) if number is None else number
 
 
 def workload_of_pod(resource: Resource) -> Workload | None:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
+from minimesh.config.timestamps import timestamp
 from minimesh.platform.logs import LogSpan, LogTimes, log_size
 from minimesh.platform.pod_processes import PodParentGoneError, PodProcess, PodProcesses, ProcessRequest
 from minimesh.platform.readiness import Check, wait_until_ready
@@ -230,4 +231,4 @@ class OwnContainer(Container):
 
 
 def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return timestamp(datetime.now(UTC))

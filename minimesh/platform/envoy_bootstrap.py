@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-CONTROL_PLANE_CLUSTER = "xds-grpc"
+from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER
+
 _ADMIN_CLUSTER = "prometheus_stats"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
@@ -24,6 +25,14 @@ _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _LIMITS = {
     "overload.global_downstream_max_connections": "2147483647",
     "re2.max_program_size.error_level": "32768",
+}
+
+#: Lets listeners stand inside the proxy, as those do that tunnels lead to.
+_INTERNAL_LISTENERS = {
+    "name": "envoy.bootstrap.internal_listener",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+    },
 }
 
 
@@ -71,12 +80,22 @@ def envoy_bootstrap(
             "cds_config": ads,
             "lds_config": ads,
         },
-        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}, _watch_layer()]},
+        "bootstrap_extensions": [_INTERNAL_LISTENERS],
         "static_resources": {
             "clusters": [_control_plane(*xds, tls), _admin_cluster(*node.admin)],
             "listeners": [each for each in listeners if each],
         },
     }
+
+
+def _watch_layer() -> dict[str, Any]:
+    """The layer by which the control plane says how many requests to tell of.
+
+    Envoy waits for it before it asks for clusters: not for long, because other control planes have none.
+    """
+    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "1s"}
+    return {"name": WATCH_LAYER, "rtds_layer": {"name": WATCH_LAYER, "rtds_config": source}}
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

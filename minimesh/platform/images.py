@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from minimesh.config.decimals import decimal
 from minimesh.config.kubernetes.pod import Container
 
 _KEYS = frozenset({"names", "entry", "command", "args", "port", "env"})
@@ -190,7 +191,7 @@ def _gunicorn_port(command: Sequence[str]) -> int | None:
     for flag, value in itertools.pairwise(command):
         if flag in ("-b", "--bind"):
             port = value.rpartition(":")[2]
-            return int(port) if port.isdigit() else None
+            return decimal(port)
     return None
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from minimesh.config.resources import ObjectMeta, Resource
+from minimesh.config.timestamps import timestamp
 from minimesh.platform.pod_events import NODE_NAME
 
 PODS_LIMIT = 250
@@ -37,7 +38,7 @@ def node(now: datetime, version: str) -> Resource:
 
 
 def _status(now: datetime, version: str) -> dict[str, Any]:
-    written = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    written = timestamp(now)
     amounts = {"cpu": str(os.cpu_count() or 1), "memory": f"{_memory_kib()}Ki", "pods": str(PODS_LIMIT)}
     return {
         "addresses": [

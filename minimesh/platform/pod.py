@@ -21,6 +21,7 @@ from minimesh.config.kubernetes.pod_status import (
     PodStatus,
 )
 from minimesh.config.resources import Resource, ResourceKey
+from minimesh.config.timestamps import timestamp
 from minimesh.platform.container import Container, ContainerPlan, OwnContainer, Phase, Termination
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.pod_events import NODE_NAME, ContainerNews
@@ -33,7 +34,7 @@ PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 
 
 def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return timestamp(datetime.now(UTC))
 
 
 @dataclass(slots=True)

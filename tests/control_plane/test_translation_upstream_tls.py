@@ -136,10 +136,7 @@ def test_plain_text_otherwise(mode: str) -> None:
 
 
 def test_a_subset_speaks_as_its_rule_unless_it_says_otherwise() -> None:
-    extra = (
-        "  subsets:\n  - {name: tls}\n"
-        "  - {name: plain, trafficPolicy: {tls: {mode: DISABLE}}}\n"
-    )
+    extra = "  subsets:\n  - {name: tls}\n  - {name: plain, trafficPolicy: {tls: {mode: DISABLE}}}\n"
     found = resources("{tls: {mode: SIMPLE}}", extra=extra)
     assert context(found, "outbound|80|tls|edition.cnn.com") is not None
     assert context(found, "outbound|80|plain|edition.cnn.com") is None

@@ -55,7 +55,11 @@ class ApiField:
 
 def fields_of(kind: str) -> list[ApiField]:
     """All fields of a kind below `spec`, in the order of its classes."""
-    (known,) = {id(one): one for (_, name), one in DECODED.items() if name == kind}.values()
+    (known,) = {
+        id(one): one
+        for (version, name), one in DECODED.items()
+        if name == kind and version.partition("/")[0].endswith(".istio.io")
+    }.values()
     return list(_walk(kind, known.spec_class, "spec", ()))
 
 

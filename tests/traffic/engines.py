@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 impo
 
 from minimesh.control_plane.push_context import MeshConfig
 from minimesh.control_plane.translation import Resources, build_resources
+from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.control_plane.translation.protobuf_values import any_of
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 from minimesh.xds import messages as m
+from minimesh.xds.type_registry import message_class
 from tests.control_plane.meshes import push
 from tests.control_plane.real_envoy import free_port
 from tests.control_plane.test_translation_envoy import bootstrap
@@ -42,6 +44,8 @@ class Served:
     ports: dict[int, int]
     log: Path
     flush_log: Callable[[], None] = lambda: None
+    tunnels: bool = False
+    """Whether this is an Envoy that is asked for tunnels, as ours is."""
 
     async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(LOCALHOST, self.ports[port])
@@ -52,7 +56,7 @@ class Served:
         Our own proxy is asked for a tunnel. The real Envoy is told by the PROXY protocol where the connection
         was going, as iptables would tell it, at the listener where it expects iptables to lead connections.
         """
-        if self.engine == "minimesh":
+        if self.engine == "minimesh" or self.tunnels:
             reader, writer = await self.connect(EXPLICIT_PROXY)
             writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
@@ -101,13 +105,29 @@ async def serve(
     *,
     mesh: MeshConfig | None = None,
     capture: bool = False,
+    tunnels: bool = False,
 ) -> AsyncIterator[Served]:
-    """Translate manifests for a proxy, and have the engine serve them."""
+    """Translate manifests for a proxy, and have the engine serve them.
+
+    `tunnels`: an Envoy gets what makes it an explicit proxy as ours is, as the pods of this machine do.
+    """
     log = folder / f"{engine}.log"
     context = push(*manifests, mesh=mesh or MeshConfig(access_log_file=str(log)))
+    tunnels = tunnels and engine == "envoy"
+    explicit = free_port()
+    if tunnels:
+        places = PodAddresses(LOCALHOST, LOCALHOST, port_map={EXPLICIT_PROXY: explicit})
+        proxy = replace(proxy, is_envoy=True, addresses=places)
     resources = build_resources(proxy, context)
-    wanted = {each.address.socket_address.port_value for each in resources.listeners.values()}
-    served = Served(engine, resources, {port: free_port() for port in sorted(wanted)}, log)
+    wanted = {
+        each.address.socket_address.port_value
+        for each in resources.listeners.values()
+        if each.HasField("address")
+    }
+    ports = {port: free_port() for port in sorted(wanted - {explicit})}
+    if tunnels:
+        ports[EXPLICIT_PROXY] = ports[explicit] = explicit
+    served = Served(engine, resources, ports, log, tunnels=tunnels)
     if engine == "minimesh":
         running = _minimesh(resources, served, capture)
     else:
@@ -177,11 +197,14 @@ def _static(resources: Resources, served: Served, admin: int) -> Any:
     message.admin.address.socket_address.address = LOCALHOST
     message.admin.address.socket_address.port_value = admin
     message.ClearField("dynamic_resources")
+    inside = message_class("envoy.extensions.bootstrap.internal_listener.v3.InternalListener")
+    assert inside is not None
+    message.bootstrap_extensions.add(name="envoy.bootstrap.internal_listener", typed_config=any_of(inside()))
     message.static_resources.secrets.extend(resources.secrets.values())
     for cluster in message.static_resources.clusters:
         _use_static_secrets(cluster.transport_socket, m.tls_pb2.UpstreamTlsContext())
     for listener in message.static_resources.listeners:
-        if not listener.HasField("bind_to_port") or listener.bind_to_port.value:
+        if listener.HasField("address"):
             address = listener.address.socket_address
             if not listener.HasField("bind_to_port") or listener.bind_to_port.value:
                 address.address, address.port_value = LOCALHOST, served.ports[address.port_value]

@@ -1,7 +1,8 @@
 """What an application reaches through its sidecar without redirection: TCP and TLS by CONNECT, HTTP by
 request.
 
-The real Envoy has no part in this: which listener takes a connection is told to it by iptables.
+The real Envoy gets what it needs for the same: listeners inside the proxy that CONNECT leads to, and a
+cluster that resolves the hosts of requests.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolic
 from tests.control_plane.meshes import sidecar_proxy
 from tests.control_plane.tcp_lab import TCP_ECHO, TCP_ECHO_SUBSETS
 from tests.data_plane.certificates import Authority
-from tests.traffic.engines import Served, serve
+from tests.traffic.engines import ENGINES, Served, serve
 from tests.traffic.servers import pod_at, tcp_echo, web
 
 EXPLICIT_PROXY = 15080
@@ -37,10 +38,13 @@ spec:
 
 
 @contextlib.asynccontextmanager
-async def sidecar(folder: Path, *manifests: str, registry_only: bool = False) -> AsyncIterator[Served]:
+async def sidecar(
+    engine: str, folder: Path, *manifests: str, registry_only: bool = False
+) -> AsyncIterator[Served]:
     policy = OutboundTrafficPolicy.REGISTRY_ONLY if registry_only else OutboundTrafficPolicy.ALLOW_ANY
-    mesh = MeshConfig(access_log_file=str(folder / "minimesh.log"), outbound_traffic_policy=policy)
-    async with serve("minimesh", CALLER, manifests, folder, mesh=mesh, capture=True) as served:
+    mesh = MeshConfig(access_log_file=str(folder / f"{engine}.log"), outbound_traffic_policy=policy)
+    capture = engine == "minimesh"
+    async with serve(engine, CALLER, manifests, folder, mesh=mesh, capture=capture, tunnels=True) as served:
         yield served
 
 
@@ -56,11 +60,14 @@ async def tunnel(served: Served, target: str) -> tuple[asyncio.StreamReader, asy
 async def exchange(served: Served, target: str, text: bytes = b"hello", *, finish: bool = True) -> bytes:
     """Say something to a target and read until it closes; empty when the connection broke.
 
-    `finish` closes the sending half; a proxy for HTTP takes whoever does that to be gone.
+    `finish` closes the sending half; a proxy for HTTP takes whoever does that to be gone. So does the real
+    Envoy of a tunnel by CONNECT, and there the first answer has to do.
     """
     reader, writer = await tunnel(served, target)
     try:
         writer.write(text)
+        if finish and served.engine == "envoy":
+            return await reader.read(1024)
         if finish:
             writer.write_eof()
         return await reader.read()
@@ -81,16 +88,17 @@ async def get(served: Served, url: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def echo_lab(folder: Path, *more: str) -> AsyncIterator[Served]:
+async def echo_lab(engine: str, folder: Path, *more: str) -> AsyncIterator[Served]:
     async with tcp_echo("one") as first, tcp_echo("two") as second:
         pods = [
             pod_at(first, {"app": "tcp-echo", "version": "v1"}, 9000),
             pod_at(second, {"app": "tcp-echo", "version": "v2"}, 9000),
         ]
-        async with sidecar(folder, TCP_ECHO, TCP_ECHO_SUBSETS, *pods, *more) as served:
+        async with sidecar(engine, folder, TCP_ECHO, TCP_ECHO_SUBSETS, *pods, *more) as served:
             yield served
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "name",
     [
@@ -102,13 +110,14 @@ async def echo_lab(folder: Path, *more: str) -> AsyncIterator[Served]:
         "10.96.0.9",
     ],
 )
-async def test_a_tcp_service_by_each_of_its_names(name: str, tmp_path: Path) -> None:
-    async with echo_lab(tmp_path) as served:
+async def test_a_tcp_service_by_each_of_its_names(engine: str, name: str, tmp_path: Path) -> None:
+    async with echo_lab(engine, tmp_path) as served:
         assert (await exchange(served, f"{name}:9000")).split() in ([b"one", b"hello"], [b"two", b"hello"])
 
 
-async def test_the_mesh_rule_for_the_caller_counts(tmp_path: Path) -> None:
-    async with echo_lab(tmp_path, TO_V2) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_mesh_rule_for_the_caller_counts(engine: str, tmp_path: Path) -> None:
+    async with echo_lab(engine, tmp_path, TO_V2) as served:
         assert {await exchange(served, "tcp-echo:9000") for _ in range(5)} == {b"two hello"}
         line = (await served.log_lines(5))[0]
     assert '"- - -" 0 - - - "-" 5 9' in line
@@ -117,8 +126,9 @@ async def test_the_mesh_rule_for_the_caller_counts(tmp_path: Path) -> None:
     assert " 10.96.0.9:9000 " in line
 
 
-async def test_what_came_along_with_connect_is_not_lost(tmp_path: Path) -> None:
-    async with echo_lab(tmp_path, TO_V2) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_what_came_along_with_connect_is_not_lost(engine: str, tmp_path: Path) -> None:
+    async with echo_lab(engine, tmp_path, TO_V2) as served:
         reader, writer = await served.connect(EXPLICIT_PROXY)
         writer.write(b"CONNECT tcp-echo:9000 HTTP/1.1\r\n\r\nearly")
         assert await reader.readuntil(b"\r\n\r\n")
@@ -126,8 +136,9 @@ async def test_what_came_along_with_connect_is_not_lost(tmp_path: Path) -> None:
         writer.close()
 
 
-async def test_connect_in_pieces(tmp_path: Path) -> None:
-    async with echo_lab(tmp_path, TO_V2) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_connect_in_pieces(engine: str, tmp_path: Path) -> None:
+    async with echo_lab(engine, tmp_path, TO_V2) as served:
         reader, writer = await served.connect(EXPLICIT_PROXY)
         for piece in (b"CON", b"NECT tcp-echo:9000 HTTP/1.1\r\n", b"x: y\r\n\r\nhello"):
             writer.write(piece)
@@ -138,25 +149,28 @@ async def test_connect_in_pieces(tmp_path: Path) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("line", ["CONNECT tcp-echo HTTP/1.1", "CONNECT :0 HTTP/1.1", "CONNECT a:9 x:9 y"])
-async def test_a_connect_that_names_no_target(line: str, tmp_path: Path) -> None:
-    async with sidecar(tmp_path) as served:
+async def test_a_connect_that_names_no_target(engine: str, line: str, tmp_path: Path) -> None:
+    async with sidecar(engine, tmp_path) as served:
         reader, writer = await served.connect(EXPLICIT_PROXY)
         writer.write(f"{line}\r\n\r\n".encode())
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
         writer.close()
 
 
-async def test_an_address_that_nobody_declared(tmp_path: Path) -> None:
-    async with tcp_echo("outside") as port, sidecar(tmp_path) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_an_address_that_nobody_declared(engine: str, tmp_path: Path) -> None:
+    async with tcp_echo("outside") as port, sidecar(engine, tmp_path) as served:
         assert await exchange(served, f"127.0.0.1:{port}") == b"outside hello"
         assert await exchange(served, f"localhost:{port}") == b"outside hello"
         [first, _] = await served.log_lines(2)
     assert "PassthroughCluster" in first
 
 
-async def test_registry_only_lets_nobody_out(tmp_path: Path) -> None:
-    async with tcp_echo("outside") as port, sidecar(tmp_path, registry_only=True) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_registry_only_lets_nobody_out(engine: str, tmp_path: Path) -> None:
+    async with tcp_echo("outside") as port, sidecar(engine, tmp_path, registry_only=True) as served:
         assert await exchange(served, f"127.0.0.1:{port}") == b""
         assert (await get(served, f"http://127.0.0.1:{port}/")).startswith(b"HTTP/1.1 502 ")
         lines = await served.log_lines(2)
@@ -165,8 +179,9 @@ async def test_registry_only_lets_nobody_out(tmp_path: Path) -> None:
     assert "502 - direct_response" in lines[1]
 
 
-async def test_requests_go_to_the_host_that_they_name(tmp_path: Path) -> None:
-    async with web("outside") as port, sidecar(tmp_path) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_requests_go_to_the_host_that_they_name(engine: str, tmp_path: Path) -> None:
+    async with web("outside") as port, sidecar(engine, tmp_path) as served:
         answer = await get(served, f"http://127.0.0.1:{port}/")
         again = await get(served, f"http://localhost:{port}/")
         [line, _] = await served.log_lines(2)
@@ -175,8 +190,9 @@ async def test_requests_go_to_the_host_that_they_name(tmp_path: Path) -> None:
     assert "PassthroughCluster" in line
 
 
-async def test_a_request_for_the_proxy_itself_does_not_go_round(tmp_path: Path) -> None:
-    async with sidecar(tmp_path) as served:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_request_for_the_proxy_itself_does_not_go_round(engine: str, tmp_path: Path) -> None:
+    async with sidecar(engine, tmp_path) as served:
         answer = await get(served, f"http://127.0.0.1:{served.ports[EXPLICIT_PROXY]}/")
     assert answer.startswith(b"HTTP/1.1 503 ")
 
@@ -192,12 +208,15 @@ spec:
 """
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("port_name", ["http", "unnamed", "tcp"])
-async def test_http_is_found_out_where_the_port_does_not_say(port_name: str, tmp_path: Path) -> None:
+async def test_http_is_found_out_where_the_port_does_not_say(
+    engine: str, port_name: str, tmp_path: Path
+) -> None:
     request = b"GET / HTTP/1.1\r\nHost: web:8000\r\nConnection: close\r\n\r\n"
     async with web("web") as port:
         manifests = (WEB.replace("PORT_NAME", port_name), pod_at(port, {"app": "web"}, 8000))
-        async with sidecar(tmp_path, *manifests) as served:
+        async with sidecar(engine, tmp_path, *manifests) as served:
             answer = await exchange(served, "web:8000", request, finish=False)
             [line] = await served.log_lines()
     assert answer.endswith(b"web web:8000 plain")
@@ -205,10 +224,11 @@ async def test_http_is_found_out_where_the_port_does_not_say(port_name: str, tmp
     assert "outbound|8000||web.default.svc.cluster.local" in line
 
 
-async def test_bytes_that_are_no_http_reach_a_port_of_unknown_protocol(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_bytes_that_are_no_http_reach_a_port_of_unknown_protocol(engine: str, tmp_path: Path) -> None:
     async with tcp_echo("raw") as port:
         manifests = (WEB.replace("PORT_NAME", "unnamed"), pod_at(port, {"app": "web"}, 8000))
-        async with sidecar(tmp_path, *manifests) as served:
+        async with sidecar(engine, tmp_path, *manifests) as served:
             assert await exchange(served, "web:8000", b"\x00\x01") == b"raw \x00\x01"
 
 
@@ -224,7 +244,8 @@ spec:
 """
 
 
-async def test_tls_of_the_application_is_told_apart_by_its_server_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_tls_of_the_application_is_told_apart_by_its_server_name(engine: str, tmp_path: Path) -> None:
     authority = Authority()
     trusting = ssl.create_default_context(cadata=authority.pem)
     answers = {}
@@ -236,7 +257,7 @@ async def test_tls_of_the_application_is_told_apart_by_its_server_name(tmp_path:
             context.load_cert_chain(*issued.write(tmp_path, name))
             port = await stack.enter_async_context(tcp_echo(name, context))
             entries.append(ENTRY.format(name=name, port=port))
-        served = await stack.enter_async_context(sidecar(tmp_path, *entries))
+        served = await stack.enter_async_context(sidecar(engine, tmp_path, *entries))
         for name in ("a", "b"):
             host = f"{name}.example.com"
             reader, writer = await tunnel(served, f"{host}:443")
@@ -249,14 +270,15 @@ async def test_tls_of_the_application_is_told_apart_by_its_server_name(tmp_path:
     assert "outbound|443||a.example.com" in lines[0]
 
 
-async def test_a_headless_service_by_name_is_one_of_its_pods(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_headless_service_by_name_is_one_of_its_pods(engine: str, tmp_path: Path) -> None:
     async with tcp_echo("pod") as port:
         headless = (
             TCP_ECHO.replace("clusterIP: 10.96.0.9", "clusterIP: None")
             .replace("port: 9000", f"port: {port}")
             .replace("  - {name: tcp-other, port: 9001}\n", "")
         )
-        async with sidecar(tmp_path, headless, pod_at(port, {"app": "tcp-echo"}, port)) as served:
+        async with sidecar(engine, tmp_path, headless, pod_at(port, {"app": "tcp-echo"}, port)) as served:
             assert await exchange(served, f"tcp-echo:{port}") == b"pod hello"
             [line] = await served.log_lines()
     assert f"outbound|{port}||tcp-echo.default.svc.cluster.local" in line
@@ -282,7 +304,8 @@ spec:
 """
 
 
-async def test_a_sidecar_speaks_tls_for_an_application_that_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_sidecar_speaks_tls_for_an_application_that_does_not(engine: str, tmp_path: Path) -> None:
     authority = Authority()
     file = tmp_path / "ca.pem"
     file.write_text(authority.pem)
@@ -290,7 +313,7 @@ async def test_a_sidecar_speaks_tls_for_an_application_that_does_not(tmp_path: P
     context.load_cert_chain(*authority.issue("cnn", "edition.cnn.com").write(tmp_path, "cnn"))
     async with (
         web("cnn", context) as port,
-        sidecar(tmp_path, ORIGINATED.format(port=port, authority=file)) as served,
+        sidecar(engine, tmp_path, ORIGINATED.format(port=port, authority=file)) as served,
     ):
         answer = await get(served, "http://edition.cnn.com/politics")
     assert answer.endswith(b"cnn edition.cnn.com tls")

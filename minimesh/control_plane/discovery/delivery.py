@@ -324,6 +324,4 @@ class Delivery:
 
 def _is_settled(known: ServerType, contents: Contents) -> bool:
     """Whether the proxy has accepted the contents, and they are the last that it was sent."""
-    return (
-        known.sent_version == contents.version and known.acked_nonce == known.sent_nonce and not known.owed
-    )
+    return known.sent_version == contents.version and known.acked_nonce == known.sent_nonce and not known.owed

@@ -90,9 +90,7 @@ class PushContext:
         resources += converted_resources(snapshot, registry, settings)
         return cls(registry, resources, settings)
 
-    def with_registry(
-        self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]
-    ) -> PushContext:
+    def with_registry(self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]) -> PushContext:
         """The same configuration over the same services with other workloads.
 
         What was shared stays so, but for the parts `concerned`, and what looked for the proxy's own workload,

@@ -84,7 +84,7 @@ class MergedGateway:
 def merge_gateways(
     resources: Iterable[Resource], target_ports: Callable[[int, Collection[str]], Iterable[int]]
 ) -> MergedGateway:
-    """Merge Gateways. `target_ports(80, hostnames)` gives the proxy's own ports behind port 80 of its Service,
+    """Merge Gateways. `target_ports(80, hostnames)` gives the proxy's ports behind port 80 of its Service,
     or of those services alone that the host names name."""
     merging = _Merging()
     for resource in sorted(resources, key=creation_order):

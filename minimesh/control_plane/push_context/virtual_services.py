@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
 
+
 @dataclass(frozen=True, slots=True)
 class HttpRule:
     """One entry of `spec.http`, resolved, with the place it was written (a delegate has its own file)."""

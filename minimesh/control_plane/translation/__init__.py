@@ -7,17 +7,18 @@ in order, nothing depends on time or on what was pushed before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.sharing import ASSIGNMENT, Sharing, Unshared
+from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
 from minimesh.control_plane.translation.endpoints import build_endpoints
 from minimesh.control_plane.translation.envoy_filters import Patching
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
 from minimesh.control_plane.translation.routes import build_routes
 from minimesh.control_plane.translation.secrets import build_secrets
-from minimesh.xds.resource_names import parse_cluster_name
+from minimesh.xds.resource_names import HTTP_PROXY_ROUTE, parse_cluster_name
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
@@ -45,7 +46,7 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
     clusters = patching.clusters(build_clusters(proxy, push, share))
     listeners = patching.listeners(build_listeners(proxy, push, share))
     names, routes = tuple(eds_cluster_names(clusters)), tuple(route_names(listeners))
-    return Resources(
+    made = Resources(
         clusters=_by_name(clusters),
         endpoints=share.of(
             ("endpoints", names), proxy, lambda seen: build_assignments(seen, push, names, share)
@@ -57,6 +58,23 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
             lambda seen: _by_name(patching.routes(build_routes(seen, push, routes))),
         ),
         secrets=_by_name(build_secrets(proxy, push, listeners, clusters)),
+    )
+    return _tunnelling(made, proxy, push) if named_destinations.is_wanted(proxy, push) else made
+
+
+def _tunnelling(made: Resources, proxy: Proxy, push: PushContext) -> Resources:
+    """The same with what an Envoy needs to open tunnels to its listeners."""
+    if proxy.addresses is None or HTTP_PROXY_ROUTE not in made.routes:
+        return made  # an EnvoyFilter may have taken the listener away
+    outside = list(made.listeners.values())
+    inside = named_destinations.tunnel_listeners(outside)
+    itself = named_destinations.own_places(proxy.addresses, push.mesh.proxy_http_port)
+    route = named_destinations.with_tunnels(made.routes[HTTP_PROXY_ROUTE], outside, itself)
+    return replace(
+        made,
+        clusters={**made.clusters, **_by_name(named_destinations.tunnel_clusters(inside))},
+        listeners={**made.listeners, **_by_name(inside)},
+        routes={**made.routes, HTTP_PROXY_ROUTE: route},
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
 from minimesh.control_plane.translation.locality_groups import effective_setting
@@ -207,6 +208,8 @@ def _fixed(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     if proxy.type != "sidecar":
         return
     yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, push)
+    if named_destinations.is_wanted(proxy, push):
+        yield named_destinations.by_name_cluster(push.mesh.connect_timeout_s)
     inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, push)
     _bind_to_inbound_source(inbound, push)
     yield inbound

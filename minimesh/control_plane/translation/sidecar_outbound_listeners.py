@@ -14,6 +14,7 @@ from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
 from minimesh.control_plane.push_context.hostnames import overlaps
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.l4_routes import sidecar_tcp_routes, sidecar_tls_routes
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
@@ -318,10 +319,13 @@ def _http_proxy(proxy: Proxy, push: PushContext) -> Any:
             FilterBuilder(proxy, push).outbound_http(f"outbound_{name}", resource_names.HTTP_PROXY_ROUTE)
         ]
     )
-    return m.listener_pb2.Listener(
+    listener = m.listener_pb2.Listener(
         name=name,
         address=address(LOCALHOST, port),
         traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
         filter_chains=[chain],
         access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
     )
+    if named_destinations.is_wanted(proxy, push):
+        named_destinations.let_tunnel(listener)
+    return listener

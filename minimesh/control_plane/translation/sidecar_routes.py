@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
 from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.gateway_routes import MAX_DIRECT_RESPONSE_BODY_BYTES
 from minimesh.control_plane.translation.hash_policies import hash_of_service
 from minimesh.control_plane.translation.http_routes import (
@@ -67,7 +68,7 @@ def build_sidecar_route_config(proxy: Proxy, push: PushContext, scope: SidecarSc
         virtual_hosts = _only_host(virtual_hosts, name, parsed.host)
     virtual_hosts.sort(key=lambda virtual_host: virtual_host.name)
     if not parsed.host:
-        virtual_hosts.append(_catch_all(scope.allows_any))
+        virtual_hosts.append(_catch_all(scope.allows_any, _stranger_cluster(proxy, push, name)))
     return m.route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=virtual_hosts,
@@ -257,12 +258,19 @@ def _only_host(virtual_hosts: Sequence[Any], route_name: str, host: str) -> list
     return found
 
 
-def _catch_all(allow_any: bool) -> Any:
+def _stranger_cluster(proxy: Proxy, push: PushContext, route_name: str) -> str:
+    """Where calls to undeclared hosts go. Calls to an explicit proxy have no destination but their host."""
+    if route_name == resource_names.HTTP_PROXY_ROUTE and named_destinations.is_wanted(proxy, push):
+        return named_destinations.BY_NAME_CLUSTER
+    return resource_names.PASSTHROUGH_CLUSTER
+
+
+def _catch_all(allow_any: bool, stranger_cluster: str) -> Any:
     """What happens to hosts nobody declared: they go where they wanted to, or get a 502."""
     name = "allow_any" if allow_any else "block_all"
     route = m.route_components_pb2.Route(name=name, match=m.route_components_pb2.RouteMatch(prefix="/"))
     if allow_any:
-        route.route.cluster = resource_names.PASSTHROUGH_CLUSTER
+        route.route.cluster = stranger_cluster
         route.route.timeout.CopyFrom(duration(0))
         route.route.max_grpc_timeout.CopyFrom(duration(0))
     else:
