@@ -92,7 +92,7 @@ def injected(pod: Resource, namespace_labels: Mapping[str, str]) -> Resource:
     is_gateway = "gateway" in pod.metadata.annotations.get(TEMPLATES, "").split(",")
     given = next((each for each in spec.containers if each.name == PROXY_CONTAINER), Container())
     others = tuple(each for each in spec.containers if each.name != PROXY_CONTAINER)
-    proxy = _proxy(given, ProxyRole.GATEWAY if is_gateway else ProxyRole.SIDECAR)
+    proxy = proxy_container(given, ProxyRole.GATEWAY if is_gateway else ProxyRole.SIDECAR)
     # What the client wrote no longer says all.
     return dataclasses.replace(
         pod,
@@ -102,7 +102,7 @@ def injected(pod: Resource, namespace_labels: Mapping[str, str]) -> Resource:
     )
 
 
-def _proxy(given: Container, role: ProxyRole) -> Container:
+def proxy_container(given: Container, role: ProxyRole) -> Container:
     """The proxy's container; what the pod already says of it stays. There is no istio-init beside it: calls
     reach the proxy by `http_proxy`, and no rule of iptables is set."""
     probe = HTTPGetAction(path="/healthz/ready", port=HEALTH_PORT, scheme="HTTP")

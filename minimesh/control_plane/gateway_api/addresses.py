@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.gateway_api.classes import deployed_name, is_deployed, service_account
 from minimesh.config.gateway_api.status import GatewayStatusAddress
 from minimesh.control_plane.gateway_api.conditions import Fault, Verdict
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.gateway_api.world import World
-    from minimesh.control_plane.service_registry import Service
-
-NAME_OVERRIDE = "gateway.istio.io/name-override"
-SERVICE_ACCOUNT_OVERRIDE = "gateway.istio.io/service-account"
+    from minimesh.control_plane.service_registry.services import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +28,29 @@ class GatewayAddresses:
     fault: Fault | None
 
 
-def deployed_name(gateway: Resource) -> str:
-    """The name of the Deployment and Service that are made for a Gateway."""
-    override = gateway.metadata.annotations.get(NAME_OVERRIDE)
-    return override or f"{gateway.name}-{gateway.spec.gateway_class_name}"
-
-
-def is_deployed(gateway: Resource) -> bool:
-    """Whether pods of its own are made for a Gateway: it does not name a service that is there already."""
-    return not any((each.type or "IPAddress") == "Hostname" and each.value for each in gateway.spec.addresses)
-
-
 def gateway_addresses(gateway: Resource, world: World) -> GatewayAddresses:
     """The services that a Gateway names, or the one that is made for it."""
+    if is_deployed(gateway):
+        host = world.service_host(deployed_name(gateway), gateway.namespace)
+        return _found(gateway, [host], service_account(gateway), world, None)
     named, ignored = _named(gateway, world)
     fault = None
     if ignored:
         shown = f"only Hostname is supported, ignoring [{' '.join(ignored)}]"
         fault = Fault("UnsupportedAddress", shown)
-    if fault is not None and not named:
-        failed = Verdict("Programmed", fault.reason, "Failed to assign to any requested addresses", False)
-        return GatewayAddresses((), "", (), failed, fault)
-    deployed = "" if named else deployed_name(gateway)
-    hostnames = tuple(named or [world.service_host(deployed, gateway.namespace)])
+        if not named:
+            failed = Verdict("Programmed", fault.reason, "Failed to assign to any requested addresses", False)
+            return GatewayAddresses((), "", (), failed, fault)
+    return _found(gateway, named, "", world, fault)
+
+
+def _found(
+    gateway: Resource, hostnames: Sequence[str], account: str, world: World, fault: Fault | None
+) -> GatewayAddresses:
     services = [(hostname, world.service(hostname)) for hostname in hostnames]
     ports = sorted({listener.port for listener in gateway.spec.listeners})
-    account = gateway.metadata.annotations.get(SERVICE_ACCOUNT_OVERRIDE, deployed) if deployed else ""
     return GatewayAddresses(
-        hostnames,
+        tuple(hostnames),
         account,
         tuple(_shown([service for _, service in services if service is not None], ports)),
         _programmed(services, ports),

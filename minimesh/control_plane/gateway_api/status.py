@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.gateway_api.classes import CONTROLLER_NAME
 from minimesh.config.gateway_api.references import ParentReference
 from minimesh.config.gateway_api.status import (
     GatewayClassStatus,
@@ -17,7 +18,7 @@ from minimesh.config.gateway_api.status import (
 )
 from minimesh.config.kinds import GATEWAY_API
 from minimesh.control_plane.gateway_api.conditions import Fault, Verdict, verdict, written
-from minimesh.control_plane.gateway_api.world import CONTROLLER_NAME, group_of
+from minimesh.control_plane.gateway_api.world import group_of
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

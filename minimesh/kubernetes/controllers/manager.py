@@ -18,6 +18,7 @@ from minimesh.config.store import Change, Snapshot, Store
 from minimesh.kubernetes.controllers import (
     deployment,
     garbage,
+    gateway_deployments,
     injector,
     namespaces,
     replica_set,
@@ -60,6 +61,7 @@ class Controllers:
         self._failures: set[str] = set()
         self._controllers: Mapping[str, Controller] = {
             "garbage collector": garbage.reconcile,
+            "gateways": lambda snapshot, now: gateway_deployments.reconcile(snapshot),
             "deployments": self._deployments,
             "replica sets": self._replica_sets,
             "injector": lambda snapshot, now: injector.reconcile(snapshot),
