@@ -5,31 +5,73 @@ Their modules are loaded when there are such objects: most meshes have none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from minimesh.config.kinds import KUBERNETES_GATEWAY
 
+if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
+    from minimesh.control_plane.gateway_api.conversion import Conversion
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
     from minimesh.control_plane.service_registry import ServiceRegistry
 
-GATEWAY_API_KINDS = frozenset(
-    {"Gateway.gateway.networking.k8s.io", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"}
-)
+_GATEWAY_API = frozenset({KUBERNETES_GATEWAY, "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
+#: Kinds whose status this control plane writes, and reads nothing from.
+STATUS_WRITTEN = frozenset({"Ingress", "GatewayClass", *_GATEWAY_API})
 
 
-def converted_resources(
-    snapshot: Snapshot, registry: ServiceRegistry, mesh: MeshConfig
-) -> Iterator[Resource]:
-    """The Gateways and VirtualServices that Ingresses and the Gateway API mean."""
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What such objects of one snapshot mean, and what is to be written back to them."""
+
+    snapshot: Snapshot
+    resources: Sequence[Resource] = ()
+    """Gateways and VirtualServices of Istio's."""
+    gateway_api: Conversion | None = None
+    """None where nobody uses it."""
+
+    def with_statuses(self, mesh: MeshConfig, now: str) -> Iterator[Resource]:
+        """Each object with the status that it should have. `now` is a timestamp as objects carry it."""
+        if "Ingress" in self.snapshot.kinds:
+            from minimesh.control_plane.ingress.serving import with_ingress_statuses
+
+            yield from with_ingress_statuses(self.snapshot, mesh)
+        classes = self.snapshot.by_kind("GatewayClass")
+        if classes:
+            from minimesh.control_plane.gateway_api.status import with_class_statuses
+
+            yield from with_class_statuses(classes, now)
+        if self.gateway_api is not None:
+            from minimesh.control_plane.gateway_api.status import with_statuses
+
+            yield from with_statuses(self.gateway_api, now)
+
+
+def converted(snapshot: Snapshot, registry: ServiceRegistry, mesh: MeshConfig) -> Converted:
+    """Translate all Ingresses that are this mesh's to serve, and the Gateway API."""
+    resources: list[Resource] = []
+    conversion = None
     if "Ingress" in snapshot.kinds:
         from minimesh.control_plane.ingress.serving import ingress_resources
 
-        yield from ingress_resources(snapshot, registry, mesh)
-    if not GATEWAY_API_KINDS.isdisjoint(snapshot.kinds):
+        resources += ingress_resources(snapshot, registry, mesh)
+    if not _GATEWAY_API.isdisjoint(snapshot.kinds):
         from minimesh.control_plane.gateway_api.conversion import convert
         from minimesh.control_plane.gateway_api.world import World
 
-        yield from convert(World(snapshot, registry, mesh.domain_suffix)).resources
+        conversion = convert(World(snapshot, registry, mesh.domain_suffix))
+        resources += conversion.resources
+    return Converted(snapshot, resources, conversion)
+
+
+def same_but_status(one: Resource, other: Resource) -> bool:
+    """Whether two states of an object mean the same to proxies: only what we wrote back may differ."""
+    return one is other or (
+        one.kind in STATUS_WRITTEN
+        and one.spec is other.spec
+        and one.metadata.labels is other.metadata.labels
+        and one.metadata.annotations is other.metadata.annotations
+    )

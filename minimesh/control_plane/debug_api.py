@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from minimesh.config.store import Snapshot
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry import Service
+    from minimesh.control_plane.service_registry.services import Service
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

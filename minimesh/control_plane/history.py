@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
     from minimesh.control_plane.push_context import MeshConfig
-    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
     from minimesh.control_plane.translation.proxy import Proxy
 
 KEPT_PUSHES = 128

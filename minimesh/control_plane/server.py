@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.discovery.snapshot import ResourceSet
     from minimesh.control_plane.discovery.snapshot import Snapshot as ProxySnapshot
-    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
     from minimesh.control_plane.translation.proxy import Proxy
 
 ADS_PORT = 15010

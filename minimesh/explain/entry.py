@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.explain.world import GATEWAY_HTTP_PORT
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.service_registry import ServiceTarget
+    from minimesh.control_plane.service_registry.services import ServiceTarget
     from minimesh.explain.question import Question
     from minimesh.explain.world import Pod, World
 

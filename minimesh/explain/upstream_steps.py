@@ -14,7 +14,8 @@ from minimesh.explain.routing_steps import proxy_name
 from minimesh.xds.resource_names import BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, parse_cluster_name
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.service_registry import Service, ServicePort, Workload
+    from minimesh.control_plane.service_registry.services import Service, ServicePort
+    from minimesh.control_plane.service_registry.workloads import Workload
     from minimesh.data_plane.upstream.cluster import Cluster
     from minimesh.explain.rehearsal import AppCall, Hop, Rehearsal
     from minimesh.explain.world import Pod, World

@@ -24,7 +24,8 @@ from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.source_map import Place, SourceMap
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.service_registry import RegisteredWorkload, Service
+from minimesh.control_plane.service_registry.services import Service
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.kubernetes.controllers.manager import Controllers

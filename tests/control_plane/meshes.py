@@ -11,7 +11,7 @@ from minimesh.config.diagnostics import Severity
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.service_registry import RegisteredWorkload
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from minimesh.control_plane.translation.proxy import Proxy
 
 INGRESS_GATEWAY = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from minimesh.control_plane.locality import NOWHERE, Locality, locality_of_labels, topology_labels
-from minimesh.control_plane.service_registry import Endpoint
+from minimesh.control_plane.service_registry.services import Endpoint
 from minimesh.control_plane.translation.locality_groups import (
     Caller,
     arranged,

@@ -15,7 +15,7 @@ from minimesh.config.json_nodes import read_json
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot
 from minimesh.control_plane.gateway_api.conversion import convert
-from minimesh.control_plane.gateway_api.status import with_statuses
+from minimesh.control_plane.gateway_api.status import with_class_statuses, with_statuses
 from minimesh.control_plane.gateway_api.world import World
 from minimesh.control_plane.service_registry import ServiceRegistry
 from tests.control_plane.gateway_api_services import DOMAIN, surroundings
@@ -47,6 +47,7 @@ EXCEPTIONS = {
     "waypoint.yaml": _AMBIENT,
     "xbackend.yaml": "the experimental XBackend is accepted, not simulated",
 }
+NOW = "2026-01-01T00:00:00Z"
 INFERENCE = ("infpool", "inferencepool", "InferencePool")
 """Objects that speak of InferencePools, which are not known here, are not compared."""
 
@@ -118,7 +119,7 @@ def test_the_status_tells_what_istiod_tells(case: dict[str, Any]) -> None:
     classes = world.snapshot.by_kind("GatewayClass")
     made = {
         (each.kind.partition(".")[0], each.namespace, each.name): _status(encoded(each.status))
-        for each in with_statuses(convert(world), classes, "2026-01-01T00:00:00Z")
+        for each in [*with_class_statuses(classes, NOW), *with_statuses(convert(world), NOW)]
     }
     expected = {
         (each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): _status(

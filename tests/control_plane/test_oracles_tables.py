@@ -10,13 +10,9 @@ from google.protobuf import json_format
 
 from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.push_context.mesh_config import DefaultRetryPolicy, OutboundTrafficPolicy
-from minimesh.control_plane.service_registry import (
-    Protocol,
-    Resolution,
-    Service,
-    ServicePort,
-    ServiceRegistry,
-)
+from minimesh.control_plane.service_registry import ServiceRegistry
+from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.control_plane.service_registry.services import Resolution, Service, ServicePort
 from minimesh.control_plane.translation.http_filters import build_fault
 from minimesh.control_plane.translation.http_routes import mirror_fraction
 from minimesh.control_plane.translation.proxy import Proxy

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from minimesh.control_plane.service_registry import RegisteredWorkload, Resolution, Service, ServiceRegistry
+from minimesh.control_plane.service_registry import ServiceRegistry
+from minimesh.control_plane.service_registry.services import Resolution, Service
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from minimesh.control_plane.translation.clusters import build_clusters
 from minimesh.control_plane.translation.endpoints import build_endpoints
 from minimesh.control_plane.translation.proxy import Proxy

@@ -6,17 +6,11 @@ import ipaddress
 
 import pytest
 
-from minimesh.control_plane.service_registry import (
-    CLUSTER_IP_RANGE,
-    Protocol,
-    RegisteredWorkload,
-    Resolution,
-    Service,
-    ServiceRegistry,
-    infer_protocol,
-    is_exported,
-    parse_port_map,
-)
+from minimesh.control_plane.service_registry import ServiceRegistry
+from minimesh.control_plane.service_registry.cluster_ips import CLUSTER_IP_RANGE
+from minimesh.control_plane.service_registry.protocols import Protocol, infer_protocol
+from minimesh.control_plane.service_registry.services import Resolution, Service, is_exported
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload, parse_port_map
 from tests.control_plane.meshes import running_pod, snapshot
 
 WEB = """

@@ -24,7 +24,7 @@ from minimesh.xds.resource_names import SHORT_TYPE_NAMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 
 PushT = TypeVar("PushT")
 

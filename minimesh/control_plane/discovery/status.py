@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from minimesh.control_plane.discovery.delivery import TypeStatus
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.discovery.snapshot import Contents, Snapshot
-    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
     from minimesh.control_plane.translation.proxy import Proxy
 
 

@@ -30,16 +30,22 @@ if TYPE_CHECKING:
 _RESOLVED = "All references resolved"
 
 
-def with_statuses(conversion: Conversion, classes: Sequence[Resource], now: str) -> Iterator[Resource]:
-    """Each object with the status that it should have. `now` is a timestamp as objects carry it."""
+def with_class_statuses(classes: Sequence[Resource], now: str) -> Iterator[Resource]:
+    """Each GatewayClass of ours with the status that it should have."""
     for class_ in classes:
         if class_.spec.controller_name == CONTROLLER_NAME:
             yield replace(class_, status=_class_status(class_, now))
+
+
+def with_statuses(conversion: Conversion, now: str) -> Iterator[Resource]:
+    """Each Gateway and route with the status that it should have. `now` is a timestamp as objects carry it."""
     attached = _attached(conversion.routes)
     for gateway in conversion.gateways:
         yield replace(gateway.resource, status=_gateway_status(gateway, attached, now))
     for route in conversion.routes:
-        yield replace(route.resource, status=_route_status(route, now))
+        status = _route_status(route, now)
+        if status.parents or route.resource.status is not None:
+            yield replace(route.resource, status=status)
 
 
 def _class_status(class_: Resource, now: str) -> GatewayClassStatus:

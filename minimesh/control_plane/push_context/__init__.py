@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.converted import converted_resources
+from minimesh.control_plane.converted import Converted, converted
 from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
 from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
@@ -30,7 +30,9 @@ from minimesh.control_plane.push_context.virtual_services import (
     VirtualServiceConfig,
     resolve_virtual_services,
 )
-from minimesh.control_plane.service_registry import RegisteredWorkload, Service, ServiceRegistry
+from minimesh.control_plane.service_registry import ServiceRegistry
+from minimesh.control_plane.service_registry.services import Service
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
@@ -59,6 +61,7 @@ class PushContext:
             by_kind.setdefault(resource.kind, []).append(resource)
         self.mesh = mesh
         self.registry = registry
+        self.converted = Converted(Snapshot.of(()))
         self.destination_rules = DestinationRules(by_kind.get("DestinationRule", ()), mesh)
         self.envoy_filters = EnvoyFilters(by_kind.get("EnvoyFilter", ()), mesh)
         self.telemetry = Telemetry(by_kind.get("Telemetry", ()), mesh)
@@ -87,8 +90,10 @@ class PushContext:
             snapshot, registered, settings.domain_suffix, settings.default_service_export_to
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
-        resources += converted_resources(snapshot, registry, settings)
-        return cls(registry, resources, settings)
+        meant = converted(snapshot, registry, settings)
+        context = cls(registry, [*resources, *meant.resources], settings)
+        context.converted = meant
+        return context
 
     def with_registry(self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]) -> PushContext:
         """The same configuration over the same services with other workloads.

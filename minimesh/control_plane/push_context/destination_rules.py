@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.hostnames import is_subset, resolve_short_name, specificity
-from minimesh.control_plane.service_registry import is_exported
+from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

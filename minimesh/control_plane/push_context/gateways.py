@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.internal_annotations import GATEWAY_SERVICE
-from minimesh.control_plane.service_registry import Protocol, parse_protocol
+from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:

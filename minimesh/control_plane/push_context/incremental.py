@@ -11,15 +11,17 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minimesh.control_plane.converted import same_but_status
 from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.push_context.sharing import ASSIGNMENT
-from minimesh.control_plane.service_registry import Resolution, workload_of_pod
+from minimesh.control_plane.service_registry.services import Resolution
+from minimesh.control_plane.service_registry.workloads import workload_of_pod
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
     from minimesh.control_plane.push_context import MeshConfig
-    from minimesh.control_plane.service_registry import RegisteredWorkload
+    from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 
 #: Kinds whose objects no context is made from; Pods are told apart.
 _WITHOUT_EFFECT = frozenset(
@@ -93,17 +95,13 @@ class ContextBuilder:
 
 
 def _same_but_pods(old: Snapshot, new: Snapshot) -> bool:
-    """Whether all objects that count, Pods apart, are the very same."""
+    """Whether all objects that count, Pods apart, are the very same, but for statuses written back."""
     kinds = {*old.kinds, *new.kinds} - _WITHOUT_EFFECT
     return all(_same(old.by_kind(kind), new.by_kind(kind)) for kind in kinds)
 
 
 def _same(old: Sequence[Resource], new: Sequence[Resource]) -> bool:
-    return len(old) == len(new) and all(map(_is, old, new))
-
-
-def _is(one: Resource, other: Resource) -> bool:
-    return one is other
+    return len(old) == len(new) and all(map(same_but_status, old, new))
 
 
 def _difference(

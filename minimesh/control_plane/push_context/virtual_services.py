@@ -17,7 +17,7 @@ from minimesh.control_plane.push_context.hostnames import (
     resolve_gateway_name,
     resolve_short_name,
 )
-from minimesh.control_plane.service_registry import is_exported
+from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.sharing import Sharing, Unshared
-from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
@@ -29,7 +30,7 @@ from minimesh.xds import resource_names
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
-    from minimesh.control_plane.service_registry import Service, ServicePort
+    from minimesh.control_plane.service_registry.services import Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.service_registry import Resolution
+from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation.locality_groups import (
     Caller,
     LocalityGroup,
@@ -20,7 +20,7 @@ from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry import Endpoint, Service, ServicePort
+    from minimesh.control_plane.service_registry.services import Endpoint, Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 

@@ -34,7 +34,7 @@ from minimesh.xds import resource_names
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
     from minimesh.control_plane.push_context.virtual_services import HttpRule, VirtualServiceConfig
-    from minimesh.control_plane.service_registry import Service
+    from minimesh.control_plane.service_registry.services import Service
 
 DEFAULT_ROUTE_NAME = "default"
 _REDIRECT_CODES = {

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.config.istio.sidecar import CaptureMode
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
-from minimesh.control_plane.service_registry import Protocol, parse_protocol
+from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 from minimesh.control_plane.translation.proxy import application_port, service_targets
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry import Service, ServiceTarget
+    from minimesh.control_plane.service_registry.services import Service, ServiceTarget
     from minimesh.control_plane.translation.proxy import Proxy
 
 

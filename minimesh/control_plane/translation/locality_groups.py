@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.locality import OTHER_REGION, Locality, topology_labels
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.service_registry import Endpoint
+    from minimesh.control_plane.service_registry.services import Endpoint
 
 _BEYOND_FAILOVER = OTHER_REGION + 1
 """The distance of a region that is not the one to fail over to."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from minimesh.control_plane.locality import NETWORK_LABEL, NOWHERE, Locality, locality_of_labels
-from minimesh.control_plane.service_registry import RegisteredWorkload, parse_port_map
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload, parse_port_map
 from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry import ServiceTarget
+    from minimesh.control_plane.service_registry.services import ServiceTarget
 
 ProxyType = Literal["sidecar", "router"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
 from minimesh.control_plane.push_context.telemetry import TrafficMode
-from minimesh.control_plane.service_registry import Protocol
+from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.http_routes import default_inbound_route, trace_operation
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports

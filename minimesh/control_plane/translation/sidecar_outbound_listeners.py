@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
 from minimesh.control_plane.push_context.hostnames import overlaps
 from minimesh.control_plane.push_context.telemetry import TrafficMode
-from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.l4_routes import sidecar_tcp_routes, sidecar_tls_routes
@@ -30,7 +31,7 @@ from minimesh.xds import resource_names
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.push_context.sidecar_scope import EgressListener, SidecarScope
-    from minimesh.control_plane.service_registry import Service, ServicePort
+    from minimesh.control_plane.service_registry.services import Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 LOCALHOST = "127.0.0.1"

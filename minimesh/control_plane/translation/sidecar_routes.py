@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
-from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.gateway_routes import MAX_DIRECT_RESPONSE_BODY_BYTES
 from minimesh.control_plane.translation.hash_policies import hash_of_service
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.push_context.sidecar_scope import EgressListener, SidecarScope
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
-    from minimesh.control_plane.service_registry import Service
+    from minimesh.control_plane.service_registry.services import Service
     from minimesh.control_plane.translation.proxy import Proxy
 
 _PLAIN_HTTP_PORT = 80

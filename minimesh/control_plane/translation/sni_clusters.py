@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.service_registry import Protocol, Resolution
+from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation.proxy import container_ports
 from minimesh.xds import messages as m
 from minimesh.xds.resource_names import ClusterName, TrafficDirection, parse_cluster_name

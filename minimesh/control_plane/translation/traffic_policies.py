@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.service_registry import Protocol
+from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.translation.protobuf_values import any_of, duration, uint32
 from minimesh.control_plane.translation.upstream_protocol import (
     UpstreamProtocol,

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from minimesh.config.istio.destination_rule import H2UpgradePolicy
-from minimesh.control_plane.service_registry import Protocol
+from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.translation.protobuf_values import duration, uint32
 from minimesh.xds import messages as m
 

@@ -10,10 +10,10 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from minimesh.control_plane.service_registry import Resolution
+from minimesh.control_plane.service_registry.services import Resolution
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.service_registry import Service
+    from minimesh.control_plane.service_registry.services import Service
 
 _SERVICE_LABEL = ".svc."
 

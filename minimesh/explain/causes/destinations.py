@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.service_registry import Protocol
+from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.explain.causes.hosts import name_of
 from minimesh.explain.causes.meant import rule_of
 from minimesh.explain.ladder import Finding, Origin, Severity
@@ -15,7 +15,7 @@ from minimesh.xds.resource_names import ClusterName, parse_cluster_name
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
-    from minimesh.control_plane.service_registry import Service
+    from minimesh.control_plane.service_registry.services import Service
     from minimesh.explain.situation import Situation
 
 

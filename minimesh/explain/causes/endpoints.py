@@ -11,7 +11,8 @@ from minimesh.explain.upstream_steps import chosen_cluster, why_no_endpoint
 from minimesh.xds.resource_names import ClusterName, parse_cluster_name
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.service_registry import Service, Workload
+    from minimesh.control_plane.service_registry.services import Service
+    from minimesh.control_plane.service_registry.workloads import Workload
     from minimesh.explain.situation import Situation
 
 
