@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.diagnostics import Diagnostic, Severity, has_errors
+from minimesh.config.store import ChangeType
+from minimesh.control_plane.converted import same_but_status
 from minimesh.control_plane.debug_api import DebugApi
 from minimesh.control_plane.discovery.access_log_service import AccessLogService
 from minimesh.control_plane.discovery.ads_server import AdsServer
@@ -26,6 +28,7 @@ from minimesh.control_plane.history import History, told
 from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.push_context.incremental import ContextBuilder
 from minimesh.control_plane.push_context.mesh_settings import MeshSettings
+from minimesh.control_plane.status_writing import StatusWriter
 from minimesh.control_plane.translation import build_resources
 from minimesh.logs import get_logger
 
@@ -90,6 +93,7 @@ class ControlPlane:
         self._unwatch: Callable[[], None] | None = None
         self._files = FileSource(store, config_paths, mesh_config=mesh_config, on_diagnostics=on_diagnostics)
         self._contexts = ContextBuilder(self._settings.of)
+        self._statuses = StatusWriter(store)
         self._queue = PushQueue(self._push)
         self._pusher: Pusher[PushContext] = Pusher(
             self._build,
@@ -248,16 +252,34 @@ class ControlPlane:
         await self._pusher.push(reasons)
         if not self._pusher.faults:
             self._pushed_version, self._changes_pushed = version, changes
+            self._write_statuses()
             # A push that changes nothing for anybody is news as well.
             self._pusher.tell()
             self._history.record(time.time(), snapshot, self._pusher.registrations.workloads())
 
+    def _write_statuses(self) -> None:
+        """Tell what became of what was pushed. That alone is nothing to push."""
+        if self.push_context is None:
+            return
+        is_newest = self.config.version == self._pushed_version
+        self._statuses.write(self.push_context)
+        if is_newest:
+            self._pushed_version = self.config.version
+
     def _store_changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.resource.kind not in _KINDS_WITHOUT_EFFECT:
+            if _concerns_proxies(change):
                 self._changes += 1
                 self._changed_at = time.time()
                 self._queue.request(f"{change.type} {change.resource.key}")
+
+
+def _concerns_proxies(change: Change) -> bool:
+    if change.resource.kind in _KINDS_WITHOUT_EFFECT:
+        return False
+    if change.type is not ChangeType.MODIFIED or change.old is None:
+        return True
+    return not same_but_status(change.old, change.resource)
 
 
 def _fault_diagnostic(fault: Fault) -> Diagnostic:

@@ -55,13 +55,20 @@ _KINDS = (
 class PushContext:
     """The mesh as of one snapshot. Every look-up answers from an index made when it was built."""
 
-    def __init__(self, registry: ServiceRegistry, resources: Iterable[Resource], mesh: MeshConfig) -> None:
+    def __init__(
+        self,
+        registry: ServiceRegistry,
+        resources: Iterable[Resource],
+        mesh: MeshConfig,
+        meant: Converted | None = None,
+    ) -> None:
+        """`meant` is what some of the resources were converted from."""
         by_kind: dict[str, list[Resource]] = {}
         for resource in resources:
             by_kind.setdefault(resource.kind, []).append(resource)
         self.mesh = mesh
         self.registry = registry
-        self.converted = Converted(Snapshot.of(()))
+        self.converted = meant
         self.destination_rules = DestinationRules(by_kind.get("DestinationRule", ()), mesh)
         self.envoy_filters = EnvoyFilters(by_kind.get("EnvoyFilter", ()), mesh)
         self.telemetry = Telemetry(by_kind.get("Telemetry", ()), mesh)
@@ -91,9 +98,7 @@ class PushContext:
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         meant = converted(snapshot, registry, settings)
-        context = cls(registry, [*resources, *meant.resources], settings)
-        context.converted = meant
-        return context
+        return cls(registry, [*resources, *meant.resources], settings, meant)
 
     def with_registry(self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]) -> PushContext:
         """The same configuration over the same services with other workloads.
