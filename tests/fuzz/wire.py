@@ -19,7 +19,7 @@ import yaml
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
-from minimesh.data_plane.http.upstream import Http1ClientConnection
+from minimesh.data_plane.http.http1.upstream import Http1ClientConnection
 from minimesh.data_plane.network.connection import ConnectionInfo
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.http.block_memo import BlockMemo
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, standing_filters
 from minimesh.data_plane.http.hcm_config import Codec
-from minimesh.data_plane.http.http2_limits import Http2ServerStats
+from minimesh.data_plane.http.http2.limits import Http2ServerStats
 from minimesh.data_plane.http.request_headers import RequestIds, prepare
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
     from minimesh.data_plane.http.header_block import HeaderBlock
-    from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
+    from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
     from minimesh.data_plane.http.interfaces import Filter
     from minimesh.data_plane.http.messages import PreparedHeaders
     from minimesh.data_plane.network.connection import ConnectionInfo
@@ -103,7 +103,7 @@ class ConnectionManager:
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
         # Connections know their manager's module, not the other way round.
-        from minimesh.data_plane.http.downstream import Http1ServerConnection
+        from minimesh.data_plane.http.http1.downstream import Http1ServerConnection
 
         self._http1_connection = Http1ServerConnection
         self.config = config
@@ -147,7 +147,7 @@ class ConnectionManager:
     def http2_connection(self, info: ConnectionInfo, scope: ListenerScope) -> Http2ServerConnection:
         """The protocol of a connection that speaks HTTP/2."""
         # Loaded with the first of them: the library takes memory.
-        from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
+        from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
 
         return Http2ServerConnection(self, info, scope)
 

@@ -1,10 +1,11 @@
 """The nouns of the HTTP side, and what they ask of each other.
 
-* downstream connection (`downstream`): owns the client's transport, speaks its protocol, runs streams.
+* downstream connection (`http1.downstream`, `http2.downstream`): owns the client's transport, speaks its
+  protocol, runs streams.
 * stream (`stream`): one request and its response, from head to log line. Does not know the protocol.
 * filter (`filters/`): looks at a stream on its way to the router; may answer, change, delay.
-* router (`router`): picks cluster and host, tries and retries, watches the route's timeouts.
-* upstream connection (`upstream`): owns a transport to a host, carries one exchange at a time.
+* router (`router.router`): picks cluster and host, tries and retries, watches the route's timeouts.
+* upstream connection (`http1.upstream`, `http2.upstream`): owns a transport to a host, carries exchanges.
 
 Requests go down this list, responses up. Everything is called synchronously; an expected fault is a value
 (`ResetReason`), never an exception.

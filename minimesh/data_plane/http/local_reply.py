@@ -6,9 +6,9 @@ from string import punctuation
 from urllib.parse import quote
 
 from minimesh.data_plane.http.header_block import Field
+from minimesh.data_plane.http.http1.status_line import REASONS
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
-from minimesh.data_plane.http.status_line import REASONS
 
 NO_HEALTHY_UPSTREAM = b"no healthy upstream"
 REQUEST_TIMEOUT = b"upstream request timeout"

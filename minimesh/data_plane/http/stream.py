@@ -12,6 +12,7 @@ from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.filtered_bodies import FilteredBodies, HeldResponse
 from minimesh.data_plane.http.filtered_stream import FilteredStream
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
+from minimesh.data_plane.http.http1.request_line import RequestLine
 from minimesh.data_plane.http.interfaces import DownstreamConnection, FilterStatus, ResetReason, Upstream
 from minimesh.data_plane.http.local_reply import (
     give_body,
@@ -28,8 +29,7 @@ from minimesh.data_plane.http.request_checks import (
     expects_continue,
     upgrade_of,
 )
-from minimesh.data_plane.http.request_line import RequestLine
-from minimesh.data_plane.http.router import Router
+from minimesh.data_plane.http.router.router import Router
 from minimesh.data_plane.http.stream_limits import StreamLimits, limit_by_route
 from minimesh.data_plane.routing.actions import (
     ClusterChoice,

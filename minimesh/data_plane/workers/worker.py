@@ -12,7 +12,7 @@ from typing import Any
 from minimesh.data_plane.admin.app import answer, commands_of
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
-from minimesh.data_plane.http import downstream as _preloaded  # noqa: F401 - before forking, to be shared
+from minimesh.data_plane.http.http1 import downstream as _preloaded  # noqa: F401 - before forking, to be shared
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.network.listener import number_connections
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, Discovery, TcpKeepalive
 from minimesh.data_plane.upstream.ejection_log import EjectionFile
 from minimesh.data_plane.upstream.host import Health, HostSpec, Locality, is_unix_path

@@ -82,13 +82,13 @@ def _with_protocol(
 
 
 async def _connect_http2(host: Host, settings: ClusterSettings) -> Any:
-    from minimesh.data_plane.http.http2_upstream import connect_http2
+    from minimesh.data_plane.http.http2.upstream import connect_http2
 
     return await connect_http2(host, settings)
 
 
 async def _connect_by_alpn(host: Host, settings: ClusterSettings) -> Any:
-    from minimesh.data_plane.http.http2_upstream import connect_by_alpn
+    from minimesh.data_plane.http.http2.upstream import connect_by_alpn
 
     return await connect_by_alpn(host, settings)
 

@@ -17,8 +17,8 @@ import yaml
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.http.interfaces import Filter
-from minimesh.data_plane.http.upstream import connect_http1
 from minimesh.data_plane.network.address_map import AddressMap, BindAddress
 from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
 from minimesh.data_plane.network.timers import TimerWheel

@@ -8,7 +8,7 @@ import pytest
 
 from minimesh.data_plane.http.block_memo import fill
 from minimesh.data_plane.http.header_block import Refusal
-from minimesh.data_plane.http.http1_head import RequestReader, ResponseReader
+from minimesh.data_plane.http.http1.head import RequestReader, ResponseReader
 
 START = b"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\n"
 

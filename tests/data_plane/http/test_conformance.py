@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster import (
     CircuitBreakers,
     ClusterSettings,

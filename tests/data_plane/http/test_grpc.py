@@ -14,8 +14,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from minimesh.data_plane.http.http2_upstream import connect_http2
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
+from minimesh.data_plane.http.http2.upstream import connect_http2
 from minimesh.data_plane.telemetry.access_log import AccessLog, compile_text_format
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, UpstreamProtocol
 from tests.data_plane.http.echo_service import EchoClient, EchoService, echo_client, echo_server

@@ -8,7 +8,7 @@ import pytest
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError
 
-from minimesh.data_plane.http.hpack_memo import MemoDecoder, MemoEncoder
+from minimesh.data_plane.http.http2.hpack_memo import MemoDecoder, MemoEncoder
 
 LISTS = [
     [(b":method", b"GET"), (b":path", b"/"), (b"user-agent", b"a")],

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal, read_header_block
-from minimesh.data_plane.http.http1_body import ChunkedBody, LengthBody, UntilCloseBody, chunk, response_body
-from minimesh.data_plane.http.http1_head import RequestReader, ResponseReader, head_length
+from minimesh.data_plane.http.http1.body import ChunkedBody, LengthBody, UntilCloseBody, chunk, response_body
+from minimesh.data_plane.http.http1.head import RequestReader, ResponseReader, head_length
 
 REQUEST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-A:  v \r\nContent-Length: 3\r\n\r\n"
 

@@ -21,8 +21,8 @@ from hyperframe.frame import (
 )
 
 from minimesh.data_plane.http.header_block import EMPTY_BLOCK, Field, HeaderBlock
-from minimesh.data_plane.http.http2_exchange import HIGH_WATER_BYTES
-from minimesh.data_plane.http.http2_upstream import connect_http2
+from minimesh.data_plane.http.http2.exchange import HIGH_WATER_BYTES
+from minimesh.data_plane.http.http2.upstream import connect_http2
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseHead
 from minimesh.data_plane.network.http2_options import Http2Options

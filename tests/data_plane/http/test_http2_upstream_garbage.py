@@ -9,7 +9,7 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minimesh.data_plane.http.http2_upstream import Http2ClientConnection
+from minimesh.data_plane.http.http2.upstream import Http2ClientConnection
 from minimesh.data_plane.network.http2_options import Http2Options
 from tests.data_plane.http.test_http2_upstream import Receiver, request
 

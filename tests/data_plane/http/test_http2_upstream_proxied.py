@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from minimesh.data_plane.http.http2_upstream import connect_http2
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
+from minimesh.data_plane.http.http2.upstream import connect_http2
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, UpstreamProtocol
 from tests.data_plane.http.lab import Lab, lab, until
 from tests.data_plane.http.scripted_http2 import Peer, ScriptedHttp2Upstream, Seen

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from minimesh.data_plane.http import http1_lifetime
-from minimesh.data_plane.http.downstream import Http1ServerConnection
+from minimesh.data_plane.http.http1 import lifetime as http1_lifetime
+from minimesh.data_plane.http.http1.downstream import Http1ServerConnection
 from tests.data_plane.http.test_conformance import gateway
 
 _GET = "GET /one HTTP/1.1\r\nHost: gs.xebia.com\r\n\r\n"

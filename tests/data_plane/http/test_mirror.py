@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster import CircuitBreakers, ClusterSettings, HostSpec
 from tests.data_plane.http.lab import Lab, lab, mask, until
 

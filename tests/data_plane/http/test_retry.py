@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from minimesh.data_plane.http.control_headers import take_retry_policy, take_timeouts
 from minimesh.data_plane.http.header_block import Field, HeaderBlock
 from minimesh.data_plane.http.messages import PreparedHeaders, RequestHead, ResponseFields, ResponseHead
-from minimesh.data_plane.http.retry import Retry, RetryState
+from minimesh.data_plane.http.router.control_headers import take_retry_policy, take_timeouts
+from minimesh.data_plane.http.router.retry import Retry, RetryState
 from minimesh.data_plane.routing.actions import ResetHeader, RetryPolicy
 
 

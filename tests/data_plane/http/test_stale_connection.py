@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
 from tests.data_plane.http.lab import Lab, lab
 

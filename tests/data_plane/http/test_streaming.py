@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster import ClusterSettings
 from tests.data_plane.http.lab import Lab, lab
 from tests.data_plane.http.test_conformance import gateway

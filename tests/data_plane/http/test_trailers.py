@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from minimesh.data_plane.http.http1_body import ChunkedBody
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.body import ChunkedBody
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.telemetry.access_log import AccessLog, compile_text_format
 from minimesh.data_plane.upstream.cluster import ClusterSettings
 from tests.data_plane.http.http2_client import http2_client, request

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from minimesh.data_plane.http.upstream import connect_http1
+from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster import ClusterSettings
 from tests.data_plane.http.filters.chains import body_of, chain, header, post, routes, status_of
 from tests.data_plane.http.lab import lab

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from minimesh.data_plane.http.header_block import WELL_KNOWN, Field, HeaderBlock, Refusal
+from minimesh.data_plane.http.http1.request_line import RequestLine
 from minimesh.data_plane.http.messages import RequestHead, ResponseHead
-from minimesh.data_plane.http.request_line import RequestLine
 
 RawHeader = tuple[bytes, bytes]
 

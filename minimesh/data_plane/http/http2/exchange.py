@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.header_block import Field
-from minimesh.data_plane.http.http2 import RawHeader, raw_fields, request_headers
+from minimesh.data_plane.http.http2.heads import RawHeader, raw_fields, request_headers
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.http.http2_upstream import Http2ClientConnection
+    from minimesh.data_plane.http.http2.upstream import Http2ClientConnection
     from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
 
 #: More of a request's body than this waits for the peer: the client is asked to pause.

@@ -6,7 +6,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
-from minimesh.data_plane.http.hpack_memo import MemoDecoder, MemoEncoder
+from minimesh.data_plane.http.http2.hpack_memo import MemoDecoder, MemoEncoder
 from minimesh.data_plane.network.http2_options import Http2Options
 
 _PROTOCOL_WINDOW_BYTES = 65_535

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from minimesh.data_plane.http.retry import RetryState
+    from minimesh.data_plane.http.router.retry import RetryState
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
     from minimesh.data_plane.upstream.circuit_breakers import ClusterResources
     from minimesh.data_plane.upstream.host import Host

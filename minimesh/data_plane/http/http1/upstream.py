@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
-from minimesh.data_plane.http.http1_body import LAST_CHUNK, BodyReader, chunk, last_chunk, response_body
-from minimesh.data_plane.http.http1_head import ResponseReader
+from minimesh.data_plane.http.http1.body import LAST_CHUNK, BodyReader, chunk, last_chunk, response_body
+from minimesh.data_plane.http.http1.head import ResponseReader
 from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 from minimesh.data_plane.network.connection import address_text

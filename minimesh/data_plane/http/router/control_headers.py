@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.http.retry import GRPC_CONDITIONS
+from minimesh.data_plane.http.router.retry import GRPC_CONDITIONS
 from minimesh.data_plane.routing.actions import RetryPolicy
 
 if TYPE_CHECKING:

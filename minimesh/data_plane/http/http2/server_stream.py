@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 
-from minimesh.data_plane.http.http2 import raw_fields, response_headers
+from minimesh.data_plane.http.http2.heads import raw_fields, response_headers
 from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
-    from minimesh.data_plane.http.http2 import RawHeader
-    from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
+    from minimesh.data_plane.http.http1.request_line import RequestLine
+    from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
+    from minimesh.data_plane.http.http2.heads import RawHeader
     from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
-    from minimesh.data_plane.http.request_line import RequestLine
     from minimesh.data_plane.network.timers import Deadline
 
 #: More of a response than this waits for the client: the upstream is asked to pause.

@@ -32,7 +32,11 @@ from hpack import HPACKError
 from hyperframe.frame import RstStreamFrame
 
 from minimesh.data_plane.http.header_block import Refusal
-from minimesh.data_plane.http.http2 import (
+from minimesh.data_plane.http.http1.upstream import Http1ClientConnection, next_connection_id
+from minimesh.data_plane.http.http2.client_codec import new_client_h2
+from minimesh.data_plane.http.http2.exchange import Http2Exchange
+from minimesh.data_plane.http.http2.frames import HEADER_BYTES, Frame, FrameReader, FrameType, Violation
+from minimesh.data_plane.http.http2.heads import (
     HEADERS_TOO_LARGE,
     TOO_MANY_HEADERS,
     VIOLATION,
@@ -40,13 +44,9 @@ from minimesh.data_plane.http.http2 import (
     read_response,
     read_trailers,
 )
-from minimesh.data_plane.http.http2_client_codec import new_client_h2
-from minimesh.data_plane.http.http2_exchange import Http2Exchange
-from minimesh.data_plane.http.http2_frames import HEADER_BYTES, Frame, FrameReader, FrameType, Violation
-from minimesh.data_plane.http.http2_keepalive import Keepalive
+from minimesh.data_plane.http.http2.keepalive import Keepalive
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseFields
-from minimesh.data_plane.http.upstream import Http1ClientConnection, next_connection_id
 from minimesh.data_plane.network.connection import address_text
 from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.upstream.dial import dial

@@ -22,26 +22,26 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from minimesh.data_plane.http.header_block import HeaderBlock, Refusal
-from minimesh.data_plane.http.http2 import (
+from minimesh.data_plane.http.http2.frames import FrameType
+from minimesh.data_plane.http.http2.heads import (
     HEADERS_TOO_LARGE,
     VIOLATION,
     RequestHeaderReader,
     read_trailers,
 )
-from minimesh.data_plane.http.http2_frames import FrameType
-from minimesh.data_plane.http.http2_lifetime import Phase
-from minimesh.data_plane.http.http2_limits import PREMATURE_RESET_LIFETIME_S, PrematureResets
+from minimesh.data_plane.http.http2.lifetime import Phase
+from minimesh.data_plane.http.http2.limits import PREMATURE_RESET_LIFETIME_S, PrematureResets
 from minimesh.data_plane.http.request_headers import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minimesh.data_plane.http.http2 import RawHeader
-    from minimesh.data_plane.http.http2_codec import ServerH2
-    from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
-    from minimesh.data_plane.http.http2_frames import Frame, FrameReader
-    from minimesh.data_plane.http.http2_lifetime import Http2Lifetime
-    from minimesh.data_plane.http.http2_server_stream import Http2ServerStream
+    from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
+    from minimesh.data_plane.http.http2.frames import Frame, FrameReader
+    from minimesh.data_plane.http.http2.heads import RawHeader
+    from minimesh.data_plane.http.http2.lifetime import Http2Lifetime
+    from minimesh.data_plane.http.http2.server_codec import ServerH2
+    from minimesh.data_plane.http.http2.server_stream import Http2ServerStream
     from minimesh.data_plane.http.messages import PreparedHeaders
 
 #: What Envoy logs where its codec gives up.

@@ -4,7 +4,7 @@ One stream at a time: a client that sends its next request early (pipelining) fi
 before it is complete.
 
         READING --head--> SERVING --response and request complete--> READING
-           `--refused--> LINGERING <--last response-- '   (`http1_lifetime`)
+           `--refused--> LINGERING <--last response-- '   (`lifetime`)
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, cast
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.hcm_config import Codec, ServerHeader
 from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
-from minimesh.data_plane.http.http1_body import LAST_CHUNK, BodyReader, chunk, last_chunk, request_body
-from minimesh.data_plane.http.http1_head import RequestReader
-from minimesh.data_plane.http.http1_lifetime import Http1Lifetime
+from minimesh.data_plane.http.http1.body import LAST_CHUNK, BodyReader, chunk, last_chunk, request_body
+from minimesh.data_plane.http.http1.head import RequestReader
+from minimesh.data_plane.http.http1.lifetime import Http1Lifetime
+from minimesh.data_plane.http.http1.request_line import RequestLine
+from minimesh.data_plane.http.http1.status_line import status_line
 from minimesh.data_plane.http.local_reply import refusal_body
 from minimesh.data_plane.http.messages import PreparedHeaders, ResponseHead
-from minimesh.data_plane.http.request_line import RequestLine
-from minimesh.data_plane.http.status_line import status_line
 from minimesh.data_plane.http.stream import Stream
 from minimesh.data_plane.network.write_batch import write_batch_of
 from minimesh.data_plane.telemetry.stream_info import StreamInfo

@@ -1,6 +1,6 @@
 """A client's HTTP/2 connection: frames to streams, responses to frames.
 
-`h2` keeps the protocol's state, `http2_frames` sees floods before it does, `http2_server_events` says what
+`h2` keeps the protocol's state, `frames` sees floods before it does, `server_events` says what
 frames mean for streams; here is the socket. Whatever comes in by one read is told to each stream in one call,
 and what is to be sent in one turn goes out in one write.
 """
@@ -16,20 +16,20 @@ from h2.exceptions import ProtocolError
 from hpack import HPACKError
 from hyperframe.frame import GoAwayFrame
 
-from minimesh.data_plane.http.downstream import HTTP2_PREFACE as PREFACE
 from minimesh.data_plane.http.hcm_config import ServerHeader
 from minimesh.data_plane.http.header_block import HeaderBlock
-from minimesh.data_plane.http.http2 import INVALID_HEADER_FIELD, VIOLATION
-from minimesh.data_plane.http.http2_codec import begin, new_server_h2
-from minimesh.data_plane.http.http2_frames import FrameReader, FrameType, Violation
-from minimesh.data_plane.http.http2_lifetime import Http2Lifetime, Phase
-from minimesh.data_plane.http.http2_server_events import CODEC_ERROR, Http2ServerEvents
-from minimesh.data_plane.http.http2_server_stream import Http2ServerStream
+from minimesh.data_plane.http.http1.downstream import HTTP2_PREFACE as PREFACE
+from minimesh.data_plane.http.http2.frames import FrameReader, FrameType, Violation
+from minimesh.data_plane.http.http2.heads import INVALID_HEADER_FIELD, VIOLATION
+from minimesh.data_plane.http.http2.lifetime import Http2Lifetime, Phase
+from minimesh.data_plane.http.http2.server_codec import begin, new_server_h2
+from minimesh.data_plane.http.http2.server_events import CODEC_ERROR, Http2ServerEvents
+from minimesh.data_plane.http.http2.server_stream import Http2ServerStream
 
 if TYPE_CHECKING:
     from minimesh.data_plane.http.connection_manager import ConnectionManager
-    from minimesh.data_plane.http.http2 import RawHeader
-    from minimesh.data_plane.http.http2_frames import Frame
+    from minimesh.data_plane.http.http2.frames import Frame
+    from minimesh.data_plane.http.http2.heads import RawHeader
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.listener import ListenerScope
 

@@ -10,28 +10,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.http.control_headers import take_retry_policy, take_timeouts
-from minimesh.data_plane.http.host_choice import HostChoice
 from minimesh.data_plane.http.interfaces import ResetReason, UpstreamExchange
-from minimesh.data_plane.http.mirror import Mirroring, mirroring_of
-from minimesh.data_plane.http.pool_choice import choose_pool
-from minimesh.data_plane.http.retry import Retry, RetryState, is_admitted, retries_of
-from minimesh.data_plane.http.retrying import Retrying
-from minimesh.data_plane.http.router_headers import (
+from minimesh.data_plane.http.router.control_headers import take_retry_policy, take_timeouts
+from minimesh.data_plane.http.router.headers import (
     finish_request,
     finish_response,
     renew_request,
     take_grpc_timeout_s,
     without_body,
 )
-from minimesh.data_plane.http.router_replies import (
+from minimesh.data_plane.http.router.host_choice import HostChoice
+from minimesh.data_plane.http.router.mirror import Mirroring, mirroring_of
+from minimesh.data_plane.http.router.pool_choice import choose_pool
+from minimesh.data_plane.http.router.replies import (
     reply_no_cluster,
     reply_no_host,
     reply_reset,
     reply_timeout,
 )
-from minimesh.data_plane.http.try_limits import TRY_IDLE, TryLimits
-from minimesh.data_plane.http.try_outcome import tell_of_failure, tell_of_response, tell_of_timeout
+from minimesh.data_plane.http.router.retry import Retry, RetryState, is_admitted, retries_of
+from minimesh.data_plane.http.router.retrying import Retrying
+from minimesh.data_plane.http.router.try_limits import TRY_IDLE, TryLimits
+from minimesh.data_plane.http.router.try_outcome import tell_of_failure, tell_of_response, tell_of_timeout
 from minimesh.data_plane.routing.actions import DEFAULT_ROUTE_TIMEOUT_S, RouteAction
 from minimesh.data_plane.routing.matchers import is_grpc
 from minimesh.data_plane.upstream.connection_pool import PoolFailure

@@ -11,8 +11,8 @@ from minimesh.data_plane.http.grpc_timeout import grpc_route_timeout_s, grpc_tim
 from minimesh.data_plane.http.messages import ResponseFields, ResponseHead
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.http.host_choice import HostChoice
     from minimesh.data_plane.http.messages import RequestHead
+    from minimesh.data_plane.http.router.host_choice import HostChoice
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.routing.actions import RouteAction
     from minimesh.data_plane.telemetry.stream_info import StreamInfo

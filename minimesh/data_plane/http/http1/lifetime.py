@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.http.downstream import Http1ServerConnection
+    from minimesh.data_plane.http.http1.downstream import Http1ServerConnection
     from minimesh.data_plane.network.timers import Deadline
 
 #: A connection idle for this long is taken for one that stays so: what it remembers of its last request, some

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 
-from minimesh.data_plane.http.http2_keepalive import Keepalive
+from minimesh.data_plane.http.http2.keepalive import Keepalive
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.http.http2_downstream import Http2ServerConnection
+    from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
     from minimesh.data_plane.network.timers import Deadline
 
 _NO_STREAM_YET = 2**31 - 1

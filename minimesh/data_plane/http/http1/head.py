@@ -18,7 +18,7 @@ from minimesh.data_plane.http.header_block import (
     connection_options,
     read_header_block,
 )
-from minimesh.data_plane.http.request_line import METHODS, RequestLine, read_request_line
+from minimesh.data_plane.http.http1.request_line import METHODS, RequestLine, read_request_line
 
 INVALID_AUTHORITY = Refusal(400, "http.invalid_authority")
 CONNECTION_REJECTED = Refusal(400, "http1.connection_header_rejected")
