@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import MappingProxyType
+from itertools import chain
 from typing import Any, Protocol
 
 from minimesh.config.decimals import decimal
@@ -60,51 +60,61 @@ class Recorder(Protocol):
         """Remember nothing under this key any more."""
 
 
+class _OfKind:
+    """All objects of one kind, by namespace and name. Never changes: snapshots share it."""
+
+    __slots__ = ("by_key", "resources")
+
+    def __init__(self, objects: Mapping[ResourceKey, Resource]) -> None:
+        self.by_key = {key: objects[key] for key in sorted(objects)}
+        self.resources = tuple(self.by_key.values())
+
+
 class Snapshot:
-    """All objects at one version. Never changes; hold it as long as you like."""
+    """All objects at one version. Never changes; hold it as long as you like.
 
-    __slots__ = ("_by_key", "_by_kind", "version")
+    Of a kind of which no object changed, two snapshots give the very same tuple.
+    """
 
-    def __init__(self, version: int, by_key: Mapping[ResourceKey, Resource]) -> None:
+    __slots__ = ("_kinds", "version")
+
+    def __init__(self, version: int, kinds: Mapping[str, _OfKind]) -> None:
         self.version = version
-        self._by_key = MappingProxyType(dict(sorted(by_key.items())))
-        by_kind: dict[str, list[Resource]] = {}
-        for resource in self._by_key.values():
-            by_kind.setdefault(resource.kind, []).append(resource)
-        self._by_kind = {kind: tuple(found) for kind, found in by_kind.items()}
+        self._kinds = {kind: kinds[kind] for kind in sorted(kinds)}
 
     @classmethod
     def of(cls, resources: Iterable[Resource], version: int = 1) -> Snapshot:
         """A snapshot made by hand; of two resources with one key the later counts."""
-        return cls(version, {resource.key: resource for resource in resources})
+        objects: dict[str, dict[ResourceKey, Resource]] = {}
+        for resource in resources:
+            objects.setdefault(resource.kind, {})[resource.key] = resource
+        return cls(version, {kind: _OfKind(found) for kind, found in objects.items()})
 
     def by_kind(self, kind: str) -> tuple[Resource, ...]:
         """All objects of a kind, by namespace and name."""
-        return self._by_kind.get(kind, ())
-
-    def items(self) -> Collection[tuple[ResourceKey, Resource]]:
-        """All objects with their keys, in order."""
-        return self._by_key.items()
+        found = self._kinds.get(kind)
+        return found.resources if found is not None else ()
 
     @property
     def kinds(self) -> Collection[str]:
         """The kinds that there are objects of."""
-        return self._by_kind.keys()
+        return self._kinds.keys()
 
     def get(self, key: ResourceKey) -> Resource | None:
         """The object with this key, or None."""
-        return self._by_key.get(key)
+        found = self._kinds.get(key.kind)
+        return found.by_key.get(key) if found is not None else None
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """All objects, by kind, namespace and name."""
-        return tuple(self._by_key.values())
+        return tuple(chain.from_iterable(found.resources for found in self._kinds.values()))
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return sum(len(found.resources) for found in self._kinds.values())
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{kind}: {len(found)}" for kind, found in self._by_kind.items())
+        kinds = ", ".join(f"{kind}: {len(found.resources)}" for kind, found in self._kinds.items())
         return f"<Snapshot {self.version} {{{kinds}}}>"
 
 
@@ -120,7 +130,10 @@ class Store:
         self._recorder = recorder
         self._durable: dict[ResourceKey, Resource] = {}
         self._version = 0
-        self._objects: dict[ResourceKey, Resource] = {}
+        self._objects: dict[str, dict[ResourceKey, Resource]] = {}
+        """By kind."""
+        self._shown: dict[str, _OfKind] = {}
+        """The kinds as the next snapshot will show them, but for those that changed since the last."""
         self._files: dict[str, dict[ResourceKey, Resource]] = {}
         self._watchers: list[Watcher] = []
         self._snapshot: Snapshot | None = None
@@ -139,18 +152,18 @@ class Store:
 
     def would_change(self, resource: Resource) -> bool:
         """Whether to put this would be news; server metadata, which a put ignores, does not count."""
-        old = self._objects.get(resource.key)
+        old = self._get(resource.key)
         return old is None or not _same_object(old, resource)
 
     def restore(self, resources: Iterable[Resource]) -> None:
         """Take back durable objects as they were recorded, with all their metadata. For a new store."""
         changes: list[Change] = []
         for resource in resources:
-            self._objects[resource.key] = self._durable[resource.key] = resource
+            self._set(resource)
+            self._durable[resource.key] = resource
             version = resource.metadata.resource_version
             self._version = max(self._version, decimal(version) or 0)
             changes.append(Change(ChangeType.ADDED, resource))
-        self._snapshot = None
         self._announce(changes)
 
     def is_durable(self, key: ResourceKey) -> bool:
@@ -224,9 +237,12 @@ class Store:
     def snapshot(self) -> Snapshot:
         """Everything as it is now. The same object until something changes."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self._version, self._objects)
-            # In its order, so that the next one has little to sort.
-            self._objects = dict(self._snapshot.items())
+            for kind, objects in self._objects.items():
+                if kind not in self._shown:
+                    self._shown[kind] = _OfKind(objects)
+                    # In its order, so that the next one has little to sort.
+                    self._objects[kind] = dict(self._shown[kind].by_key)
+            self._snapshot = Snapshot(self._version, self._shown)
         return self._snapshot
 
     def watch(self, callback: Watcher) -> Callable[[], None]:
@@ -251,13 +267,12 @@ class Store:
                 else:
                     self._delete(key, changes)
         for key, resource in declared.items():
-            current = self._objects.get(key)
+            current = self._get(key)
             previous = before.get(key)
             if current is not None and previous is not None and _same_declaration(previous, resource):
                 # Controllers may have added to the object since; only its place in the file is news.
                 raw = resource.raw if current.spec == resource.spec else current.raw
-                self._objects[key] = dataclasses.replace(current, source=resource.source, raw=raw)
-                self._snapshot = None
+                self._set(dataclasses.replace(current, source=resource.source, raw=raw))
                 continue
             status = current.status if current is not None else None
             self._put(dataclasses.replace(resource, status=status), changes)
@@ -279,20 +294,38 @@ class Store:
                 return declared[key]
         return None
 
+    def _get(self, key: ResourceKey) -> Resource | None:
+        return self._objects.get(key.kind, {}).get(key)
+
+    def _set(self, resource: Resource) -> None:
+        self._objects.setdefault(resource.kind, {})[resource.key] = resource
+        self._forget_shown(resource.kind)
+
+    def _pop(self, key: ResourceKey) -> Resource | None:
+        objects = self._objects.get(key.kind, {})
+        removed = objects.pop(key, None)
+        if removed is not None:
+            if not objects:
+                del self._objects[key.kind]
+            self._forget_shown(key.kind)
+        return removed
+
+    def _forget_shown(self, kind: str) -> None:
+        self._shown.pop(kind, None)
+        self._snapshot = None
+
     def _put(self, resource: Resource, changes: list[Change], *, durable: bool = False) -> Resource:
-        old = self._objects.get(resource.key)
+        old = self._get(resource.key)
         if old is not None and _same_object(old, resource):
             stored = dataclasses.replace(resource, metadata=old.metadata)
             self._record(stored, durable=durable)
-            self._objects[resource.key] = stored
-            self._snapshot = None
+            self._set(stored)
             return stored
         version = self._version + 1
         stored = dataclasses.replace(resource, metadata=self._server_metadata(resource, old, version))
         self._record(stored, durable=durable)
         self._version = version
-        self._snapshot = None
-        self._objects[resource.key] = stored
+        self._set(stored)
         changes.append(Change(ChangeType.MODIFIED if old else ChangeType.ADDED, stored, old))
         return stored
 
@@ -306,10 +339,9 @@ class Store:
         self._durable[stored.key] = stored
 
     def _delete(self, key: ResourceKey, changes: list[Change]) -> Resource | None:
-        removed = self._objects.pop(key, None)
+        removed = self._pop(key)
         if removed is not None:
             self._version += 1
-            self._snapshot = None
             changes.append(Change(ChangeType.DELETED, removed, removed))
         return removed
 

@@ -123,6 +123,22 @@ def test_a_file_saved_again_leaves_the_status_that_a_controller_wrote(store: Sto
     assert store.snapshot().resources[0].status == ServiceStatus()
 
 
+def test_snapshots_share_the_kinds_in_which_nothing_changed(store: Store) -> None:
+    (service,) = decode(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}", "b.yaml"
+    ).resources
+    store.put(service)
+    store.put(config_map("b"))
+    before = store.snapshot()
+    store.put(config_map("a"))
+    after = store.snapshot()
+    assert after.by_kind("Service") is before.by_kind("Service")
+    assert [one.name for one in after.by_kind("ConfigMap")] == ["a", "b"]
+    assert [one.name for one in before.by_kind("ConfigMap")] == ["b"]
+    store.delete(service.key)
+    assert list(store.snapshot().kinds) == ["ConfigMap"]
+
+
 def test_a_snapshot_made_by_hand() -> None:
     snapshot = Snapshot.of([config_map("a"), config_map("b")])
     assert [one.name for one in snapshot.by_kind("ConfigMap")] == ["a", "b"]
