@@ -97,7 +97,7 @@ class Load:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(_WAIT_S):
-                    status, closes = await answer(reader)
+                    status, closes, body = await answer(reader)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 if self.ending and not accepted:
                     return
@@ -108,24 +108,24 @@ class Load:
             if status == "200":
                 self.outcomes[status] += 1
             else:
-                self._failed(status, request)
+                self._failed(status, request, body)
             if closes:
                 return
             if self._pause_s:
                 await asyncio.sleep(self._pause_s)
 
-    def _failed(self, outcome: str, request: bytes) -> None:
+    def _failed(self, outcome: str, request: bytes, body: bytes = b"") -> None:
         self.outcomes[outcome] += 1
         if len(self.failures) < _FAILURES_KEPT:
-            self.failures.append(f"{outcome} at {time.time():.3f}: {request!r}")
+            self.failures.append(f"{outcome} at {time.time():.3f}: {request!r} {body!r}")
 
 
-async def answer(reader: asyncio.StreamReader) -> tuple[str, bool]:
-    """Status of the next answer (which has a content-length), and whether the connection ends with it.
+async def answer(reader: asyncio.StreamReader) -> tuple[str, bool, bytes]:
+    """Status of the next answer (which has a content-length), whether the connection ends with it, its body.
 
     Raises IncompleteReadError when it is cut off.
     """
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-    await reader.readexactly(int(length or 0))
-    return head[9:12].decode(), b"\r\nconnection: close\r\n" in head
+    body = await reader.readexactly(int(length or 0))
+    return head[9:12].decode(), b"\r\nconnection: close\r\n" in head, body

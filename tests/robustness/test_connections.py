@@ -110,7 +110,7 @@ async def test_no_descriptors_left(tmp_path: Path) -> None:
                 try:
                     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
                     writer.write(REQUEST)
-                    status, _ = await answer(reader)
+                    status, _, _ = await answer(reader)
                     writer.close()
                 except (OSError, asyncio.IncompleteReadError):
                     await asyncio.sleep(0.05)  # it may not have noticed yet

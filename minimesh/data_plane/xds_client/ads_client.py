@@ -3,6 +3,9 @@
 `xds.ads_protocol` decides which request follows which response; `config_update` what becomes of the
 resources. This module only owns the gRPC stream. While the control plane is away the last good
 configuration stays.
+
+As in Envoy, the ACK of clusters is withheld while any of them is warming. A control plane that waits for it
+before it sends routes thus never sends a request to a cluster that is not found yet.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from grpclib.client import Channel
 from grpclib.const import Cardinality
+from grpclib.exceptions import StreamTerminatedError
 
 from minimesh.data_plane.xds_client.config_update import (
     LiveConfiguration,
@@ -71,6 +76,11 @@ class AdsClient:
         self._waiting_for: set[str] = set()
         self._complained = False
         self._reported_notices = 0
+        #: The ACK of the newest clusters, while any of them is warming.
+        self._withheld: Any = None
+        self._is_withheld = asyncio.Event()
+        #: Held while a response is applied and answered, and while the ACK withheld is sent.
+        self._turn = asyncio.Lock()
         for type_url, wanted in ((CLUSTER_TYPE_URL, want_clusters), (LISTENER_TYPE_URL, want_listeners)):
             if wanted:
                 self._client.subscribe_all(type_url)
@@ -113,6 +123,7 @@ class AdsClient:
         """One stream from its beginning to its end; whether anything was received."""
         channel = Channel(self._host, self._port)
         received = False
+        warmth: asyncio.Task[None] | None = None
         try:
             async with channel.request(
                 _METHOD,
@@ -124,15 +135,40 @@ class AdsClient:
                 for request in self._client.connected():
                     await stream.send_message(request)
                 self._mark_connected(True)
+                warmth = asyncio.create_task(self._acknowledge_when_warm(stream))
                 while (response := await stream.recv_message()) is not None:
                     received = True
-                    for request in await self._answers(response):
-                        await stream.send_message(request)
+                    async with self._turn:
+                        for request in await self._answers(response):
+                            await stream.send_message(request)
                 await stream.recv_trailing_metadata()
         finally:
+            if warmth is not None:
+                warmth.cancel()
             self._client.disconnected()
+            self._withhold(None)
             channel.close()
         return received
+
+    async def _acknowledge_when_warm(self, stream: Any) -> None:
+        # A stream that breaks meanwhile is its reader's to tell of.
+        with suppress(StreamTerminatedError):
+            while True:
+                await self._is_withheld.wait()
+                await self.configuration.clusters_warmed()
+                async with self._turn:
+                    # Meanwhile, newer clusters may have come, or a refusal that answers for both.
+                    if self._withheld is not None and not self.configuration.has_warming_clusters:
+                        acknowledgement = self._withheld
+                        self._withhold(None)
+                        await stream.send_message(acknowledgement)
+
+    def _withhold(self, acknowledgement: Any) -> None:
+        self._withheld = acknowledgement
+        if acknowledgement is None:
+            self._is_withheld.clear()
+        else:
+            self._is_withheld.set()
 
     async def _answers(self, response: Any) -> list[Any]:
         """Apply a response; what to send back: subscriptions that follow from it, and ACK or NACK."""
@@ -146,16 +182,20 @@ class AdsClient:
         except Exception as error:  # a mistake of ours must not cost the configuration in force
             return self._rejected(response, f"internal error: {type(error).__name__}: {error}")
         self._report_notices()
-        requests = [*self._new_subscriptions(response.type_url)]
+        requests = self._new_subscriptions(response.type_url)
         try:
-            requests.append(self._client.accept(response))
+            acknowledgement = self._client.accept(response)
         except UnexpectedResponseError as error:
             self._report(f"ignored: {error}")
             return []
         self._waiting_for.discard(response.type_url)
         if not self._waiting_for:
             self.initialized.set()
-        return requests
+        if response.type_url == CLUSTER_TYPE_URL:
+            withheld = self.configuration.has_warming_clusters
+            self._withhold(acknowledgement if withheld else None)
+            return requests if withheld else [*requests, acknowledgement]
+        return [*requests, acknowledgement]
 
     async def _apply(self, response: Any) -> None:
         try:
@@ -180,6 +220,8 @@ class AdsClient:
         short = _SHORT_NAMES.get(response.type_url, response.type_url)
         self._report(f"{short} update rejected: {reason}")
         self.configuration.stats.counter(f"{_stat_prefix(short)}.update_rejected").inc()
+        if response.type_url == CLUSTER_TYPE_URL:
+            self._withhold(None)
         try:
             return [self._client.reject(response, reason)]
         except UnexpectedResponseError:

@@ -189,13 +189,22 @@ class LiveConfiguration:
     @property
     def is_warming(self) -> bool:
         """Whether a cluster or listener waits for what it needs."""
-        return any(not live.warm for live in self.clusters.values()) or any(
-            live.warming is not None for live in self.listeners.values()
-        )
+        return self.has_warming_clusters or any(live.warming is not None for live in self.listeners.values())
+
+    @property
+    def has_warming_clusters(self) -> bool:
+        """Whether a cluster waits for what it needs; requests do not find it meanwhile."""
+        return any(not live.warm for live in self.clusters.values())
 
     async def warmed(self) -> None:
         """Return when nothing is warming."""
         while self.is_warming:
+            self._warmth_changed.clear()
+            await self._warmth_changed.wait()
+
+    async def clusters_warmed(self) -> None:
+        """Return when no cluster is warming."""
+        while self.has_warming_clusters:
             self._warmth_changed.clear()
             await self._warmth_changed.wait()
 

@@ -79,6 +79,14 @@ class ControlPlane:
                 if received.type_url == _BY_SHORT_NAME[short] and received.reaction in wanted:
                     return received
 
+    def has_reaction(self, short: str) -> bool:
+        """Whether an answer about a type came since the last one that was asked for."""
+        kept = [self.received.get_nowait() for _ in range(self.received.qsize())]
+        for each in kept:
+            self.received.put_nowait(each)
+        answers = (Reaction.ACKED, Reaction.NACKED)
+        return any(each.type_url == _BY_SHORT_NAME[short] and each.reaction in answers for each in kept)
+
     async def _serve(self, stream: Any) -> None:
         protocol = ServerStream()
         task = asyncio.current_task()

@@ -88,6 +88,33 @@ async def test_a_listener_opens_only_once_its_routes_are_there() -> None:
             assert status_of(await exchange(port)) == 204
 
 
+async def test_clusters_are_acknowledged_once_requests_find_them() -> None:
+    """Who waits for that before it sends routes never sends a request to a cluster that is not there."""
+    async with upstream(b"hello") as up, control_plane() as plane:
+        await _serve(plane, up)
+        async with following(plane.port) as client:
+            await plane.reaction("CDS", Reaction.ACKED)
+            await plane.push("CDS", [cluster("up"), cluster("new")])
+            # What the new cluster waits for is asked for, and the push says that it knows nothing of it.
+            await plane.reaction("EDS", Reaction.SUBSCRIBED)
+            await plane.reaction("EDS", Reaction.ACKED)
+            assert client.configuration.has_warming_clusters
+            assert not plane.has_reaction("CDS")
+            await plane.push("EDS", [endpoints("new", up)])
+            await plane.reaction("CDS", Reaction.ACKED)
+            assert not client.configuration.has_warming_clusters
+
+
+async def test_newer_clusters_take_the_place_of_those_that_are_warming() -> None:
+    async with upstream(b"hello") as up, control_plane() as plane:
+        await _serve(plane, up)
+        async with following(plane.port):
+            await plane.reaction("CDS", Reaction.ACKED)
+            await plane.push("CDS", [cluster("up"), cluster("new")])
+            await plane.push("CDS", [cluster("up")])
+            assert (await plane.reaction("CDS")).reaction is Reaction.ACKED
+
+
 async def test_a_bad_push_is_rejected_by_field_and_the_old_one_stays_in_force() -> None:
     async with upstream(b"hello") as up, control_plane() as plane:
         port = await _serve(plane, up)
@@ -218,7 +245,8 @@ async def _push_weights(plane: ControlPlane) -> None:
 
 async def test_what_is_not_simulated_is_said_once_and_does_not_hold_up_the_rest() -> None:
     async with control_plane() as plane:
-        plane.resources = {"CDS": [cluster("a", preconnect_policy={}), cluster("b", track_cluster_stats={})]}
+        clusters = [cluster("a", preconnect_policy={}), cluster("b", track_cluster_stats={})]
+        plane.resources = {"CDS": clusters, "EDS": [endpoints("a"), endpoints("b")]}
         said: list[str] = []
         configuration = LiveConfiguration(StatsStore())
         client = AdsClient(configuration, m.base_pb2.Node(), "127.0.0.1", plane.port, report=said.append)
