@@ -9,14 +9,16 @@ const KINDS = {
 };
 const WORDS = { passed: "", failed: "stops here: ", "not-reached": "not reached: " };
 
-// Steps that follow one another at one place; an application is a place of its own beside its sidecar.
+// Steps that follow one another at one proxy; the application is a place of its own beside its sidecar.
 function stationsOf(steps) {
   const stations = [];
-  steps.forEach((step, index) => {
-    const place = step.kind === "application" ? `application ${step.proxy}` : step.proxy;
-    if (stations.at(-1)?.place !== place) stations.push({ place, proxy: step.proxy, application: step.kind === "application", steps: [] });
-    stations.at(-1).steps.push({ ...step, index });
-  });
+  for (const step of steps) {
+    const before = stations.at(-1);
+    const application = step.kind === "application";
+    const proxy = step.proxy || before?.proxy || ""; // what was not reached names no proxy: it would have been the last one's
+    if (!before || before.proxy !== proxy || before.application !== application) stations.push({ proxy, application, steps: [] });
+    stations.at(-1).steps.push(step);
+  }
   return stations;
 }
 
@@ -54,7 +56,7 @@ function box(step, entry, onStep) {
 function station(found, entry, hop, onStep) {
   const reached = found.steps.some((step) => step.state !== "not-reached");
   return h("li", { class: reached ? "station" : "station not-reached" },
-    h("h3", {}, found.application ? "application" : short(found.proxy)),
+    h("h3", {}, found.application ? "application" : short(found.proxy) || "proxy"),
     h("ol", { class: "boxes" }, found.steps.map((step) => box(step, entry, onStep))),
     found.application || !reached ? null : wayBack(entry, hop));
 }
@@ -83,11 +85,11 @@ export function draw(explanation, entries, { title = "", onStep }) {
   $("flow-of").textContent = title;
   const told = new Map(entries.map((entry) => [entry.proxy, entry]));
   const expected = new Map(explanation.hops.map((hop) => [hop.proxy, hop]));
-  const stations = stationsOf(explanation.steps);
-  // What decides before any proxy stands with the client.
-  const first = stations[0]?.place === "" ? stations.shift().steps : [];
-  show($("lane"), client(explanation, entries, first, onStep),
-    stations.map((found) => station(found, told.get(found.proxy), expected.get(found.proxy), onStep)));
+  const steps = explanation.steps.map((step, index) => ({ ...step, index }));
+  // The port map decides before any proxy: it stands with the client.
+  const isInFront = (step) => step.kind === "port-map";
+  show($("lane"), client(explanation, entries, steps.filter(isInFront), onStep),
+    stationsOf(steps.filter((step) => !isInFront(step))).map((found) => station(found, told.get(found.proxy), expected.get(found.proxy), onStep)));
   $("replay").hidden = false;
   $("no-flow").hidden = true;
   play();
