@@ -56,10 +56,11 @@ def write_options(query: Mapping[str, str], user_agent: str = "") -> WriteOption
     )
 
 
-def selection(query: Mapping[str, str], name: str = "") -> Predicate:
+def selection(query: Mapping[str, str], info: RequestInfo) -> Predicate:
     """What the label and field selectors of the query string, and a name in the path, leave over."""
     labels = label_selector(query.get("labelSelector", ""))
-    fields = field_selector(query.get("fieldSelector", ""))
+    fields = field_selector(query.get("fieldSelector", ""), info.type)
+    name = info.name
 
     def matches(shown: Mapping[str, Any]) -> bool:
         if name and shown["metadata"].get("name") != name:

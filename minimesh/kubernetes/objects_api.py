@@ -77,7 +77,7 @@ class ObjectsApi:
     def _list(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         options = list_options(request.query)
         snapshot = self._pages.snapshot(options)
-        everything = self._registry.list(info, selection(request.query), snapshot)
+        everything = self._registry.list(info, selection(request.query, info), snapshot)
         found, metadata = self._pages.cut(everything, options, snapshot)
         warnings = deprecation(info)
         if wants_table(request.headers.get("Accept", "")):
@@ -115,7 +115,7 @@ class ObjectsApi:
     async def _watch(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         """Events as lines of JSON, until the client goes or its time is over."""
         query = request.query
-        matches = selection(query, info.name)
+        matches = selection(query, info)
         start = self._registry.resource_version
         since = version_of(query.get("resourceVersion", ""))
         limit_s = _time_limit(query.get("timeoutSeconds", ""))
@@ -198,7 +198,7 @@ class ObjectsApi:
         asked = {**options, **{k: v for k, v in request.query.items() if k == "propagationPolicy"}}
         if info.name:
             return answer(delete(self._registry, info, asked, dry_run=dry_run))
-        found = self._registry.list(info, selection(request.query))
+        found = self._registry.list(info, selection(request.query, info))
         for each in found:
             one = RequestInfo(info.type, info.version, info.namespace, each["metadata"]["name"])
             delete(self._registry, one, asked, dry_run=dry_run)

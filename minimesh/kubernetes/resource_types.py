@@ -45,6 +45,8 @@ class ResourceType:
     subresources: tuple[str, ...] = ()
     custom: bool = False
     columns: tuple[PrinterColumn, ...] = ()
+    selectable: tuple[str, ...] = ()
+    """Fields that a CRD lets objects be selected by, as `spec.host`."""
     store_kind: str = ""
 
     @property
@@ -141,6 +143,9 @@ def _defined_by(definition: Resource) -> ResourceType | None:
         subresources=tuple(versions[0].get("subresources") or ()),
         custom=True,
         columns=tuple(map(_printer_column, versions[0].get("additionalPrinterColumns") or ())),
+        selectable=tuple(
+            each["jsonPath"].removeprefix(".") for each in versions[0].get("selectableFields") or ()
+        ),
         store_kind=f"{names['kind']}.{spec.get('group', '')}",
     )
 

@@ -7,8 +7,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minimesh.kubernetes.api_errors import bad_request
+from minimesh.kubernetes.resource_types import ResourceType
 
 Predicate = Callable[[Mapping[str, Any]], bool]
+
+_SELECTABLE = {
+    "Event": (
+        *(f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "apiVersion")),
+        *("involvedObject.resourceVersion", "involvedObject.fieldPath"),
+        *("reason", "reportingComponent", "type"),
+    ),
+    "Namespace": ("status.phase",),
+    "Node": ("spec.unschedulable",),
+    "Pod": (
+        *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
+        *("spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
+    ),
+    "ReplicaSet": ("status.replicas",),
+    "Secret": ("type",),
+    "Service": ("spec.clusterIP", "spec.type"),
+}
+"""By which fields beside name and namespace Kubernetes' own types are selected."""
 
 _SET = re.compile(r"^\s*([^\s!=,()]+)\s+(in|notin)\s+\(([^()]*)\)\s*$")
 _EQUAL = re.compile(r"^\s*([^\s!=,()]+)\s*(==|=|!=)\s*([^\s!=,()]*)\s*$")
@@ -23,18 +42,32 @@ def label_selector(text: str) -> Callable[[Mapping[str, str]], bool]:
     return lambda labels: all(test(labels) for test in tests)
 
 
-def field_selector(text: str) -> Predicate:
-    """What `--field-selector` says, to be asked about an object: `a.b=x`, `a.b!=x`, joined by commas."""
+def field_selector(text: str, type_: ResourceType) -> Predicate:
+    """What `--field-selector` says, to be asked about an object: `a.b=x`, `a.b!=x`, joined by commas.
+
+    ApiError (400) for what is no selector, and for fields by which objects of this type cannot be selected.
+    """
+    known = _field_labels(type_)
     tests = []
     for part in text.split(","):
         if not part.strip():
             continue
         found = _EQUAL.match(part)
         if found is None:
-            message = f"invalid selector: '{text}'; can't understand '{part}'"
-            raise bad_request(f"Unable to find a field selector: {message}")
-        tests.append((found[1], found[2] != "!=", found[3]))
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
+        if found[1] not in known:
+            raise bad_request(f"field label not supported: {found[1]}")
+        tests.append((known[found[1]], found[2] != "!=", found[3]))
     return lambda shown: all((_text_at(shown, path) == value) == equal for path, equal, value in tests)
+
+
+def _field_labels(type_: ResourceType) -> Mapping[str, str]:
+    """The fields by which a type can be selected, each with where it is in an object."""
+    names = ("metadata.name", "metadata.namespace") if type_.namespaced else ("metadata.name",)
+    if type_.custom:
+        return {path: path for path in (*names, *type_.selectable)}
+    found = {path: path for path in (*names, *_SELECTABLE.get(type_.kind, ()))}
+    return found | {"source": "source.component"} if type_.kind == "Event" else found
 
 
 def value_at(shown: Mapping[str, Any], path: str) -> Any:

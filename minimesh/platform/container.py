@@ -100,6 +100,7 @@ class Container:
         self.ended_before: Termination | None = None
         """How the process before this one ended."""
         self.log_times = LogTimes()
+        self._is_finished = False
         self._log_starts: list[int] = []
 
     def __repr__(self) -> str:
@@ -114,9 +115,8 @@ class Container:
     def is_over(self) -> bool:
         """Whether it has ended and will not be started again."""
         policy = self.plan.restart_policy
-        return self.phase is Phase.TERMINATED and not (
-            self.ended and policy.restarts_after(self.ended.exit_code)
-        )
+        is_again = not self._is_finished and self.ended and policy.restarts_after(self.ended.exit_code)
+        return self.phase is Phase.TERMINATED and not is_again
 
     def start(self) -> None:
         """Begin to keep the container running; returns at once."""
@@ -132,6 +132,13 @@ class Container:
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._process is not None:
             await self._process.stop(grace_s)
+
+    async def finish(self, grace_s: float) -> None:
+        """End the process for good in a pod that goes on to be shown."""
+        self._is_finished = True
+        await self.stop(grace_s)
+        code = await self._process.exit if self._process is not None else 0
+        self._ended(code)
 
     def log_span(self, *, previous: bool) -> LogSpan | None:
         """The part of the log that this process has written, or the one before it; None when none has."""
@@ -197,6 +204,10 @@ class Container:
             becoming_ready.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await becoming_ready
+        return self._ended(code)
+
+    def _ended(self, code: int) -> int:
+        """Note how the process ended; its exit code, as shells count it."""
         self.pid = None
         self.ended = Termination(128 - code if code < 0 else code, self.started_at, _now())
         self._note(Phase.TERMINATED, self.ended.reason, f"exit code {code}")

@@ -1,4 +1,8 @@
-"""One running pod: its address, its containers, and how it shows in the store and to the user."""
+"""One running pod: its address, its containers, and how it shows in the store and to the user.
+
+The proxy is what Kubernetes calls a sidecar: it is ready before the application starts, and ends when the
+application has ended for good.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,8 @@ from minimesh.platform.proxy_process import port_map_text
 from minimesh.platform.workloads import Workload
 
 PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
+SIDECAR_GRACE_S = 1.0
+"""How long a proxy whose application has ended may let requests under way end."""
 
 
 def _now() -> str:
@@ -68,10 +74,16 @@ class Pod:
         self.news = ContainerNews(workload.key, workload.uid)
         self._started_at = _now()
         self._ready = _Transition()
+        self._changed = changed
         self.containers = [
-            (OwnContainer if plan.is_own else Container)(plan, processes, lambda: changed(self))
+            (OwnContainer if plan.is_own else Container)(plan, processes, self._container_changed)
             for plan in plans
         ]
+        proxies = [each for each in self.containers if each.plan.name == PROXY_CONTAINER]
+        self._applications = [each for each in self.containers if each.plan.name != PROXY_CONTAINER]
+        self._sidecars = proxies if self._applications else []
+        self._waiting = list(self._applications)
+        self._finishing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Pod {self.facts.namespace}/{self.facts.name} {self.address.pod_ip} {self.containers}>"
@@ -104,17 +116,42 @@ class Pod:
         return next((state for state in states if state != "Running"), "Running")
 
     def start(self) -> None:
-        """Start all containers; returns at once."""
+        """Start the proxy and, once it is ready, the application; returns at once."""
         for container in self.containers:
-            container.start()
+            if container not in self._applications:
+                container.start()
+        self._start_applications()
 
     async def stop(self, *, proxy_grace_s: float, app_grace_s: float) -> None:
         """End the pod: first the proxy, which lets requests under way end, then the application."""
         self.terminating = True
-        proxies = [c for c in self.containers if c.plan.name == PROXY_CONTAINER]
-        apps = [c for c in self.containers if c.plan.name != PROXY_CONTAINER]
+        self._waiting.clear()
+        if self._finishing is not None:
+            await self._finishing
+        proxies = [each for each in self.containers if each not in self._applications]
         await asyncio.gather(*(container.stop(proxy_grace_s) for container in proxies))
-        await asyncio.gather(*(container.stop(app_grace_s) for container in apps))
+        await asyncio.gather(*(container.stop(app_grace_s) for container in self._applications))
+
+    def _container_changed(self) -> None:
+        self._start_applications()
+        self._finish_sidecars()
+        self._changed(self)
+
+    def _start_applications(self) -> None:
+        """An application may call others from its first line on: then its proxy has to be there."""
+        if all(sidecar.ready for sidecar in self._sidecars):
+            waiting, self._waiting = self._waiting, []
+            for container in waiting:
+                container.start()
+
+    def _finish_sidecars(self) -> None:
+        """A pod whose application has ended for good is over: nothing is left that the proxy is there for."""
+        is_over = bool(self._sidecars) and all(each.is_over for each in self._applications)
+        if is_over and not self.terminating and self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish(self._sidecars))
+
+    async def _finish(self, sidecars: Sequence[Container]) -> None:
+        await asyncio.gather(*(each.finish(SIDECAR_GRACE_S) for each in sidecars))
 
     def reported(self, stored: Resource) -> Resource:
         """The stored Pod with what is known about it now: its status, and where its ports are mapped to."""
@@ -176,11 +213,11 @@ class Pod:
 
     def _phase(self) -> str:
         """One word for all containers: the pod has ended once every one of them has, for good."""
+        main = self._applications or self.containers
         if self.is_over:
-            codes = [container.ended.exit_code for container in self.containers if container.ended]
+            codes = [container.ended.exit_code for container in main if container.ended]
             return "Failed" if any(codes) else "Succeeded"
-        started = any(container.started_at for container in self.containers)
-        return "Running" if started else "Pending"
+        return "Running" if all(container.started_at for container in main) else "Pending"
 
     def _conditions(self) -> tuple[PodCondition, ...]:
         """The four that a pod always has; a pod is here only once it is scheduled, and has nothing to

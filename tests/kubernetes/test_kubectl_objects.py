@@ -163,6 +163,8 @@ async def test_selectors(kubectl: Kubectl) -> None:
     assert await names("--field-selector", "metadata.name!=other,status.phase!=Running") == "sleep "
     first = "jsonpath={.items[0].metadata.name}"
     assert await kubectl("get", "pod", "-l", "app=sleep", "-o", first) == "sleep"
+    said = await kubectl.refused("get", "pods", "--field-selector", "spec.hostname=a")
+    assert said.endswith("field label not supported: spec.hostname")
 
 
 async def test_label_columns_and_sorting(kubectl: Kubectl) -> None:

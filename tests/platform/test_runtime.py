@@ -297,6 +297,39 @@ spec:
     await cluster.until(lambda: not cluster.runtime.pods)
 
 
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
+async def test_a_pod_is_over_when_its_application_is(cluster: Cluster, code: int, phase: str) -> None:
+    cluster.apply(
+        f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: once}}
+spec:
+  restartPolicy: Never
+  containers: [{{name: once, image: busybox, command: [sh, -c, exit {code}]}}]
+"""
+    )
+
+    def is_over() -> bool:
+        stored = [cluster.stored(pod) for pod in cluster.runtime.pods]
+        return [pod.status.phase for pod in stored if pod is not None and pod.status is not None] == [phase]
+
+    await cluster.until(is_over)
+    (pod,) = cluster.runtime.pods
+    assert [container.pid for container in pod.containers] == [None, None]
+    assert [container.restarts for container in pod.containers] == [0, 0]
+    cluster.apply("")
+    await cluster.until(lambda: not cluster.runtime.pods)
+
+
+async def test_an_application_starts_once_its_proxy_is_ready(cluster: Cluster) -> None:
+    cluster.apply(deployment("web"))
+    (pod,) = await cluster.ready(1)
+    started = [message for about, reason, message in cluster.events if reason == "Started"]
+    assert started == ["Started container istio-proxy", "Started container app"]
+    assert cluster.told(pod.facts.name)[-2:] == ["Started", "Started"]
+
+
 async def test_a_pod_of_its_own_is_replaced_when_its_image_changes(cluster: Cluster) -> None:
     text = """
 apiVersion: v1

@@ -1,13 +1,13 @@
 """Events: what happened, kept in the store for people to read.
 
 The same thing about the same object, again, is the same event with a higher count. The oldest go when there
-are more than `LIMIT`.
+are more than `LIMIT`. An event's name ends with the time in nanoseconds, so that the events of an object are
+listed in the order in which they happened.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -19,6 +19,8 @@ from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.controllers.outcome import Note
 
 LIMIT = 1000
+_Said = tuple[ResourceKey, str, str, str, str]
+"""What is said of which object, by whom."""
 
 
 class EventLog:
@@ -27,29 +29,27 @@ class EventLog:
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
-        self._written: dict[ResourceKey, Resource] = {}
+        self._written: dict[_Said, Resource] = {}
+        self._last_ns = 0
 
     def write(self, note: Note) -> None:
         """Tell of something that happened."""
-        now = timestamp(self._clock())
-        key = event_key(note)
-        before = self._written.pop(key, None)
-        resource = _event(note, key, now) if before is None else _again(before, now)
-        self._written[key] = self._store.put(resource)
+        moment = self._clock()
+        said = (note.about.key, note.about.metadata.uid, note.reason, note.message, note.component)
+        before = self._written.pop(said, None)
+        if before is None:
+            # Two of the same moment are told apart all the same.
+            self._last_ns = max(self._last_ns + 1, int(moment.timestamp() * 1e6) * 1000)
+            resource = _event(note, f"{note.about.name}.{self._last_ns:016x}", timestamp(moment))
+        else:
+            resource = _again(before, timestamp(moment))
+        self._written[said] = self._store.put(resource)
         if len(self._written) > LIMIT:
-            oldest = next(iter(self._written))
-            del self._written[oldest]
-            self._store.delete(oldest)
+            oldest = self._written.pop(next(iter(self._written)))
+            self._store.delete(oldest.key)
 
 
-def event_key(note: Note) -> ResourceKey:
-    """The name of the event: the object's, and sixteen digits that stand for what is said of it."""
-    said = f"{note.about.metadata.uid} {note.about.kind} {note.reason} {note.message} {note.component}"
-    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return ResourceKey("Event", note.about.namespace or "default", f"{note.about.name}.{digest}")
-
-
-def _event(note: Note, key: ResourceKey, now: str) -> Resource:
+def _event(note: Note, name: str, now: str) -> Resource:
     about = note.about
     event = Event(
         involved_object=ObjectReference(
@@ -69,7 +69,7 @@ def _event(note: Note, key: ResourceKey, now: str) -> Resource:
         source=EventSource(component=note.component),
         reporting_component=note.component,
     )
-    metadata = ObjectMeta(name=key.name, namespace=key.namespace)
+    metadata = ObjectMeta(name=name, namespace=about.namespace or "default")
     return Resource(api_version="v1", kind="Event", metadata=metadata, spec=event)
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from minimesh.config.resources import Resource
 from minimesh.kubernetes.controllers import deployment
-from minimesh.kubernetes.controllers.outcome import Outcome, later
+from minimesh.kubernetes.controllers.outcome import Note, Outcome, later
 from minimesh.kubernetes.controllers.revisions import REVISION, revision
 from tests.kubernetes.controllers.cluster import Cluster
 
@@ -77,3 +77,18 @@ def test_a_replica_set_of_that_name_is_left_to_its_owner() -> None:
     stranger.settle()
     assert stranger.get("ReplicaSet", name).spec.selector.match_labels == {"app": "other"}
     assert sorted(pod.metadata.labels["app"] for pod in stranger.pods) == ["other", "web"]
+
+
+def test_events_of_an_object_are_listed_as_they_happened() -> None:
+    cluster = Cluster()
+    cluster.put(WEB.replace("NAME", "web"))
+    cluster.settle()
+    web = cluster.get("Deployment", "web")
+    said = ["zero", "one", "two", "three"]
+    for message in (*said, "zero"):
+        cluster.controllers.events.write(Note(web, "Told", message, "somebody"))
+    found = [each for each in cluster.store.snapshot().by_kind("Event") if each.spec.reason == "Told"]
+    assert [(each.spec.message, each.spec.count) for each in found] == [
+        ("zero", 2),
+        *((each, 1) for each in said[1:]),
+    ]
