@@ -28,7 +28,7 @@ from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target
 from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFile
 from minimesh.data_plane.xds_client.build_version import introduce
-from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from minimesh.data_plane.xds_client.process_configuration import process_configuration
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def test_a_value_that_is_no_such_message_is_an_error() -> None:
 
 
 def test_the_table_has_every_http_filter_of_the_proxy() -> None:
-    module = importlib.import_module("minimesh.data_plane.xds_client.compile_http_filters")
+    module = importlib.import_module("minimesh.data_plane.xds_client.compile.http_filters")
     there = {*module._FILTER_TYPES, *module._ROUTE_TYPES, *module._COUNTING_TYPES, module._ROUTER_TYPE}
     listed = {name for name in SIMULATED_TYPES if name.startswith("envoy.extensions.filters.http.")}
     assert listed == there

@@ -27,12 +27,12 @@ from minimesh.data_plane.runtime import Fraction
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client.compile_cluster import compile_cluster, compile_load_assignment
-from minimesh.data_plane.xds_client.compile_context import CompileContext
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http_filters import route_filter_compiler
-from minimesh.data_plane.xds_client.compile_listener import compile_listener
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.cluster import compile_cluster, compile_load_assignment
+from minimesh.data_plane.xds_client.compile.context import CompileContext
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.http_filters import route_filter_compiler
+from minimesh.data_plane.xds_client.compile.listener import compile_listener
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
 from tests.control_plane.labs import GATEWAY, GS_LAB, GS_PODS, HTTPBIN_LAB, HTTPBIN_PODS
 from tests.control_plane.manifests import EVERYTHING
 from tests.control_plane.meshes import gateway_proxy, running_pod, sidecar_proxy

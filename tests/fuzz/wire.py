@@ -27,7 +27,7 @@ from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log import value_formatter
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.cluster import Cluster, ClusterSettings, HostSpec
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
 from minimesh.xds import messages as m
 
 _ROUTES = """

@@ -8,7 +8,7 @@ from typing import Any
 from minimesh.data_plane.admin.status_dumps import eds_health, write_address
 from minimesh.data_plane.upstream.cluster_settings import Discovery
 from minimesh.data_plane.upstream.host import Host
-from minimesh.data_plane.xds_client.compile_listener import CompiledListener
+from minimesh.data_plane.xds_client.compile.listener import CompiledListener
 from minimesh.data_plane.xds_client.config_update import (
     LiveCluster,
     LiveConfiguration,

@@ -10,5 +10,5 @@
 * `header_mutation`  headers added and removed on the way, in Envoy's order
 
 No I/O, no protobuf, no clock, no randomness: a caller brings the random number. Everything that can be
-computed when configuration arrives was computed then; `xds_client.compile_route` does that.
+computed when configuration arrives was computed then; `xds_client.compile.route` does that.
 """

@@ -5,7 +5,5 @@
 * `ads_client`     the gRPC stream: apply, ACK or NACK, reconnect
 * `config_update`  the live configuration, and how an update changes it in one step
 * `dns`            hosts of clusters that are given by name
-* `compile_*`      one kind of message each -> what the engine runs on; `compile_listener` and
-  `compile_cluster` are the entries for LDS and CDS, `compile_route` for RDS
-* `compile_error`  how all of them say no
+* `compile`        messages -> what the engine runs on, one kind a module
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minimesh.data_plane.xds_client.compile_error import CompileError, refuse_unsupported
+from minimesh.data_plane.xds_client.compile.error import CompileError, refuse_unsupported
 from minimesh.xds import messages as m
 from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER
 

@@ -29,18 +29,18 @@ from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.cluster import Cluster
 from minimesh.data_plane.upstream.host import HostSpec
-from minimesh.data_plane.xds_client.compile_cluster import (
+from minimesh.data_plane.xds_client.compile.cluster import (
     CompiledCluster,
     compile_cluster,
     compile_load_assignment,
     overprovisioning_factor,
 )
-from minimesh.data_plane.xds_client.compile_context import CompileContext
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http_filters import route_filter_compiler
-from minimesh.data_plane.xds_client.compile_listener import CompiledListener, compile_listener
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
-from minimesh.data_plane.xds_client.compile_runtime import compile_layers, layer_values, rtds_layers
+from minimesh.data_plane.xds_client.compile.context import CompileContext
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.http_filters import route_filter_compiler
+from minimesh.data_plane.xds_client.compile.listener import CompiledListener, compile_listener
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.runtime import compile_layers, layer_values, rtds_layers
 from minimesh.data_plane.xds_client.dns import DnsResolver
 from minimesh.xds import messages as m
 

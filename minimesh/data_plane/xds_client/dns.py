@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minimesh.data_plane.upstream.host import HostSpec
-    from minimesh.data_plane.xds_client.compile_cluster import CompiledCluster, DnsTarget
+    from minimesh.data_plane.xds_client.compile.cluster import CompiledCluster, DnsTarget
 
 #: `localhost` has answers of its own (::1 first) that an IPv4 world does not listen on.
 _LOCALHOST = "127.0.0.1"

@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 from minimesh.data_plane.network.tls.client import ClientTls
 from minimesh.data_plane.network.tls.server import ServerTls
 from minimesh.data_plane.network.tls.settings import KeyPair, TlsSettingsError, Validation
-from minimesh.data_plane.xds_client.compile_error import CompileError, join, refuse_unsupported
-from minimesh.data_plane.xds_client.compile_secret import Secret, compile_secret, secrets_of_file
-from minimesh.data_plane.xds_client.compile_secret import compile_validation as compile_validation
+from minimesh.data_plane.xds_client.compile.error import CompileError, join, refuse_unsupported
+from minimesh.data_plane.xds_client.compile.secret import Secret, compile_secret, secrets_of_file
+from minimesh.data_plane.xds_client.compile.secret import compile_validation as compile_validation
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.timers import TimerWheel

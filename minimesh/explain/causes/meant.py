@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from minimesh.control_plane.translation.http_routes import RouteContext, build_http_routes
 from minimesh.data_plane.runtime import Runtime
-from minimesh.data_plane.xds_client.compile_match import compile_route_match
+from minimesh.data_plane.xds_client.compile.match import compile_route_match
 from minimesh.explain.conditions import Check, checks
 from minimesh.explain.origins import metadata_of, servers_at
 

@@ -33,9 +33,9 @@ from minimesh.data_plane.telemetry.access_log import (
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.upstream.cluster import Cluster, ClusterSettings, HostSpec
-from minimesh.data_plane.xds_client.compile_context import CompileContext
-from minimesh.data_plane.xds_client.compile_http_filters import compile_http_filters, route_filter_compiler
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.context import CompileContext
+from minimesh.data_plane.xds_client.compile.http_filters import compile_http_filters, route_filter_compiler
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
 from minimesh.xds import messages as m
 from tests.data_plane.http.scripted_upstream import ScriptedUpstream
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from tests.data_plane.certificates import Authority
 from tests.data_plane.tls_lab import (
     HTTP_INSPECTOR,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from tests.data_plane.certificates import Authority
 from tests.data_plane.tls_lab import (
     answers,

@@ -19,7 +19,7 @@ from minimesh.data_plane.network.original_destination import Address, parse_dest
 from minimesh.data_plane.network.redirection import ListenerDirectory
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client.compile_network_filters import SayAndClose
+from minimesh.data_plane.xds_client.compile.network_filters import SayAndClose
 
 WEB = FilterChainMatch(application_protocols=("http/1.1",))
 INSIDE = FilterChainMatch(prefix_ranges=(("10.1.0.0", 16),))

@@ -10,7 +10,7 @@ from minimesh.data_plane.routing.actions import ClusterHandle, RouteAction
 from minimesh.data_plane.routing.header_mutation import ValueFormatter
 from minimesh.data_plane.routing.request import PeerCertificate
 from minimesh.data_plane.routing.route_table import Route, RouteTable
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
 from minimesh.xds import messages as m
 
 # Headers that Envoy keeps in one line each: a value added to one is joined to the old one.

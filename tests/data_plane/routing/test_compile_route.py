@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from minimesh.data_plane.routing.actions import RouteAction
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_route import compile_route_configuration
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.route import compile_route_configuration
 from minimesh.xds import messages as m
 from tests.data_plane.routing.requests import Clusters, Head, compile_table, find, one_host
 

@@ -20,7 +20,7 @@ from minimesh.data_plane.routing.actions import (
 )
 from minimesh.data_plane.routing.route_table import Route, RouteTable, VirtualHost
 from minimesh.data_plane.runtime import Layer, Runtime
-from minimesh.data_plane.xds_client.compile_match import compile_header_matchers
+from minimesh.data_plane.xds_client.compile.match import compile_header_matchers
 from minimesh.xds import messages as m
 from tests.data_plane.routing.requests import Clusters, Head, compile_table
 

@@ -12,9 +12,9 @@ from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client.compile_context import CompileContext
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http_connection_manager import compile_http_connection_manager
+from minimesh.data_plane.xds_client.compile.context import CompileContext
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.http_connection_manager import compile_http_connection_manager
 from minimesh.xds import messages as m
 
 ROUTER = {

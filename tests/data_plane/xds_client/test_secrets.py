@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from minimesh.data_plane.xds_client.config_update import RejectedUpdateError
 from minimesh.xds import messages as m
 from minimesh.xds.ads_protocol import Reaction

@@ -9,9 +9,9 @@ import yaml
 
 from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.upstream.cluster_settings import ClusterSettings, UpstreamProtocol
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http2_options import compile_http2_options
-from minimesh.data_plane.xds_client.compile_upstream_http import with_http_options
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.http2_options import compile_http2_options
+from minimesh.data_plane.xds_client.compile.upstream_http import with_http_options
 from minimesh.xds import messages as m
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from minimesh.data_plane.xds_client.compile_error import CompileError
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from tests.data_plane.http.filters.chains import routes
 from tests.data_plane.http.lab import Lab
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from minimesh.data_plane.http.filter_choice import FiltersOfRoutes, RouteSwitch
-from minimesh.data_plane.xds_client.compile_error import CompileError
-from minimesh.data_plane.xds_client.compile_http_filters import compile_http_filters
-from minimesh.data_plane.xds_client.filter_configs import merge_filter_configs
+from minimesh.data_plane.xds_client.compile.error import CompileError
+from minimesh.data_plane.xds_client.compile.filter_configs import merge_filter_configs
+from minimesh.data_plane.xds_client.compile.http_filters import compile_http_filters
 from minimesh.xds import messages as m
 from tests.data_plane.http.filters.chains import (
     ROUTER,
