@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
-from minimesh.data_plane.http.http2_upstream import Http2ClientConnection
-from minimesh.data_plane.http.upstream import Http1ClientConnection
+from minimesh.data_plane.http.http1.upstream import Http1ClientConnection
+from minimesh.data_plane.http.http2.upstream import Http2ClientConnection
 from minimesh.data_plane.network.connection import ConnectionInfo
 from minimesh.data_plane.network.filter_chains import ConnectionFacts
 from minimesh.data_plane.network.timers import TimerWheel

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from minimesh.control_plane.translation import Resources
-from minimesh.data_plane.http.upstream import Http1ClientConnection
+from minimesh.data_plane.http.http1.upstream import Http1ClientConnection
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.network.connection import ConnectionInfo
 from minimesh.data_plane.network.filter_chains import ConnectionFacts, FilterChains
