@@ -14,7 +14,7 @@ from typing import Any
 from minimesh.config.encoding import encoded, encoded_resource
 from minimesh.config.journal import Journal
 from minimesh.config.json_nodes import read_json
-from minimesh.config.kinds import DECODED
+from minimesh.config.kinds import DECODED, written_kind
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
 
 FILE_NAME = "objects.journal"
@@ -60,7 +60,7 @@ def forget_all(folder: Path) -> bool:
 
 def written(resource: Resource) -> dict[str, Any]:
     """The resource as a record of the journal."""
-    typed = (resource.api_version, resource.kind) in DECODED
+    typed = (resource.api_version, written_kind(resource.kind)) in DECODED
     content = encoded_resource(resource) if typed else _untyped(resource)
     return {"typed": typed, "content": content, "raw": resource.raw}
 

@@ -96,6 +96,18 @@ def test_a_kind_that_nothing_here_reads_keeps_its_data(tmp_path: Path) -> None:
     assert after.raw == raw
 
 
+def test_a_gateway_of_the_gateway_api_is_not_taken_for_one_of_istios(tmp_path: Path) -> None:
+    text = """
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: Gateway
+    metadata: {name: a, namespace: default}
+    spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}
+    """
+    (gateway,) = decode(text, "a.yaml").resources
+    before = started(tmp_path).put(gateway, durable=True)
+    assert stored(started(tmp_path), gateway.key) == before
+
+
 def test_an_object_that_came_as_json_survives(tmp_path: Path) -> None:
     route = {
         "apiVersion": "networking.istio.io/v1",

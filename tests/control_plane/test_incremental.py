@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from minimesh.control_plane.discovery.snapshot import Packing, Snapshot
 from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.push_context.incremental import ContextBuilder
 from minimesh.control_plane.push_context.sharing import Sharing
+from minimesh.control_plane.status_writing import StatusWriter
 from minimesh.control_plane.translation import build_resources
 
 from .meshes import INGRESS_GATEWAY, decode_all, gateway_proxy, running_pod, sidecar_proxy
@@ -43,8 +45,34 @@ kind: DestinationRule
 metadata: {name: for-b, namespace: default}
 spec: {host: a, workloadSelector: {matchLabels: {app: b}}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
 """
+GATEWAY_API = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: default}
+spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web-istio, namespace: default}
+spec: {selector: {gateway.networking.k8s.io/gateway-name: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: a, namespace: default}
+spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: a, port: 80}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: b, namespace: default, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - http: {paths: [{path: /b, pathType: Prefix, backend: {service: {name: b, port: {number: 80}}}}]}
+"""
 PROXIES = [
     gateway_proxy(),
+    replace(
+        gateway_proxy("default"), labels={"gateway.networking.k8s.io/gateway-name": "web"}, name="web-istio-0"
+    ),
     sidecar_proxy({"app": "a", "version": "v1"}, name="a-0"),
     sidecar_proxy({"app": "b"}, name="b-0", ip="127.10.0.6"),
     sidecar_proxy({"app": "c"}, namespace="other", name="c-0"),
@@ -91,7 +119,7 @@ def versions(snapshot: Snapshot) -> dict[str, dict[str, str]]:
 def test_every_push_is_what_it_would_be_from_nothing(seed: int) -> None:
     chance = random.Random(seed)
     store = Store()
-    for text in (SERVICES, RULES, INGRESS_GATEWAY):
+    for text in (SERVICES, RULES, INGRESS_GATEWAY, GATEWAY_API):
         for resource in decode_all(text):
             store.put(resource)
     builder, packing = ContextBuilder(lambda _snapshot: MeshConfig()), Packing()
@@ -112,6 +140,31 @@ def test_every_push_is_what_it_would_be_from_nothing(seed: int) -> None:
             held[proxy.name] = (context, made)
         packing.turn()
     assert refreshes > STEPS
+
+
+def test_a_gateway_shares_no_listeners_with_the_sidecars_of_its_namespace() -> None:
+    store = Store()
+    for resource in decode_all(f"{SERVICES}\n---\n{GATEWAY_API}"):
+        store.put(resource)
+    context = PushContext.build(store.snapshot(), (), MeshConfig())
+    gateway = PROXIES[1]
+    assert "virtualInbound" in build_resources(PROXIES[2], context).listeners
+    assert [*build_resources(gateway, context).listeners] == ["0.0.0.0_80"]
+
+
+def test_what_is_written_back_is_no_reason_to_build_anew() -> None:
+    store = Store()
+    for resource in decode_all(f"{SERVICES}\n---\n{GATEWAY_API}"):
+        store.put(resource)
+    builder, writer = ContextBuilder(lambda _snapshot: MeshConfig()), StatusWriter(store)
+    context = builder.build(store.snapshot(), ())
+    version = store.snapshot().version
+    writer.write(context)
+    written = store.snapshot()
+    assert written.version > version
+    assert builder.build(written, ()) is context
+    writer.write(context)
+    assert store.snapshot() is written
 
 
 def test_a_part_is_shared_by_what_it_asked_for() -> None:

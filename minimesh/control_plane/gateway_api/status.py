@@ -38,7 +38,7 @@ def with_class_statuses(classes: Sequence[Resource], now: str) -> Iterator[Resou
 
 
 def with_statuses(conversion: Conversion, now: str) -> Iterator[Resource]:
-    """Each Gateway and route with the status that it should have. `now` is a timestamp as objects carry it."""
+    """Each Gateway and route with the status that it should have. `now` is a timestamp of the API."""
     attached = _attached(conversion.routes)
     for gateway in conversion.gateways:
         yield replace(gateway.resource, status=_gateway_status(gateway, attached, now))

@@ -27,16 +27,18 @@ def build_listeners(proxy: Proxy, push: PushContext, share: Sharing | None = Non
     `share` gives what was made for other proxies: then the listeners must not be changed.
     """
     share = share or Unshared()
-    if proxy.type == "router":
-        listeners = [*share.of("listeners", proxy, lambda seen: [*build_gateway_listeners(seen, push)])]
-    else:
-        listeners = [
-            *share.of("listeners", proxy, lambda seen: [*build_outbound_listeners(seen, push)]),
-            *build_bound_inbound(proxy, push),
-            build_virtual_inbound(proxy, push),
-        ]
+    listeners = [*share.of("listeners", proxy, lambda seen: [*_alike(seen, push)])]
+    if proxy.type != "router":
+        listeners += [*build_bound_inbound(proxy, push), build_virtual_inbound(proxy, push)]
     listeners.sort(key=lambda listener: str(listener.name))
     return listeners if proxy.addresses is None else at_pod_addresses(listeners, proxy.addresses)
+
+
+def _alike(proxy: Proxy, push: PushContext) -> Iterable[Any]:
+    """The listeners that proxies of the same kind mostly have in common."""
+    if proxy.type == "router":
+        return build_gateway_listeners(proxy, push)
+    return build_outbound_listeners(proxy, push)
 
 
 def route_names(listeners: Iterable[Any]) -> list[str]:
