@@ -51,6 +51,7 @@ def _without_istio(lab: Transcript) -> None:
 
 def _with_istio(lab: Transcript) -> None:
     lab.type("S5-15", 0, 1)
+    lab.give_node_port("31380", "istio-system/istio-ingressgateway", "http2")
     lab.type("S5-14")
     lab.type_until("S5-09", showing("ip"))
     lab.type("S5-15", 2, 3)
@@ -155,7 +156,7 @@ def test_the_lines_of_gateway_and_sidecar(lab: Transcript) -> None:
     assert lab["S5-20"][0].out
     gateway = [line for line in lab.out("S5-18", 1).splitlines() if '"GET /v1 HTTP/1.1" 200' in line][-1]
     match = re.search(
-        r'"([0-9a-f-]{36})" "yuya.example.com" "(\S+:5678)" (\S+) (\S+) (\S+:8080) \S+ - -$', gateway
+        r'"([0-9a-f-]{36})" "yuya.example.com" "(\S+:5678)" (\S+) (\S+) (\S+:\d+) \S+ - -$', gateway
     )
     assert match is not None, gateway
     assert match[3] == "outbound|7777||dest-svc-v1.application.svc.cluster.local"
