@@ -2,7 +2,8 @@
 
 What the service is called matches Envoy's `envoy.access_loggers.http_grpc` and `tcp_grpc`: a flush after
 `buffer_flush_interval`, the node in the first message, a new stream when one broke. Nothing is repeated: what
-was under way when a stream broke is lost, as with Envoy.
+was under way when a stream broke is lost, as with Envoy. Unlike Envoy's, a stream ends that had nothing to
+carry for a while: who is not looked at holds no connection for it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ HELD_STREAMS = 4096
 #: Entries of one message: Envoy's default of 16 KiB holds about as many.
 _ENTRIES_A_MESSAGE = 64
 _RETRY_S = 1.0
+#: A stream with nothing to tell for so long ends.
+_IDLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class AccessLogServices:
 
 
 class AccessLogClient:
-    """One service's stream. It connects when there is something to tell, and stays connected."""
+    """One service's stream: there is one while there is something to tell."""
 
     def __init__(self, settings: ServiceSettings, stats: StatsStore, node: Any) -> None:
         self._settings = settings
@@ -89,6 +92,7 @@ class AccessLogClient:
             try:
                 # A task of its own: grpclib turns a cancellation into an error of its own.
                 await asyncio.create_task(self._follow())
+                continue
             except Exception:  # whatever broke the stream: the next one may hold
                 if task.cancelling():
                     raise asyncio.CancelledError from None
@@ -97,14 +101,14 @@ class AccessLogClient:
             await asyncio.sleep(_RETRY_S)
 
     async def _follow(self) -> None:
-        """One stream from its beginning to its end."""
+        """One stream, until there is nothing to tell. Raises whatever breaks it."""
         # Imported here: a proxy that nobody watches does without gRPC.
         from grpclib.client import Channel
         from grpclib.const import Cardinality
 
         hosts = self._settings.handle.cluster.hosts if self._settings.handle.cluster is not None else ()
         if not hosts:
-            return
+            raise ConnectionError(f"cluster {self._settings.cluster} has no endpoint")
         channel = Channel(hosts[0].address, hosts[0].port)
         try:
             async with channel.request(
@@ -117,13 +121,14 @@ class AccessLogClient:
                 first = m.access_log_service_pb2.StreamAccessLogsMessage()
                 first.identifier.node.CopyFrom(self._node)
                 first.identifier.log_name = self._settings.log_name
-                await self._send_for_ever(stream, first)
+                await self._send_all(stream, first)
+                await stream.cancel()  # there is no answer to wait for
         finally:
             channel.close()
 
-    async def _send_for_ever(self, stream: Any, message: Any) -> None:
-        while True:
-            await self._filled.wait()
+    async def _send_all(self, stream: Any, message: Any) -> None:
+        """Send batch after batch, until none comes any more."""
+        while await self._is_filled():
             await asyncio.sleep(self._settings.flush_interval_s)
             self._filled.clear()
             infos = self.batch.take()
@@ -133,6 +138,13 @@ class AccessLogClient:
                 message = m.access_log_service_pb2.StreamAccessLogsMessage()
                 await asyncio.sleep(0)  # requests first: encoding is the slowest thing here
             self.batch.written.value += len(infos)
+
+    async def _is_filled(self) -> bool:
+        try:
+            await asyncio.wait_for(self._filled.wait(), _IDLE_S)
+        except TimeoutError:
+            return self._filled.is_set()
+        return True
 
     def _fill(self, message: Any, infos: list[StreamInfo]) -> None:
         if self._settings.tcp:

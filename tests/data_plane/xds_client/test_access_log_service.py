@@ -7,12 +7,17 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpclib.const
 import grpclib.server
 import pytest
 
+from minimesh.data_plane.telemetry.stats import StatsStore
+from minimesh.data_plane.telemetry.stream_info import StreamInfo
+from minimesh.data_plane.xds_client import access_log_service
+from minimesh.data_plane.xds_client.access_log_service import AccessLogClient, ServiceSettings
 from minimesh.xds import messages as m
 from tests.conformance.proxies import envoy_command, minimesh_command
 from tests.data_plane.sockets import exchange, free_port, upstream
@@ -39,6 +44,8 @@ class AccessLogServer:
         self.identifiers: list[Any] = []
         self.http: list[Any] = []
         self.tcp: list[Any] = []
+        self.ended = 0
+        """Streams that are over."""
         self._came = asyncio.Event()
 
     def __mapping__(self) -> dict[str, Any]:
@@ -53,11 +60,15 @@ class AccessLogServer:
         }
 
     async def _serve(self, stream: Any) -> None:
-        async for message in stream:
-            if message.HasField("identifier"):
-                self.identifiers.append(message.identifier)
-            self.http += message.http_logs.log_entry
-            self.tcp += message.tcp_logs.log_entry
+        try:
+            async for message in stream:
+                if message.HasField("identifier"):
+                    self.identifiers.append(message.identifier)
+                self.http += message.http_logs.log_entry
+                self.tcp += message.tcp_logs.log_entry
+                self._came.set()
+        finally:
+            self.ended += 1
             self._came.set()
 
     async def until(self, there: Callable[[], bool]) -> None:
@@ -252,3 +263,20 @@ async def test_a_service_that_is_away_costs_no_request_and_gets_what_comes_later
             server.close()
         finally:
             await end(process, 5.0)
+
+
+async def test_a_stream_ends_when_there_is_nothing_to_tell_and_another_begins_with_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_log_service, "_IDLE_S", 0.05)
+    async with access_log_server() as (service, port):
+        hosts = [SimpleNamespace(address="127.0.0.1", port=port)]
+        handle: Any = SimpleNamespace(cluster=SimpleNamespace(hosts=hosts))
+        settings = ServiceSettings("watch", handle, "logs", flush_interval_s=0.01)
+        client = AccessLogClient(settings, StatsStore(), m.base_pb2.Node(id="n1"))
+        for number in (1, 2):
+            client.batch.add(StreamInfo())
+            await service.until(lambda number=number: service.ended == number)
+        assert len(service.http) == 2
+        assert [each.node.id for each in service.identifiers] == ["n1", "n1"]
+        client.close()

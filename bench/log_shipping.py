@@ -1,0 +1,262 @@
+"""What it costs a proxy to tell the control plane of requests: while nobody looks, and while somebody does.
+
+    python -m bench.log_shipping [--rounds 15] [--seconds 1]
+
+A real control plane configures gateways over ADS, of each engine two: one whose configuration knows nothing
+of telling (`never`), and one as `minimesh up` makes it, measured while nobody looks (`nobody looks`) and
+while a watcher does (`somebody looks`), each under as much load as it takes. The three follow one another in each
+round, beginning with another one each time, and ratios are taken round by round. All gateways write Istio's
+line to a file. CPU is the gateway's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import proxies
+from bench.load import Run, run_wrk
+from minimesh.config.decoding import decode
+from minimesh.config.store import Store
+from minimesh.control_plane.discovery.traffic_watch import LIMIT_PER_S
+from minimesh.control_plane.server import ControlPlane
+from minimesh.logs import configure
+from minimesh.platform.engine import installed_envoy
+from minimesh.platform.envoy_bootstrap import envoy_bootstrap
+from minimesh.platform.pod_network import PodAddress
+from minimesh.platform.proxy_process import envoy_node
+
+ENGINES = ("minimesh", "envoy")
+NEVER, NOBODY, SOMEBODY = "never", "nobody looks", "somebody looks"
+MOST_SHARE = 1.10
+"""What a request may cost while somebody looks, to what it costs while nobody does."""
+PORT = 8080
+_SETTLE_S = 1
+_LIMIT_S = 30.0
+
+DOCUMENTS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: bench}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: bench}
+spec: {hosts: ["*"], gateways: [bench], http: [{route: [{destination: {host: backend.test}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: backend}
+spec:
+  hosts: [backend.test]
+  ports: [{number: BACKEND_PORT, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: mesh-default, namespace: istio-system}
+spec: {accessLogging: [{providers: [{name: envoy}]}]}
+"""
+
+
+@dataclass
+class State:
+    """A gateway in one of the three states, and its runs."""
+
+    engine: str
+    name: str
+    pid: int
+    address: str
+    control_plane: ControlPlane
+    runs: list[Run] = field(default_factory=list)
+    told_per_s: list[float] = field(default_factory=list)
+    """Entries that came in during each run."""
+
+
+def main() -> int:
+    """Measure and print; the exit status tells whether the goal was kept."""
+    parser = argparse.ArgumentParser(prog="python -m bench.log_shipping", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=1, help="of load for each state and round")
+    arguments = parser.parse_args()
+    if lacking := proxies.missing():
+        print(f"log shipping: not measured, this machine has no {lacking}")
+        return 0
+    return 0 if measure(rounds=arguments.rounds, duration_s=arguments.seconds) else 1
+
+
+def measure(report: Callable[[str], None] = print, *, rounds: int = 15, duration_s: int = 1) -> bool:
+    """Print a table; whether the goal was kept by our own engine."""
+    configure("error")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        return _report(report, asyncio.run(_measure(folder, rounds, duration_s)))
+
+
+async def _measure(folder: Path, rounds: int, duration_s: int) -> list[State]:
+    async with contextlib.AsyncExitStack() as stack:
+        backend_port = stack.enter_context(proxies.backend(folder))
+        planes = [
+            await stack.enter_async_context(_control_plane(backend_port, watches=watches))
+            for watches in (False, True)
+        ]
+        states = [
+            state
+            for number, engine in enumerate(ENGINES)
+            for state in await _states(engine, 2 * number, planes, folder, stack)
+        ]
+        for number in range(-1, rounds):
+            for engine in ENGINES:
+                of_engine = [each for each in states if each.engine == engine]
+                start = number % len(of_engine)
+                for state in of_engine[start:] + of_engine[:start]:
+                    await _run(state, duration_s, keep=number >= 0)  # the first is to warm up
+        return states
+
+
+@contextlib.asynccontextmanager
+async def _control_plane(backend_port: int, *, watches: bool) -> AsyncIterator[ControlPlane]:
+    store = Store()
+    for resource in decode(DOCUMENTS.replace("BACKEND_PORT", str(backend_port)), "").resources:
+        store.put(resource)
+    plane = ControlPlane(store, ads_port=0, debug_port=0, watches_traffic=watches)
+    await plane.start()
+    try:
+        yield plane
+    finally:
+        await plane.stop()
+
+
+async def _states(
+    engine: str, first: int, planes: Sequence[ControlPlane], folder: Path, stack: contextlib.AsyncExitStack
+) -> list[State]:
+    states = []
+    for number, (plane, names) in enumerate(zip(planes, ((NEVER,), (NOBODY, SOMEBODY)), strict=True), first):
+        ip = f"127.10.250.{number + 1}"
+        log = folder / f"gateway-{number}.log"
+        pid = await stack.enter_async_context(_gateway(engine, ip, plane, log))
+        states += [State(engine, name, pid, f"http://{ip}:{PORT}/", plane) for name in names]
+    return states
+
+
+@contextlib.asynccontextmanager
+async def _gateway(engine: str, ip: str, plane: ControlPlane, log: Path) -> AsyncIterator[int]:
+    command = ["taskset", "--cpu-list", str(proxies.core(0)), *_command(engine, ip, plane.ads_port)]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=output, stderr=output, env=os.environ | {"PYTHONPATH": os.getcwd()}
+        )
+    try:
+        await _listens(ip)
+        yield process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _command(engine: str, ip: str, ads_port: int) -> list[str]:
+    node_id = f"router~{ip}~gateway-{ip.rpartition('.')[2]}.istio-system~istio-system.svc.cluster.local"
+    cluster = "istio-ingressgateway.istio-system"
+    metadata: dict[str, Any] = {
+        "NAMESPACE": "istio-system",
+        "LABELS": {"istio": "ingressgateway"},
+        "INSTANCE_IPS": ip,
+        "APP_ADDRESS": ip,
+    }
+    if engine == "envoy":
+        node = envoy_node(node_id, cluster, metadata, PodAddress(ip, ip), captures=False)
+        bootstrap = json.dumps(envoy_bootstrap(node, ("127.0.0.1", ads_port)))
+        options = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
+        return [installed_envoy(), "--config-yaml", bootstrap, *options]
+    return [
+        *(sys.executable, "-m", "minimesh", "proxy", "--xds", f"127.0.0.1:{ads_port}", "-l", "error"),
+        *("--node-id", node_id, "--node-cluster", cluster, "--node-metadata", json.dumps(metadata)),
+        *("--admin", f"{ip}:15000", "--pod-ip", ip, "--app-address", ip),
+    ]
+
+
+async def _listens(ip: str) -> None:
+    async with asyncio.timeout(_LIMIT_S):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(ip, PORT)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _run(state: State, duration_s: int, *, keep: bool) -> None:
+    """One load, after a short one that is not counted: who looks has looked at a busy mesh for a while."""
+    watch = state.control_plane.traffic_watch
+    watcher = watch.watch() if state.name == SOMEBODY else None
+    told: list[Any] = []
+    try:
+        await _load(state, _SETTLE_S)
+        watch.listeners.append(told.append)
+        run = await _load(state, duration_s)
+    finally:
+        watch.listeners.clear()
+        if watcher is not None:
+            watch.leave(watcher)
+    if keep:
+        state.runs.append(run)
+        state.told_per_s.append(len(told) / duration_s)
+
+
+async def _load(state: State, duration_s: int) -> Run:
+    return await asyncio.to_thread(run_wrk, state.address, None, (state.pid,), duration_s, proxies.core(-1))
+
+
+_HEADING = (
+    "| gateway | state | requests/s | told/s | CPU us a request | to the line above (range) | must be |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
+def _report(report: Callable[[str], None], states: Sequence[State]) -> bool:
+    report(_HEADING)
+    kept = True
+    for before, state in zip([None, *states], states, strict=False):
+        ratios = _ratios(state, before)
+        median = statistics.median(ratios) if ratios else 0.0
+        against = f"{median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})" if ratios else ""
+        must = f"{MOST_SHARE:.2f}" if state.name == SOMEBODY else ""
+        kept = kept and not (must and state.engine == "minimesh" and median >= MOST_SHARE)
+        rate, cpu_us = (
+            statistics.median(getattr(run, name) for run in state.runs)
+            for name in ("requests_per_s", "cpu_us")
+        )
+        told_per_s = statistics.median(state.told_per_s)
+        report(
+            f"| {state.engine} | {state.name} | {rate:,.0f} | {told_per_s:,.0f} | {cpu_us:.1f} "
+            f"| {against} | {must} |"
+        )
+    report(f"at most {LIMIT_PER_S:,} a second are to be told, of all proxies together")
+    return kept
+
+
+def _ratios(state: State, before: State | None) -> list[float]:
+    """CPU of a request to that in the state before, round by round; smallest first."""
+    if before is None or before.engine != state.engine:
+        return []
+    pairs = zip(state.runs, before.runs, strict=True)
+    return sorted(run.cpu_us / other.cpu_us for run, other in pairs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
