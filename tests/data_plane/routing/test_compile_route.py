@@ -318,3 +318,32 @@ def test_buffer_limits_are_inherited() -> None:
     table = compile_table(config)
     limits = [getattr(find(table, Head(path)), "retry_buffer_limit_bytes", None) for path in ("/own", "/")]
     assert limits == [0, 9]
+
+
+@pytest.mark.parametrize(
+    ("alike", "fields"),
+    [
+        (True, {"route": {"cluster": "c", "timeout": "3s"}}),
+        (False, {"route": {"cluster": "c", "prefix_rewrite": "/"}}),
+        (False, {"redirect": {"prefix_rewrite": "/"}}),
+        (False, {"route": {"cluster": "c"}, "typed_per_filter_config": {"cors": CORS}}),
+        (
+            False,
+            {
+                "route": {
+                    "weighted_clusters": {
+                        "clusters": [{"name": "c", "weight": 1, "typed_per_filter_config": {"cors": CORS}}]
+                    }
+                }
+            },
+        ),
+    ],
+)
+def test_routes_that_do_the_same_have_it_in_common(alike: bool, fields: dict[str, Any]) -> None:
+    config = one_host(*({"match": {"prefix": path}, **fields} for path in ("/a", "/b")))
+    table = compile_table(config, compile_filter_config=lambda _name, _message: object())
+    first, second = (find(table, Head(path=path)) for path in ("/a", "/b"))
+    assert first is not None
+    assert second is not None
+    assert first is not second
+    assert (first.action is second.action) == alike

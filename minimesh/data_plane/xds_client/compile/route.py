@@ -9,7 +9,7 @@ tracing).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.data_plane.routing.actions import ClusterHandle, MirrorPolicy, RetryPolicy
@@ -43,6 +43,8 @@ __all__ = ["CompileError", "compile_route_configuration"]
 _MEMO_ENTRIES_IN_ALL = 8192
 _MEMO_ENTRIES_AT_LEAST = 16
 _MEMO_ENTRIES_AT_MOST = 1024
+#: What a host may keep on top grows with what it was configured with.
+_MEMO_ENTRIES_A_ROUTE = 2
 _HEADER_FIELDS = {
     "request_headers_to_add",
     "request_headers_to_remove",
@@ -218,8 +220,9 @@ class _Compiler:
             mirrors or self.mirrors,
             _buffer_limit(message),
         )
+        shared: dict[bytes, Route] = {}
         routes = [
-            self._route(route, host, f"{path}.routes[{number}]")
+            self._route(route, host, shared, f"{path}.routes[{number}]")
             for number, route in enumerate(message.routes)
         ]
         return VirtualHost(
@@ -227,7 +230,7 @@ class _Compiler:
             _domains(message.domains, join(path, "domains")),
             routes,
             self._settings(message, path),
-            self.memo_limit,
+            max(self.memo_limit, _MEMO_ENTRIES_A_ROUTE * len(routes)),
         )
 
     def _settings(self, message: Any, path: str) -> VirtualHostSettings:
@@ -245,9 +248,21 @@ class _Compiler:
             metadata=metadata_to_plain(message.metadata),
         )
 
-    def _route(self, message: Any, host: _HostLevel, path: str) -> tuple[RouteMatch, Route]:
+    def _route(
+        self, message: Any, host: _HostLevel, shared: dict[bytes, Route], path: str
+    ) -> tuple[RouteMatch, Route]:
+        """What routes do alike, they have in common: thousands of matches with one destination stay small."""
         refuse_unsupported(message, path, _ROUTE)
         match = compile_route_match(message.match, join(path, "match"), self.environment.runtime)
+        deed = _deed(message)
+        if deed is None:
+            return match, self._consequence(message, match, host, path)
+        known = shared.get(deed)
+        if known is None:
+            known = shared[deed] = self._consequence(message, match, host, path)
+        return match, replace(known)  # a route is told from another by being another object
+
+    def _consequence(self, message: Any, match: RouteMatch, host: _HostLevel, path: str) -> Route:
         own = _Level(message, path, self.environment)
         own_limit = _buffer_limit(message)
         levels = (own, host.level, self.level)
@@ -269,7 +284,7 @@ class _Compiler:
             if error.field:
                 raise
             raise CompileError(path, error.reason) from None
-        return match, Route(
+        return Route(
             action=action,
             name=message.name,
             request_headers=settled.request_headers,
@@ -280,6 +295,20 @@ class _Compiler:
             stat_prefix=message.stat_prefix,
             retry_buffer_limit_bytes=host.retry_buffer_limit_bytes if own_limit is None else own_limit,
         )
+
+
+def _deed(message: Any) -> bytes | None:
+    """A route without its match; None when another's cannot be the same: its rewrite depends on the match, or
+    a filter keeps something for this route alone (a bucket of tokens).
+    """
+    if message.route.prefix_rewrite or message.redirect.prefix_rewrite or message.typed_per_filter_config:
+        return None
+    if any(choice.typed_per_filter_config for choice in message.route.weighted_clusters.clusters):
+        return None
+    deed = type(message)()
+    deed.CopyFrom(message)
+    deed.ClearField("match")
+    return bytes(deed.SerializeToString(deterministic=True))
 
 
 def _virtual_cluster(message: Any, path: str) -> VirtualCluster:
