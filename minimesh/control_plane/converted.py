@@ -5,14 +5,14 @@ Their modules are loaded when there are such objects: most meshes have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minimesh.config.kinds import KUBERNETES_GATEWAY
 
 if TYPE_CHECKING:
-    from minimesh.config.resources import Resource
+    from minimesh.config.resources import Resource, ResourceKey
     from minimesh.config.store import Snapshot
     from minimesh.control_plane.gateway_api.conversion import Conversion
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
@@ -28,9 +28,9 @@ class Converted:
     """What such objects of one snapshot mean, and what is to be written back to them."""
 
     snapshot: Snapshot
-    resources: Sequence[Resource] = ()
+    resources: Mapping[ResourceKey, Resource]
     """Gateways and VirtualServices of Istio's."""
-    gateway_api: Conversion | None = None
+    gateway_api: Conversion | None
     """None where nobody uses it."""
 
     def with_statuses(self, mesh: MeshConfig, now: str) -> Iterator[Resource]:
@@ -64,7 +64,7 @@ def converted(snapshot: Snapshot, registry: ServiceRegistry, mesh: MeshConfig) -
 
         conversion = convert(World(snapshot, registry, mesh.domain_suffix))
         resources += conversion.resources
-    return Converted(snapshot, resources, conversion)
+    return Converted(snapshot, {each.key: each for each in resources}, conversion)
 
 
 def same_but_status(one: Resource, other: Resource) -> bool:

@@ -99,13 +99,14 @@ class Origin:
 
     @classmethod
     def of(cls, resource: Resource | None, path: str = "") -> Origin:
-        """A field of a resource."""
+        """A field of a resource, or of the document that it was made of."""
         if resource is None:
             return NO_ORIGIN
-        if not resource.source.file:
-            return cls(str(resource.key), path)
-        place = resource.location(path)
-        return cls(str(resource.key), path, place.file, place.line, place.column)
+        written, field = resource.written(path)
+        if not written.source.file:
+            return cls(str(written.key), field)
+        place = written.source.location(field)
+        return cls(str(written.key), field, place.file, place.line, place.column)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file else ""

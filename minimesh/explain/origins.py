@@ -21,6 +21,13 @@ def metadata_of(metadata: Mapping[str, Any], namespace: str) -> Mapping[str, Any
     return found if isinstance(found, Mapping) else {}
 
 
+def documents_of(resource: Resource) -> str:
+    """The documents that say what a resource says: itself, or those that it was made of."""
+    made_of = resource.made_of
+    written = [each for each, _ in made_of.values()] if made_of is not None else [resource]
+    return ", ".join(dict.fromkeys(str(each.key) for each in written))
+
+
 def route_resource(world: World, route: Route) -> Resource | None:
     """The VirtualService that a route is written in; None for one that the control plane made by itself."""
     written_in = str(metadata_of(route.metadata, "minimesh").get("resource", ""))

@@ -35,7 +35,9 @@ def _without_defaults(value: Any) -> Any:
 
 
 def spec_patch(resource: Resource, spec: Mapping[str, Any]) -> str:
-    """A change of some fields of a resource's spec."""
+    """A change of some fields of a resource's spec; empty for one that nobody wrote."""
+    if resource.made_of is not None:
+        return ""
     return as_yaml(
         [
             {

@@ -13,7 +13,14 @@ from minimesh.data_plane.routing.actions import (
 )
 from minimesh.explain.ladder import NO_ORIGIN, Candidate, CandidateState, Origin, State, Step
 from minimesh.explain.likeliest import fault_shares, faults_of, percent, shares
-from minimesh.explain.origins import route_origin, server_origin, servers_at, service_resource
+from minimesh.explain.origins import (
+    documents_of,
+    route_origin,
+    route_resource,
+    server_origin,
+    servers_at,
+    service_resource,
+)
 
 if TYPE_CHECKING:
     from minimesh.explain.observation import Routing, TriedRoute
@@ -35,7 +42,7 @@ def listener_step(world: World, pod: Pod, chosen: ChosenChain, log: str = "") ->
     servers = servers_at(world, pod, port) if pod.is_gateway else []
     origin = server_origin(servers[0]) if servers else NO_ORIGIN
     if pod.is_gateway:
-        names = ", ".join(dict.fromkeys(f"Gateway {each.gateway}" for each in servers))
+        names = ", ".join(dict.fromkeys(documents_of(each.resource) for each in servers))
         text = f"{names or 'a listener of its own'} opens port {port}."
     elif settings.name == "virtualInbound":
         text = f"The sidecar takes what comes for port {port} of the pod."
@@ -173,11 +180,9 @@ def _host_origin(world: World, hop: Hop, domain: str) -> Origin:
     host = hop.routing.virtual_host
     assert host is not None
     for _, route in host.routes:
-        origin = route_origin(world, route)
-        if origin.resource:
-            kind, _, full = origin.resource.partition(" ")
-            namespace, _, name = full.partition("/")
-            return Origin.of(world.resource(kind, namespace, name), "spec.hosts")
+        resource = route_resource(world, route)
+        if resource is not None:
+            return Origin.of(resource, "spec.hosts")
         if isinstance(route.action, RouteAction):
             choices = shares(route.action)
             return Origin.of(service_resource(world, choices[0][0].handle.name)) if choices else NO_ORIGIN

@@ -177,7 +177,9 @@ class World:
         return any(name in _names_of(each) for each in self.push.registry.services)
 
     def resource(self, kind: str, namespace: str, name: str) -> Resource | None:
-        return self.snapshot.get(ResourceKey(kind, namespace, name))
+        """An object, also one of Istio's that others were translated into."""
+        key, meant = ResourceKey(kind, namespace, name), self.push.converted
+        return self.snapshot.get(key) or (meant.resources.get(key) if meant is not None else None)
 
     def origin(self, config: str) -> Resource | None:
         """The resource that istiod's path names: `/apis/networking.istio.io/v1/namespaces/x/gateway/y`."""

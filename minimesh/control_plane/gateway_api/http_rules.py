@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,25 +29,38 @@ _DEFAULT_ATTEMPTS = 2
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
 
-def http_rules(route: Resource, backends: Backends) -> list[HTTPRoute] | Fault:
+@dataclass(frozen=True, slots=True)
+class PlacedRule:
+    """A rule of Istio's, and where it comes from: one match of a rule of a route."""
+
+    rule: HTTPRoute
+    route: Resource
+    number: int
+    match: int
+
+
+def http_rules(route: Resource, backends: Backends) -> list[PlacedRule] | Fault:
     """All rules of a route, in its order; a Fault when one of them cannot be had."""
-    found: list[HTTPRoute] = []
+    found: list[PlacedRule] = []
     for number, rule in enumerate(route.spec.rules):
         name = rule.name or f"{route.namespace}.{route.name}.{number}"
         made = _rule(name, rule, backends)
         if isinstance(made, Fault):
             return made
         matches = rule.matches or (None,)
-        found += [replace(made, match=tuple(_match(route.kind, each))) for each in matches]
+        found += [
+            PlacedRule(replace(made, match=tuple(_match(route.kind, each))), route, number, position)
+            for position, each in enumerate(matches)
+        ]
     return found
 
 
-def sorted_by_precedence(rules: Iterable[HTTPRoute]) -> list[HTTPRoute]:
+def sorted_by_precedence(rules: Iterable[PlacedRule]) -> list[PlacedRule]:
     """The specification's order: exact paths, longer prefixes, methods, more headers, more parameters.
 
     The rules come in the order of their routes' age, which stays among equals.
     """
-    return sorted(rules, key=_precedence)
+    return sorted(rules, key=lambda each: _precedence(each.rule))
 
 
 def _precedence(rule: HTTPRoute) -> tuple[bool, int, int, bool, int, int]:

@@ -117,7 +117,7 @@ def convert_gateway(gateway: Resource, world: World, grants: Grants) -> Converte
 def istio_gateways(converted: ConvertedGateway) -> Iterator[Resource]:
     """One Gateway of Istio's for each sound listener."""
     gateway = converted.resource
-    for listener in converted.listeners:
+    for number, listener in enumerate(converted.listeners):
         if not listener.is_sound:
             continue
         parent = f"Gateway/{gateway.name}/{listener.name}.{gateway.namespace}"
@@ -130,7 +130,9 @@ def istio_gateways(converted: ConvertedGateway) -> Iterator[Resource]:
         port = Port(name="default", number=listener.port, protocol=listener.protocol)
         server = Server(hosts=listener.hosts, port=port, tls=listener.tls.settings)
         name = listener.internal_name.partition("/")[2]
-        yield internal("Gateway", gateway.namespace, name, annotations, Gateway(servers=(server,)), [gateway])
+        made_of = {"": (gateway, f"spec.listeners[{number}]")}
+        spec = Gateway(servers=(server,))
+        yield internal("Gateway", gateway.namespace, name, annotations, spec, made_of)
 
 
 def _parameters_fault(gateway: Resource, world: World) -> Fault | None:

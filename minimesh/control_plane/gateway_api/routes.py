@@ -10,16 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from minimesh.config.istio.virtual_service import HTTPMatchRequest, HTTPRoute, VirtualService
+from minimesh.config.istio.virtual_service import HTTPMatchRequest, VirtualService
 from minimesh.control_plane import internal_annotations
 from minimesh.control_plane.gateway_api.backends import Backends
 from minimesh.control_plane.gateway_api.conditions import Fault
-from minimesh.control_plane.gateway_api.http_rules import http_rules, sorted_by_precedence
+from minimesh.control_plane.gateway_api.http_rules import PlacedRule, http_rules, sorted_by_precedence
 from minimesh.control_plane.gateway_api.l4_rules import tcp_rules, tls_rules
 from minimesh.control_plane.gateway_api.parents import Attachment, attachments
 from minimesh.control_plane.gateway_api.world import GENERATED, World, internal
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import HTTPRoute
     from minimesh.config.resources import Resource
     from minimesh.control_plane.gateway_api.grants import Grants
     from minimesh.control_plane.gateway_api.listeners import Listener
@@ -45,7 +46,7 @@ class _Shared:
     namespace: str
     host: str
     gateway: str
-    rules: list[HTTPRoute] = field(default_factory=list)
+    rules: list[PlacedRule] = field(default_factory=list)
     origins: list[Resource] = field(default_factory=list)
 
 
@@ -92,23 +93,26 @@ class Routes:
         for number, (attachment, host) in enumerate(targets):
             name = f"{route.name}~{short}~{number}~{GENERATED}"
             own = replace(spec, hosts=(host,), gateways=(attachment.internal_name,))
+            made_of = {"": (route, ""), "spec.hosts": (route, "spec.hostnames")}
+            for place in range(len(route.spec.rules)):
+                made_of[f"spec.{short}[{place}]"] = (route, f"spec.rules[{place}].backendRefs")
             annotations = _annotations([route])
-            self._others.append(internal("VirtualService", route.namespace, name, annotations, own, [route]))
+            self._others.append(internal("VirtualService", route.namespace, name, annotations, own, made_of))
         return ConvertedRoute(route, found, None, backends.fault)
 
     def virtual_services(self) -> Iterator[Resource]:
         """All that the routes so far have become."""
         for (_, name, _), shared in self._shared.items():
+            rules = sorted_by_precedence(shared.rules)
             spec = VirtualService(
-                hosts=(shared.host,),
-                gateways=(shared.gateway,),
-                http=tuple(sorted_by_precedence(shared.rules)),
+                hosts=(shared.host,), gateways=(shared.gateway,), http=tuple(each.rule for each in rules)
             )
             annotations = _annotations(shared.origins)
-            yield internal("VirtualService", shared.namespace, name, annotations, spec, shared.origins)
+            made_of = _made_of(shared.origins[0], rules)
+            yield internal("VirtualService", shared.namespace, name, annotations, spec, made_of)
         yield from self._others
 
-    def _share(self, route: Resource, attachment: Attachment, rules: Sequence[HTTPRoute]) -> None:
+    def _share(self, route: Resource, attachment: Attachment, rules: Sequence[PlacedRule]) -> None:
         if attachment.listener is not None:
             hosts: Sequence[str] = [
                 host for host in route.spec.hostnames or ("*",) if attachment.serves(host)
@@ -136,14 +140,30 @@ def _l4_hosts(route: Resource, attachment: Attachment) -> Sequence[str]:
     return hostnames or ("*",)
 
 
-def _at_port(rules: Sequence[HTTPRoute], port: int | None) -> Sequence[HTTPRoute]:
+def _at_port(rules: Sequence[PlacedRule], port: int | None) -> Sequence[PlacedRule]:
     """The rules for calls to one port only; None for calls to any."""
     if port is None:
         return rules
-    return [
-        replace(rule, match=tuple(replace(each, port=port) for each in rule.match or (HTTPMatchRequest(),)))
-        for rule in rules
-    ]
+    return [replace(each, rule=_limited(each.rule, port)) for each in rules]
+
+
+def _limited(rule: HTTPRoute, port: int) -> HTTPRoute:
+    matches = rule.match or (HTTPMatchRequest(),)
+    return replace(rule, match=tuple(replace(each, port=port) for each in matches))
+
+
+def _made_of(first: Resource, rules: Sequence[PlacedRule]) -> dict[str, tuple[Resource, str]]:
+    """Where the rules of a VirtualService that several routes may share are written."""
+    found = {
+        "": (first, ""),
+        "spec.hosts": (first, "spec.hostnames"),
+        "spec.gateways": (first, "spec.parentRefs"),
+    }
+    for index, each in enumerate(rules):
+        rule = f"spec.rules[{each.number}]"
+        found[f"spec.http[{index}]"] = (each.route, f"{rule}.matches[{each.match}]")
+        found[f"spec.http[{index}].route"] = (each.route, f"{rule}.backendRefs")
+    return found
 
 
 def _annotations(origins: Iterable[Resource]) -> Mapping[str, str]:

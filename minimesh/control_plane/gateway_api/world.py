@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,10 @@ def internal(
     name: str,
     annotations: Mapping[str, str],
     spec: Any,
-    origins: Iterable[Resource],
+    made_of: Mapping[str, tuple[Resource, str]],
 ) -> Resource:
-    """One of Istio's own objects, made of `origins`: as old as the first of them, and located there."""
-    first = next(iter(origins))
+    """One of Istio's own objects, `made_of` others: as old as what made it be there (the empty path)."""
+    first = made_of[""][0]
     metadata = ObjectMeta(
         name=name,
         namespace=namespace,
@@ -99,5 +99,10 @@ def internal(
         creation_timestamp=first.metadata.creation_timestamp,
     )
     return Resource(
-        api_version=NETWORKING_VERSION, kind=kind, metadata=metadata, spec=spec, source=first.source
+        api_version=NETWORKING_VERSION,
+        kind=kind,
+        metadata=metadata,
+        spec=spec,
+        source=first.source,
+        made_of=made_of,
     )

@@ -6,8 +6,8 @@ called after the oldest of them and hangs on that one's Gateway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.gateway import Gateway, Port, Server
@@ -32,52 +32,71 @@ FindPort = Callable[[str, str, str], int | None]
 """The number of a service's port, by namespace, service and the port's name."""
 
 
+@dataclass(frozen=True, slots=True)
+class _PlacedRule:
+    """A rule of Istio's, and the path of an Ingress that it comes from."""
+
+    route: HTTPRoute
+    ingress: Resource
+    path: str
+
+
 def convert_ingresses(
     ingresses: Iterable[Resource], mesh: MeshConfig, find_port: FindPort, selector: Mapping[str, str]
 ) -> Iterator[Resource]:
     """What the Ingresses (oldest first) mean. `selector` chooses the pods of the gateway that serves them."""
-    by_host: dict[str, Resource] = {}
+    by_host: dict[str, list[_PlacedRule]] = {}
+    first: dict[str, tuple[Resource, str]] = {}
     for ingress in ingresses:
         yield _gateway(ingress, mesh, selector)
-        for rule in ingress.spec.rules:
+        for number, rule in enumerate(ingress.spec.rules):
             if rule.http is None:
                 continue
-            host = rule.host or "*"
-            routes = tuple(_routes(ingress, rule.http.paths, mesh, find_port))
-            known = by_host.get(host) or _virtual_service(ingress, host, mesh)
-            spec = replace(known.spec, http=tuple(sorted((*known.spec.http, *routes), key=_precedence)))
-            by_host[host] = replace(known, spec=spec)
-    yield from by_host.values()
+            host, path = rule.host or "*", f"spec.rules[{number}]"
+            first.setdefault(host, (ingress, path))
+            by_host.setdefault(host, []).extend(_routes(ingress, path, rule.http.paths, mesh, find_port))
+    for host, (ingress, path) in first.items():
+        rules = sorted(by_host[host], key=lambda each: _precedence(each.route))
+        yield _virtual_service(ingress, path, host, rules, mesh)
 
 
 def _gateway(ingress: Resource, mesh: MeshConfig, selector: Mapping[str, str]) -> Resource:
     label = f"ingress-{ingress.name}-{ingress.namespace}"
-    secured = tuple(
-        Server(
+    secured = {
+        f"spec.tls[{number}]": Server(
             hosts=tls.hosts or ("*",),
             port=Port(number=443, protocol="HTTPS", name=f"https-443-{label}-{number}"),
             tls=ServerTLSSettings(mode=ServerTLSMode.SIMPLE, credential_name=tls.secret_name),
         )
         for number, tls in enumerate(ingress.spec.tls)
         if tls.secret_name
-    )
+    }
     plain = Server(hosts=("*",), port=Port(number=80, protocol="HTTP", name=f"http-80-{label}"))
     metadata = replace(
         _metadata(ingress), name=_gateway_name(ingress), namespace=mesh.root_namespace, annotations={}
     )
-    return _resource("Gateway", metadata, Gateway(selector=selector, servers=(*secured, plain)), ingress)
+    made_of = {"": (ingress, "")}
+    made_of |= {f"spec.servers[{index}]": (ingress, path) for index, path in enumerate(secured)}
+    spec = Gateway(selector=selector, servers=(*secured.values(), plain))
+    return _resource("Gateway", metadata, spec, made_of)
 
 
 def _gateway_name(ingress: Resource) -> str:
     return f"{ingress.name}-{_SUFFIX}-{ingress.namespace}"
 
 
-def _virtual_service(ingress: Resource, host: str, mesh: MeshConfig) -> Resource:
-    """The VirtualService of a host, without routes."""
+def _virtual_service(
+    ingress: Resource, path: str, host: str, rules: Sequence[_PlacedRule], mesh: MeshConfig
+) -> Resource:
+    """The VirtualService of a host that the Ingress names first, in its rule at `path`."""
     name = f"{host.replace('.', '-')}-{ingress.name}-{_SUFFIX}"
     gateway = f"{mesh.root_namespace}/{_gateway_name(ingress)}"
-    spec = VirtualService(hosts=(host,), gateways=(gateway,))
-    return _resource("VirtualService", replace(_metadata(ingress), name=name), spec, ingress)
+    spec = VirtualService(hosts=(host,), gateways=(gateway,), http=tuple(each.route for each in rules))
+    made_of = {"": (ingress, path), "spec.hosts": (ingress, f"{path}.host")}
+    for index, each in enumerate(rules):
+        made_of[f"spec.http[{index}]"] = (each.ingress, each.path)
+        made_of[f"spec.http[{index}].route"] = (each.ingress, f"{each.path}.backend")
+    return _resource("VirtualService", replace(_metadata(ingress), name=name), spec, made_of)
 
 
 def _metadata(ingress: Resource) -> ObjectMeta:
@@ -89,22 +108,28 @@ def _metadata(ingress: Resource) -> ObjectMeta:
     )
 
 
-def _resource(kind: str, metadata: ObjectMeta, spec: Any, origin: Resource) -> Resource:
-    return Resource(api_version=_NETWORKING, kind=kind, metadata=metadata, spec=spec, source=origin.source)
+def _resource(
+    kind: str, metadata: ObjectMeta, spec: Any, made_of: Mapping[str, tuple[Resource, str]]
+) -> Resource:
+    source = made_of[""][0].source
+    return Resource(
+        api_version=_NETWORKING, kind=kind, metadata=metadata, spec=spec, source=source, made_of=made_of
+    )
 
 
 def _routes(
-    ingress: Resource, paths: Iterable[Any], mesh: MeshConfig, find_port: FindPort
-) -> Iterator[HTTPRoute]:
-    for path in paths:
+    ingress: Resource, rule: str, paths: Iterable[Any], mesh: MeshConfig, find_port: FindPort
+) -> Iterator[_PlacedRule]:
+    for number, path in enumerate(paths):
         destination = _destination(ingress, path.backend, mesh, find_port)
         if destination is None:
             continue  # a path without a service, or to a port that the service does not have
         uri = _path_match(path)
-        yield HTTPRoute(
+        route = HTTPRoute(
             match=(HTTPMatchRequest(uri=uri),) if uri is not None else (),
             route=(HTTPRouteDestination(destination=destination, weight=_ALL_REQUESTS_WEIGHT),),
         )
+        yield _PlacedRule(route, ingress, f"{rule}.http.paths[{number}]")
 
 
 def _destination(

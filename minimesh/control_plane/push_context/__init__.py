@@ -98,7 +98,7 @@ class PushContext:
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         meant = converted(snapshot, registry, settings)
-        return cls(registry, [*resources, *meant.resources], settings, meant)
+        return cls(registry, [*resources, *meant.resources.values()], settings, meant)
 
     def with_registry(self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]) -> PushContext:
         """The same configuration over the same services with other workloads.

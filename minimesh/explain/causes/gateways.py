@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.push_context.gateways import selects
 from minimesh.explain.entry import service_targets_of
 from minimesh.explain.ladder import Finding, Origin, Severity
-from minimesh.explain.origins import merged_gateway
+from minimesh.explain.origins import documents_of, merged_gateway
 from minimesh.explain.patches import document_of, spec_patch
 
 if TYPE_CHECKING:
@@ -124,9 +124,8 @@ def left_out_server(situation: Situation) -> Iterator[Finding]:
             yield Finding(
                 "gateway-conflict",
                 f"Gateway {gateway.namespace}/{gateway.name} is left out at port {written.port.number}: "
-                "Gateway "
-                f"{rival.gateway} is older and has this port for {', '.join(rival.hosts)} already (here: "
-                f"{hosts}). What "
+                f"{documents_of(rival.resource)} is older and has this port for "
+                f"{', '.join(rival.hosts)} already (here: {hosts}). What "
                 f"is bound to {gateway.namespace}/{gateway.name} only is not served; bind it to "
                 f"{rival.gateway}, or give "
                 "each host to one Gateway.",
@@ -150,7 +149,10 @@ def _rebound(situation: Situation, gateway: Resource, rival: str) -> str:
 def no_gateway(situation: Situation) -> Iterator[Finding]:
     """Nobody opens any port."""
     pod = _refused(situation)
-    if pod is None or _selecting(situation, pod) or situation.world.snapshot.by_kind("Gateway"):
+    if pod is None or situation.world.snapshot.by_kind("Gateway"):
+        return
+    merged = merged_gateway(situation.world, pod)
+    if merged is not None and (merged.plain_servers or merged.tls_servers):
         return
     yield Finding(
         "no-gateway",

@@ -12,7 +12,7 @@ from minimesh.control_plane.push_context.hostnames import (
     resolve_gateway_name,
 )
 from minimesh.explain.ladder import Finding, Origin, Severity
-from minimesh.explain.origins import merged_gateway, route_resource
+from minimesh.explain.origins import documents_of, merged_gateway, route_resource
 from minimesh.explain.patches import document_of, spec_patch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def name_of(rule: VirtualServiceConfig) -> str:
-    return f"VirtualService {rule.namespace}/{rule.name}"
+    return documents_of(rule.resource)
 
 
 def _unrouted(situation: Situation) -> bool:
@@ -40,9 +40,12 @@ def _at_gateway(situation: Situation) -> bool:
 def _for_host(situation: Situation) -> list[VirtualServiceConfig]:
     """The VirtualServices that mean the request's host."""
     host = situation.host.lower()
-    return [
-        r for r in situation.world.push.virtual_services if any(is_subset(host, each) for each in r.hosts)
-    ]
+    return [r for r in _written(situation) if any(is_subset(host, each) for each in r.hosts)]
+
+
+def _written(situation: Situation) -> list[VirtualServiceConfig]:
+    """The VirtualServices that somebody wrote: what others were translated into nobody can change."""
+    return [r for r in situation.world.push.virtual_services if r.resource.made_of is None]
 
 
 def _servers(situation: Situation) -> list[GatewayServer]:
@@ -130,7 +133,7 @@ def not_bound_to_mesh(situation: Situation) -> Iterator[Finding]:
     if _at_gateway(situation) or first is None:
         return
     names = _names_of_host(situation)
-    for rule in situation.world.push.virtual_services:
+    for rule in _written(situation):
         hosts = [host for host in rule.hosts if host != "*"]  # which no rule of the mesh may be for
         if MESH_GATEWAY in rule.gateways or not any(
             is_subset(name, host) for name in names for host in hosts
@@ -197,7 +200,7 @@ def merged_on_gateway(situation: Situation) -> Iterator[Finding]:
     found = {}
     for _, route in first.routing.virtual_host.routes:
         resource = route_resource(situation.world, route)
-        if resource is not None:
+        if resource is not None and resource.made_of is None:
             found[resource.key] = resource
     if len(found) < 2:
         return
