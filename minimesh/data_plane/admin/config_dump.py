@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from minimesh.data_plane.admin.status_dumps import eds_health, write_address
@@ -15,10 +15,15 @@ from minimesh.data_plane.xds_client.config_update import (
     LiveListener,
     Rejection,
 )
+from minimesh.data_plane.xds_client.secrets import STATIC_SOURCE, SecretHolder
 from minimesh.xds import messages as m
 
 Wanted = Callable[[str], bool]
 _OVERPROVISIONING_FACTOR = 140
+#: Hosts that DNS brought have metadata, be they empty.
+_RESOLVED = frozenset({Discovery.STRICT_DNS, Discovery.LOGICAL_DNS})
+_REDACTED = "[redacted]"
+_NOTHING_YET = "uninitialized"
 
 
 class DumpNotFoundError(LookupError):
@@ -89,7 +94,7 @@ class _Builder:
         yield self.listeners()
         yield m.config_dump_shared_pb2.ScopedRoutesConfigDump()
         yield self.routes()
-        yield m.config_dump_pb2.SecretsConfigDump()
+        yield self.secrets()
 
     def bootstrap_dump(self) -> Any:
         dump = m.config_dump_pb2.BootstrapConfigDump(bootstrap=self.bootstrap)
@@ -117,8 +122,7 @@ class _Builder:
         for name, live in sorted(self.configuration.clusters.items()):
             if not self.wanted(name):
                 continue
-            dynamic = live.compiled.settings.discovery is Discovery.EDS
-            entries = dump.dynamic_endpoint_configs if dynamic else dump.static_endpoint_configs
+            entries = dump.static_endpoint_configs if live.static else dump.dynamic_endpoint_configs
             entries.add().endpoint_config.Pack(_load_assignment(live))
         return dump
 
@@ -158,6 +162,14 @@ class _Builder:
                 self._note_rejection(entry, f"route configuration {name}")
         return dump
 
+    def secrets(self) -> Any:
+        """Private keys are not told."""
+        dump = m.config_dump_pb2.SecretsConfigDump()
+        for holder in sorted(self.configuration.context.secrets.holders(), key=lambda each: each.name):
+            if self.wanted(holder.name):
+                _add_secret(dump, holder)
+        return dump
+
     def _note_rejection(self, entry: Any, key: str) -> None:
         rejection: Rejection | None = self.configuration.rejections.get(key)
         if rejection is None:
@@ -174,6 +186,30 @@ def _set_listener_state(state: Any, compiled: CompiledListener, live: LiveListen
     _stamp(state.last_updated, live.updated_at)
 
 
+def _add_secret(dump: Any, holder: SecretHolder) -> None:
+    if holder.source == STATIC_SOURCE:
+        entry = dump.static_secrets.add(name=holder.name)
+    else:
+        arrived = holder.secret is not None
+        entry = (dump.dynamic_active_secrets if arrived else dump.dynamic_warming_secrets).add()
+        entry.name, entry.version_info = holder.name, holder.version or _NOTHING_YET
+        _stamp(entry.last_updated, holder.updated_at)
+    secret = m.tls_secret_pb2.Secret(name=holder.name)
+    if holder.secret is not None:
+        secret.MergeFrom(holder.secret.message)
+        secret.name = holder.name
+    _redact(secret.tls_certificate, ("private_key", "password"))
+    entry.secret.Pack(secret)
+
+
+def _redact(certificate: Any, fields: Iterable[str]) -> None:
+    for field in fields:
+        source = getattr(certificate, field)
+        kind = source.WhichOneof("specifier")
+        if kind is not None:
+            setattr(source, kind, _REDACTED.encode() if kind == "inline_bytes" else _REDACTED)
+
+
 def _load_assignment(live: LiveCluster) -> Any:
     """The endpoints a cluster has now, as Envoy puts them together from its hosts."""
     settings = live.compiled.settings
@@ -188,8 +224,11 @@ def _load_assignment(live: LiveCluster) -> Any:
         group.locality.sub_zone = locality.sub_zone
         group.locality.SetInParent()
         for host in hosts:
-            _add_endpoint(group.lb_endpoints.add(), host)
-        group.load_balancing_weight.value = 0
+            endpoint = group.lb_endpoints.add()
+            _add_endpoint(endpoint, host)
+            if settings.discovery in _RESOLVED:
+                endpoint.metadata.SetInParent()
+        group.load_balancing_weight.value = hosts[0].spec.locality_weight
     return message
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How often a file that holds a secret is looked at.
 WATCH_INTERVAL_S = 0.25
+#: Where a secret of the bootstrap comes from.
+STATIC_SOURCE = "static"
 _ADS = "ads"
 Socket = ServerTls | ClientTls
 
@@ -114,7 +116,7 @@ class SecretStore:
     def holders(self) -> Iterator[SecretHolder]:
         """Secrets in use, those that have not come included."""
         for key, holder in list(self._holders.items()):
-            if holder.bound or holder.source == "static":
+            if holder.bound or holder.source == STATIC_SOURCE:
                 yield holder
             else:
                 del self._holders[key]
@@ -125,8 +127,8 @@ class SecretStore:
         if secret.name in self._static:
             raise CompileError(join(path, "name"), f"secret {secret.name!r} is there twice")
         self._static[secret.name] = secret
-        self._holders["static", secret.name] = SecretHolder(
-            secret.name, "static", secret, updated_at=time.time()
+        self._holders[STATIC_SOURCE, secret.name] = SecretHolder(
+            secret.name, STATIC_SOURCE, secret, updated_at=time.time()
         )
 
     def holder_for(self, config: Any, path: str) -> SecretHolder:
@@ -136,10 +138,10 @@ class SecretStore:
         key = (source, config.name)
         holder = self._holders.get(key)
         if holder is None:
-            if source == "static":
+            if source == STATIC_SOURCE:
                 raise CompileError(join(path, "name"), f"unknown static secret: {config.name!r}")
             holder = self._holders[key] = SecretHolder(config.name, source)
-        if source not in ("static", _ADS) and holder.secret is None:
+        if source not in (STATIC_SOURCE, _ADS) and holder.secret is None:
             self._watch(source)
         return holder
 
@@ -164,7 +166,7 @@ class SecretStore:
 
     def _source(self, config: Any, path: str) -> str:
         if not config.HasField("sds_config"):
-            return "static"
+            return STATIC_SOURCE
         kind = config.sds_config.WhichOneof("config_source_specifier")
         if kind == "path_config_source":
             return str(config.sds_config.path_config_source.path)
