@@ -6,7 +6,7 @@ LABS ?= configs/gs configs/httpbin
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check lint types layers format conformance fuzz bench lock clean python-is-new-enough
+.PHONY: help up down test check check-data-plane check-others lint types layers format conformance fuzz bench lock clean python-is-new-enough
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,16 @@ down: $(VENV)/installed ## stop a mesh started with `minimesh up --detach`
 test: lint types layers ## lint, types, layers and every test (under thirty minutes)
 	FUZZ_FACTOR=3 $(BIN)/pytest
 
-check: lint types layers ## the fast part: everything but the tests marked slow or docker (under two minutes)
-	$(BIN)/pytest -m "not slow and not docker"
+check: $(VENV)/installed-dev ## the fast part: everything but the tests marked slow or docker (under two minutes)
+	@$(MAKE) --no-print-directory -j 2 check-data-plane check-others lint types layers
+
+# Two halves at the same time, for two cores.
+DATA_PLANE_TESTS := tests/conformance tests/data_plane tests/fuzz
+check-data-plane: $(VENV)/installed-dev
+	$(BIN)/pytest -m "not slow and not docker" $(DATA_PLANE_TESTS)
+
+check-others: $(VENV)/installed-dev
+	$(BIN)/pytest -m "not slow and not docker" $(addprefix --ignore=,$(DATA_PLANE_TESTS))
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -167,6 +167,7 @@ async def _show_logs(runtime: PodRuntime, stop: asyncio.Event) -> None:
         if ended:
             return
         try:
-            await asyncio.wait_for(stop.wait(), _LOG_INTERVAL_S)
+            async with asyncio.timeout(_LOG_INTERVAL_S):
+                await stop.wait()
         except TimeoutError:
             continue

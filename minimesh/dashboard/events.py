@@ -94,7 +94,8 @@ class EventStream:
         number, _ = self._topics.since(0)
         while True:
             try:
-                await asyncio.wait_for(watcher.told.wait(), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await watcher.told.wait()
             except TimeoutError:
                 await _write(response, _event("alive", {}))
                 continue

@@ -225,7 +225,8 @@ class ProxyServer:
         left = self.configuration.open_connections
         while left and loop.time() < deadline and not self._stop_now.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_now.wait(), _DRAIN_POLL_S)
+                async with asyncio.timeout(_DRAIN_POLL_S):
+                    await self._stop_now.wait()
             left = self.configuration.open_connections
         return left
 

@@ -95,7 +95,8 @@ class ServiceProxy:
             self._changed.clear()
             await self._reconcile(self._store.snapshot())
             try:
-                await asyncio.wait_for(self._changed.wait(), CHECK_INTERVAL_S)
+                async with asyncio.timeout(CHECK_INTERVAL_S):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 

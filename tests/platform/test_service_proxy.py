@@ -204,3 +204,16 @@ async def test_of_two_services_with_one_port_the_first_has_it(world: World) -> N
 )
 def test_the_address_of_a_load_balancer(cluster_ip: str, external: str) -> None:
     assert ServiceNetwork("127.12.0.0/16", reachable=True).external_address(cluster_ip) == external
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_it_stops_while_something_changes(turns: int) -> None:
+    """However many turns of the loop lie between the change and the end."""
+    world = World()
+    world.proxy.start()
+    await asyncio.sleep(0.01)  # it has looked, and waits for a change: which nobody is told
+    world.service(free_port())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(LIMIT_S):
+        await world.proxy.stop()

@@ -57,6 +57,8 @@ class PushQueue:
             if quiet_s <= 0:
                 return
             try:
-                await asyncio.wait_for(self._requested.wait(), quiet_s)
+                # Not `wait_for`: that of Python 3.11 loses a cancellation that comes together with the event.
+                async with asyncio.timeout(quiet_s):
+                    await self._requested.wait()
             except TimeoutError:
                 return

@@ -141,7 +141,8 @@ class AccessLogClient:
 
     async def _is_filled(self) -> bool:
         try:
-            await asyncio.wait_for(self._filled.wait(), _IDLE_S)
+            async with asyncio.timeout(_IDLE_S):
+                await self._filled.wait()
         except TimeoutError:
             return self._filled.is_set()
         return True
