@@ -77,6 +77,17 @@ async def exchange(served: Served, target: str, text: bytes = b"hello", *, finis
         writer.close()
 
 
+async def got_out(served: Served, target: str) -> bytes:
+    """What comes through a tunnel into nothing. Envoy sees it broken before it says that it stands: 503."""
+    if served.engine == "minimesh":
+        return await exchange(served, target)
+    reader, writer = await served.connect(EXPLICIT_PROXY)
+    writer.write(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
+    head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return b"" if head.startswith(b"HTTP/1.1 503 ") else rest
+
+
 async def get(served: Served, url: str) -> bytes:
     """A request to a proxy, as `http_proxy` makes clients send it."""
     reader, writer = await served.connect(EXPLICIT_PROXY)
@@ -171,7 +182,7 @@ async def test_an_address_that_nobody_declared(engine: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_registry_only_lets_nobody_out(engine: str, tmp_path: Path) -> None:
     async with tcp_echo("outside") as port, sidecar(engine, tmp_path, registry_only=True) as served:
-        assert await exchange(served, f"127.0.0.1:{port}") == b""
+        assert await got_out(served, f"127.0.0.1:{port}") == b""
         assert (await get(served, f"http://127.0.0.1:{port}/")).startswith(b"HTTP/1.1 502 ")
         lines = await served.log_lines(2)
     assert " UH " in lines[0]
@@ -229,7 +240,54 @@ async def test_bytes_that_are_no_http_reach_a_port_of_unknown_protocol(engine: s
     async with tcp_echo("raw") as port:
         manifests = (WEB.replace("PORT_NAME", "unnamed"), pod_at(port, {"app": "web"}, 8000))
         async with sidecar(engine, tmp_path, *manifests) as served:
-            assert await exchange(served, "web:8000", b"\x00\x01") == b"raw \x00\x01"
+            assert await exchange(served, "web:8000", b"\0\1\2\3\4") == b"raw \0\1\2\3\4"
+
+
+@contextlib.asynccontextmanager
+async def greeter() -> AsyncIterator[int]:
+    """The port of a server that speaks first, as MySQL's does."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"welcome")
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_server_that_speaks_first_is_heard_where_the_port_says_tcp(
+    engine: str, tmp_path: Path
+) -> None:
+    async with greeter() as port:
+        manifests = (WEB.replace("PORT_NAME", "tcp"), pod_at(port, {"app": "web"}, 8000))
+        async with sidecar(engine, tmp_path, *manifests) as served:
+            reader, writer = await tunnel(served, "web:8000")
+            assert await reader.readexactly(7) == b"welcome"
+            writer.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_server_that_speaks_first_waits_where_the_protocol_is_to_be_found_out(
+    engine: str, tmp_path: Path
+) -> None:
+    async with greeter() as port:
+        manifests = (WEB.replace("PORT_NAME", "unnamed"), pod_at(port, {"app": "web"}, 8000))
+        async with sidecar(engine, tmp_path, *manifests) as served:
+            silent, first = await tunnel(served, "web:8000")
+            first_word = asyncio.create_task(silent.readexactly(7))
+            speaking, second = await tunnel(served, "web:8000")
+            second.write(b"\0\1\2\3\4")
+            # Who came later is through, and who says nothing has not been heard: no time limit ends that.
+            assert await speaking.readexactly(7) == b"welcome"
+            assert not first_word.done()
+            first.write(b"\0\1\2\3\4")
+            assert await first_word == b"welcome"
+            first.close()
+            second.close()
 
 
 ENTRY = """

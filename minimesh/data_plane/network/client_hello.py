@@ -7,6 +7,7 @@ RFC 8446 (section 4.1.2, of RFC 5246 the same), RFC 6066 (server name) and RFC 7
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
@@ -43,7 +44,13 @@ class ClientHello(NamedTuple):
 
 
 def read_client_hello(data: bytes, limit_bytes: int = MAX_CLIENT_HELLO_BYTES) -> ClientHello | Verdict:
-    """Read a hello, perhaps in several records. `data` starts with the connection's first byte."""
+    """Read a hello, perhaps in several records. `data` starts with the connection's first byte.
+
+    Nothing is said of fewer bytes than a record's header has: as in Envoy, who says less and then waits for
+    an answer waits in vain.
+    """
+    if len(data) < _RECORD_HEADER_BYTES:
+        return Verdict.NEED_MORE
     handshake = bytearray()
     at = 0
     while True:
@@ -67,22 +74,27 @@ def read_client_hello(data: bytes, limit_bytes: int = MAX_CLIENT_HELLO_BYTES) ->
 
 
 def sniff_http(data: bytes) -> str | Verdict:
-    """`http/1.1`, `http/1.0` or `h2c` (HTTP/2 with prior knowledge), or what it is instead."""
+    """`http/1.1`, `http/1.0` or `h2c` (HTTP/2 with prior knowledge), or what it is instead.
+
+    As Envoy's inspector, any word may be a method, of any length: what is not HTTP is known only at the
+    first byte that no method may have, or at the end of the line.
+    """
     if _HTTP2_PREFACE.startswith(data[: len(_HTTP2_PREFACE)]):
         return "h2c" if len(data) >= len(_HTTP2_PREFACE) else Verdict.NEED_MORE
-    line, newline, _ = data.lstrip(b"\r\n").partition(b"\n")
-    method, space, rest = line.partition(b" ")
-    if not all(byte in _METHOD_BYTES for byte in method) or (space and not method):
+    line, newline, _ = data.partition(b"\n")
+    method = line.partition(b" ")[0]
+    if not _METHOD.fullmatch(method):
         return Verdict.NOT_HTTP
     if not newline:
-        too_long = len(line) > MAX_REQUEST_LINE_BYTES or (not space and len(method) > _MAX_METHOD_BYTES)
-        return Verdict.NOT_HTTP if too_long else Verdict.NEED_MORE
-    version = rest.rstrip(b"\r").rpartition(b" ")[2]
-    return {b"HTTP/1.1": "http/1.1", b"HTTP/1.0": "http/1.0"}.get(version, Verdict.NOT_HTTP)
+        return Verdict.NOT_HTTP if len(line) > MAX_REQUEST_LINE_BYTES else Verdict.NEED_MORE
+    words = line.split()
+    if len(words) != 3 or not (method == b"CONNECT" or _TARGET.fullmatch(words[1])):
+        return Verdict.NOT_HTTP
+    return {b"HTTP/1.1": "http/1.1", b"HTTP/1.0": "http/1.0"}.get(words[2], Verdict.NOT_HTTP)
 
 
-_METHOD_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-")
-_MAX_METHOD_BYTES = 32
+_METHOD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(rb"(?:[/*]|[A-Za-z][-+.0-9A-Za-z]*://)[\x00-\x7f]*")
 
 
 def _may_be_handshake(header: bytes) -> bool:

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimesh.data_plane.network.client_hello import ClientHello, Verdict, read_client_hello, sniff_http
+from minimesh.data_plane.network.client_hello import (
+    MAX_REQUEST_LINE_BYTES,
+    ClientHello,
+    Verdict,
+    read_client_hello,
+    sniff_http,
+)
 
 
 def hello_of_openssl(server_name: str | None = None, *protocols: str) -> bytes:
@@ -46,6 +52,10 @@ class TestTls:
         for end in range(len(hello)):
             assert read_client_hello(hello[:end]) is Verdict.NEED_MORE, end
 
+    @pytest.mark.parametrize("data", [b"", b"\x00", b"GET ", b"\x16\x02"])
+    def test_less_than_a_record_header_says_nothing(self, data: bytes) -> None:
+        assert read_client_hello(data) is Verdict.NEED_MORE
+
     def test_what_follows_the_hello_does_not_matter(self) -> None:
         hello = hello_of_openssl("a.test")
 
@@ -61,9 +71,9 @@ class TestTls:
         "data",
         [
             b"GET / HTTP/1.1\r\n",
-            b"\x00",
+            b"\x00\x01\x02\x03\x04",
             b"\x15\x03\x01\x00\x02",  # an alert
-            b"\x16\x02",  # SSL 2
+            b"\x16\x02\x00\x00\x02",  # SSL 2
             b"\x16\x03\x01\x00\x00",  # an empty record
             b"\x16\x03\x01\xff\xff",  # longer than any record
         ],
@@ -94,14 +104,24 @@ class TestHttp:
         ("data", "protocol"),
         [
             (b"GET / HTTP/1.1\r\n", "http/1.1"),
-            (b"\r\nPOST /a?b HTTP/1.0\r\nhost", "http/1.0"),
+            (b"POST /a?b HTTP/1.0\r\nhost", "http/1.0"),
+            (b"get / HTTP/1.1\n", "http/1.1"),
+            (b"GET http://a/ HTTP/1.1\r\n", "http/1.1"),
+            (b"CONNECT a:80 HTTP/1.1\r\n", "http/1.1"),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0", "h2c"),
             (b"", Verdict.NEED_MORE),
             (b"PRI * HT", Verdict.NEED_MORE),
             (b"GET /a/long/path", Verdict.NEED_MORE),
             (b"GET / HTTP/0.9\r\n", Verdict.NOT_HTTP),
             (b"\x16\x03\x01", Verdict.NOT_HTTP),
-            (b"A" * 40, Verdict.NOT_HTTP),
+            (b"A" * 40, Verdict.NEED_MORE),
+            (b"hello", Verdict.NEED_MORE),
+            (b"hello world", Verdict.NEED_MORE),
+            (b"A" * (MAX_REQUEST_LINE_BYTES + 1), Verdict.NOT_HTTP),
+            (b"hello\r\n", Verdict.NOT_HTTP),
+            (b"\r\nGET / HTTP/1.1\r\n", Verdict.NOT_HTTP),
+            (b"GET a:80 HTTP/1.1\r\n", Verdict.NOT_HTTP),
+            (b"GET /a b HTTP/1.1\r\n", Verdict.NOT_HTTP),
             (b"EHLO mail\r\n", Verdict.NOT_HTTP),
         ],
     )
