@@ -4,9 +4,9 @@
 
 A real control plane configures gateways over ADS, of each engine two: one whose configuration knows nothing
 of telling (`never`), and one as `minimesh up` makes it, measured while nobody looks (`nobody looks`) and
-while a watcher does (`somebody looks`), each under as much load as it takes. The three follow one another in each
-round, beginning with another one each time, and ratios are taken round by round. All gateways write Istio's
-line to a file. CPU is the gateway's own.
+while a watcher does (`somebody looks`), each under as much load as it takes. The three follow one another
+in each round, beginning with another one each time, and ratios are taken round by round. All gateways write
+Istio's line to a file. CPU is the gateway's own.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ export function table(element, head, rows) {
 }
 
 export const short = (name) => name.slice(name.lastIndexOf("/") + 1);
+// A duration in words. The asyncio proxies' clock counts whole milliseconds, a real Envoy's microseconds.
+export const milliseconds = (value) => (value === 0 ? "<1 ms" : `${round(value, value < 10 ? 2 : 0)} ms`);
 export const round = (value, digits = 1) => (typeof value === "number" ? String(Number(value.toFixed(digits))) : "");
 
 // The last call within `wait` milliseconds is made, and none is made more often.

@@ -1,7 +1,7 @@
 // The lane: one station for each proxy on a request's way, its decisions as boxes, and the answer's way back below.
 
-import { $, h, round, show, short } from "./dom.js";
-import { wayBack } from "./way_back.js";
+import { $, h, milliseconds, show, short } from "./dom.js";
+import { atApplication, wayBack } from "./way_back.js";
 
 const KINDS = {
   "port-map": "port", listener: "listener", "filter-chain": "filter chain", "virtual-host": "virtual host", route: "route",
@@ -25,9 +25,9 @@ function stationsOf(steps) {
 // When a proxy got so far, where it told.
 function timeAt(step, entry) {
   const times = entry?.times_ms || {};
-  if (step.kind === "listener" && times.last_rx_byte !== undefined) return `request read after ${round(times.last_rx_byte, 2)} ms`;
-  if (step.kind === "cluster" && times.first_upstream_tx_byte !== undefined) return `sent on after ${round(times.first_upstream_tx_byte, 2)} ms`;
-  if (step.kind === "endpoint" && times.first_upstream_rx_byte !== undefined) return `answers after ${round(times.first_upstream_rx_byte, 2)} ms`;
+  if (step.kind === "listener" && times.last_rx_byte !== undefined) return `request read after ${milliseconds(times.last_rx_byte)}`;
+  if (step.kind === "cluster" && times.first_upstream_tx_byte !== undefined) return `sent on after ${milliseconds(times.first_upstream_tx_byte)}`;
+  if (step.kind === "endpoint" && times.first_upstream_rx_byte !== undefined) return `answers after ${milliseconds(times.first_upstream_rx_byte)}`;
   return "";
 }
 
@@ -45,12 +45,12 @@ function changes(step) {
 function box(step, entry, onStep) {
   const time = timeAt(step, entry);
   return h("li", { class: step.state, "data-step": step.index, style: `--n:${step.index}` },
-    h("p", { class: "kind" }, KINDS[step.kind] || step.kind),
+    h("p", { class: "kind" }, KINDS[step.kind] || step.kind,
+      h("button", { type: "button", class: "place", onclick: () => onStep(step.index), "aria-label": `Why: ${step.title}` }, "why")),
     h("h4", {}, step.title),
     changes(step),
     step.state === "passed" ? null : h("p", {}, WORDS[step.state], step.text),
-    time ? h("p", { class: "soft" }, time) : null,
-    h("button", { type: "button", class: "place", onclick: () => onStep(step.index), "aria-label": `Why: ${step.title}` }, "why"));
+    time ? h("p", { class: "soft" }, time) : null);
 }
 
 function station(found, entry, hop, onStep) {
@@ -58,44 +58,59 @@ function station(found, entry, hop, onStep) {
   return h("li", { class: reached ? "station" : "station not-reached" },
     h("h3", {}, found.application ? "application" : short(found.proxy) || "proxy"),
     h("ol", { class: "boxes" }, found.steps.map((step) => box(step, entry, onStep))),
-    found.application || !reached ? null : wayBack(entry, hop));
+    reached ? (found.application ? atApplication : wayBack)(entry, hop) : null);
 }
 
-function client(explanation, entries, steps, onStep) {
-  const { request, outcome } = explanation;
-  const took = entries.length ? ` after ${round(entries[0].duration_ms, 2)} ms` : "";
+// What the client gets: as foretold, or as its first proxy told of a request that happened.
+function resultOf(outcome, entry) {
+  if (!entry) return { ...outcome, good: outcome.answered_by === "application" && outcome.status < 400 };
+  const { status, flags } = entry;
+  const isForetold = outcome.answered_by === "application" || outcome.status === status;
+  const words = entry.details_words ? `${entry.details_words[0].toUpperCase()}${entry.details_words.slice(1)}` : "It has ended";
+  return { status, flags, reason: status === outcome.status ? outcome.reason : "", good: status > 0 && status < 400,
+    sentence: isForetold ? `${words}.` : `${words}, where ${outcome.status} was to be expected.` };
+}
+
+const statusOf = (result) => (result.status ? `${result.status} ${result.reason}` : "no answer");
+
+function client(request, result, entry, steps, onStep) {
   return h("li", { class: "station" },
     h("h3", {}, request.from ? short(request.from) : "client"),
     h("ol", { class: "boxes" },
       h("li", { class: "passed", style: "--n:0" }, h("p", { class: "kind" }, "asks"), h("h4", {}, `${request.method} ${request.url}`), h("p", {}, `Host: ${request.authority}`)),
       steps.map((step) => box(step, null, onStep))),
-    h("div", { class: `back ${isGood(outcome) ? "passed" : "failed"}` }, h("p", { class: "kind" }, "gets"),
-      h("h4", {}, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"), h("p", { class: "soft" }, `back at the client${took}`)));
+    h("div", { class: `back ${result.good ? "passed" : "failed"}` }, h("p", { class: "kind" }, entry ? "gets" : "would get"),
+      h("h4", {}, statusOf(result)), h("p", { class: "soft" }, `back at the client${entry ? ` after ${milliseconds(entry.duration_ms)}` : ""}`)));
 }
 
-const isGood = (outcome) => outcome.answered_by === "application" && outcome.status < 400;
-
-function drawOutcome(outcome) {
-  show($("outcome"), h("span", { class: `badge ${isGood(outcome) ? "good" : "bad"}` }, outcome.status ? `${outcome.status} ${outcome.reason}` : "no answer"), " ",
-    outcome.sentence, outcome.flags.map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
+function drawOutcome(result) {
+  show($("outcome"), h("span", { class: `badge ${result.good ? "good" : "bad"}` }, statusOf(result)), " ",
+    result.sentence, result.flags.map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
 }
 
 export function draw(explanation, entries, { title = "", onStep }) {
-  drawOutcome(explanation.outcome);
+  const result = resultOf(explanation.outcome, entries[0]);
+  drawOutcome(result);
   $("flow-of").textContent = title;
   const told = new Map(entries.map((entry) => [entry.proxy, entry]));
   const expected = new Map(explanation.hops.map((hop) => [hop.proxy, hop]));
   const steps = explanation.steps.map((step, index) => ({ ...step, index }));
   // The port map decides before any proxy: it stands with the client.
   const isInFront = (step) => step.kind === "port-map";
-  show($("lane"), client(explanation, entries, steps.filter(isInFront), onStep),
+  show($("lane"), client(explanation.request, result, entries[0], steps.filter(isInFront), onStep),
     stationsOf(steps.filter((step) => !isInFront(step))).map((found) => station(found, told.get(found.proxy), expected.get(found.proxy), onStep)));
+  orderAnswers($("lane"), steps.length);
   $("replay").hidden = false;
   $("no-flow").hidden = true;
   play();
 }
 
-// One box after the other, as the request went.
+// The answers follow the last decision, each nearer to the client.
+function orderAnswers(lane, steps) {
+  [...lane.querySelectorAll(".back")].reverse().forEach((answer, number) => answer.style.setProperty("--n", steps + 2 * number));
+}
+
+// One box after the other, as the request and its answer went.
 export function play() {
   const lane = $("lane");
   lane.classList.remove("playing");

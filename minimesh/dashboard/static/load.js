@@ -42,7 +42,7 @@ function drawShares() {
     const wanted = expected.get(pod) || 0;
     const found = verdict(wanted, count, all);
     return [short(pod), String(count), bar(all ? count / all : 0, wanted), `${round(100 * wanted)} %`, found.measured, found.range,
-      h("td", {}, h("span", { class: `badge ${found.good ? "good" : "warn"}` }, found.words))];
+      h("td", {}, h("span", { class: `badge ${found.looks}` }, found.words))];
   }));
 }
 

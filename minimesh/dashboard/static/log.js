@@ -89,7 +89,8 @@ function later() {
 }
 
 export function add(found) {
-  entries = entries.concat(found).slice(-KEPT);
+  // Each proxy tells in batches of its own: they are put in the order of their requests.
+  entries = entries.concat(found).sort((one, other) => one.at - other.at).slice(-KEPT);
   const proxies = [...new Set(entries.map((entry) => entry.proxy))].sort();
   if (filter.elements.proxy.options.length !== proxies.length + 1) offer(filter.elements.proxy, [["", "all"], ...proxies.map((name) => [name, short(name)])]);
   later();

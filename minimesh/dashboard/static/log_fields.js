@@ -30,7 +30,7 @@ export function meaning(name, entry) {
   const said = [glossary.fields[name]?.meaning];
   if (name === "RESPONSE_FLAGS") said.push(...entry.flags.map((each) => `${each.flag}: ${each.words}`));
   if (name === "RESPONSE_CODE_DETAILS") said.push(entry.details_words);
-  return said.filter(Boolean).join(". ");
+  return said.filter(Boolean).join(": ");
 }
 
 // The spans of a line; arrow keys lead from one to the next, which is why they take the focus.

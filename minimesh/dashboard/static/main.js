@@ -14,39 +14,58 @@ import * as traffic from "./traffic.js";
 import * as tryBar from "./try_bar.js";
 import * as yaml from "./yaml_pane.js";
 
-const FOLLOW_MS = 700;
+const HOPS_MS = 700; // in which all hops of a request have told of it
+const SHOWN_MS = 2500; // for which a live request stays at least
 const STATES = { live: ["live", "good"], broken: ["connection lost, trying again", "bad"], connecting: ["connecting", ""] };
-let newest = null;
+let newestId = null;
+let asked = 0;
 let following = null;
+let followedAt = 0;
 let live = false;
 let breaks = 0;
 
 const report = (error) => show($("answer"), h("p", { class: "bad" }, error.message));
 
+// Whoever reads one request is not shown the next.
+function hold() { $("follow").checked = false; }
+
 function drawExplanation(explanation, entries, title) {
-  const goTo = (index) => { ladder.goTo(index); yaml.showPlace(explanation.steps[index]); };
+  const showPlace = (item) => { hold(); yaml.showPlace(item); };
+  const goTo = (index) => { ladder.goTo(index); showPlace(explanation.steps[index]); };
   flow.draw(explanation, entries, { title, onStep: goTo });
-  ladder.draw(explanation, yaml.showPlace);
+  ladder.draw(explanation, showPlace);
   yaml.setSteps(explanation.steps);
-  const first = explanation.findings.find((each) => each.file) || explanation.steps.find((step) => step.state === "failed" && step.file);
-  if (first) yaml.showPlace(first);
+  const { findings, steps } = explanation;
+  const decisive = [findings.find((each) => each.severity === "cause" && each.resource), steps.find((step) => step.state === "failed" && step.resource),
+    steps.find((step) => step.kind === "route" && step.resource)].find(Boolean);
+  if (decisive && !yaml.isBusy()) yaml.showPlace(decisive);
+}
+
+// What was asked for last is drawn, whatever is answered last.
+async function newest(answer) {
+  const mine = ++asked;
+  const found = await answer;
+  return mine === asked ? found : null;
 }
 
 async function showRequest(id, words) {
-  const { explanation, entries } = await get(`request/${encodeURIComponent(id)}`);
+  const found = await newest(get(`request/${encodeURIComponent(id)}`));
+  if (!found) return;
+  const { explanation, entries } = found;
   if (explanation) drawExplanation(explanation, entries, `${words}: ${id}`);
   else $("flow-of").textContent = `${words}: ${id}; how it was decided is not known any more`;
 }
 
-// The newest request is drawn once its hops had the time to tell of it, and never more often.
+// The newest request is drawn once its hops had the time to tell of it, and the one before it the time to be seen.
 function followNewest(entries) {
   const last = entries.filter((entry) => entry.request_id && entry.side !== "inbound").at(-1);
   if (!last || !$("follow").checked) return;
-  newest = last.request_id;
+  newestId = last.request_id;
   following ??= setTimeout(() => {
     following = null;
-    if ($("follow").checked) showRequest(newest, "live").catch(() => {});
-  }, FOLLOW_MS);
+    followedAt = Date.now();
+    if ($("follow").checked) showRequest(newestId, "live").catch(() => {});
+  }, Math.max(HOPS_MS, followedAt + SHOWN_MS - Date.now()));
 }
 
 function setState(state) {
@@ -84,8 +103,9 @@ async function begin({ load: progress, ...share }) {
 }
 
 async function explainOnly() {
-  $("follow").checked = false;
-  drawExplanation(await tryBar.explain(), [], "explained, not sent");
+  hold();
+  const explanation = await newest(tryBar.explain());
+  if (explanation) drawExplanation(explanation, [], "explained, not sent");
 }
 
 function take({ entries, missed }) {
@@ -114,7 +134,7 @@ async function start() {
   load.start();
   labs.start(() => $("try-form").requestSubmit());
   $("replay").addEventListener("click", flow.play);
-  log.start(await get("glossary"), (id) => { $("follow").checked = false; showRequest(id, "replayed").catch(report); });
+  log.start(await get("glossary"), (id) => { hold(); showRequest(id, "replayed").catch(report); });
   const before = await get("log?limit=200");
   log.add(before.entries);
   traffic.add(before.entries);

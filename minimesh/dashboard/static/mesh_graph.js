@@ -1,6 +1,6 @@
 // The graph of the mesh: workloads in columns, and what went between them in the last seconds.
 
-import { $, round, short, show, svg } from "./dom.js";
+import { $, milliseconds, round, short, show, svg } from "./dom.js";
 import { figures, grouped } from "./traffic.js";
 
 const NODE = { width: 190, height: 40, gap: 22 };
@@ -71,7 +71,7 @@ function line(edge, spots) {
   const errors = edge.errors ? `, ${Math.round(100 * edge.errors)} % errors` : "";
   return svg("g", {},
     svg("path", { d: way.d, "stroke-width": 1.5 + Math.min(8, Math.log2(1 + edge.rate)), class: edge.errors ? "failing" : "busy" }),
-    svg("text", { x: way.x, y: way.y, class: "small", "text-anchor": way.anchor }, `${round(edge.rate)}/s, ${round(edge.median)} ms${errors}`));
+    svg("text", { x: way.x, y: way.y, class: "small", "text-anchor": way.anchor }, `${round(edge.rate)}/s, ${milliseconds(edge.median)}${errors}`));
 }
 
 export function draw(entries) {

@@ -32,7 +32,7 @@ function splitRows(split) {
   return split.destinations.map((to, number) => {
     const found = verdict(to.share_percent / 100, counts[number], all);
     return [`${to.host}${to.subset ? ` ${to.subset}` : ""}`, `${round(to.share_percent)} %`, found.measured, found.range,
-      h("td", {}, h("span", { class: `badge ${found.good ? "good" : "warn"}` }, found.words))];
+      h("td", {}, h("span", { class: `badge ${found.looks}` }, found.words))];
   });
 }
 

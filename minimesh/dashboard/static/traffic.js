@@ -75,9 +75,9 @@ export function interval(count, all) {
 
 // What a measured share says of the one that is expected.
 export function verdict(expected, count, all) {
-  if (!all) return { words: "no requests yet", good: true, range: "–", measured: "–" };
+  if (!all) return { words: "no requests yet", looks: "plain", range: "–", measured: "–" };
   const [low, high] = interval(count, all);
   const good = expected >= low - 1e-9 && expected <= high + 1e-9;
   const percent = (part) => (100 * part).toFixed(1).replace(/\.0$/, "");
-  return { words: good ? "as expected" : "outside of chance", good, range: `${percent(low)} to ${percent(high)} %`, measured: `${percent(count / all)} %` };
+  return { words: good ? "as expected" : "outside of chance", looks: good ? "good" : "warn", range: `${percent(low)} to ${percent(high)} %`, measured: `${percent(count / all)} %` };
 }

@@ -1,6 +1,6 @@
 // The answer at one proxy, on its way back: status, why, where the time went, and the line in its log.
 
-import { h, round } from "./dom.js";
+import { h, milliseconds } from "./dom.js";
 
 // Three shares of the whole: this proxy before, waiting for whom it asked, this proxy after.
 function shares(entry) {
@@ -13,9 +13,9 @@ function shares(entry) {
 function timeBar(entry) {
   const parts = shares(entry);
   const whole = Math.max(0.001, parts.reduce((sum, [, time]) => sum + time, 0));
-  const words = parts.map(([name, time]) => `${name} ${round(time, 2)} ms`).join(", ");
+  const words = parts.map(([name, time]) => `${name} ${milliseconds(time)}`).join(", ");
   return [
-    h("div", { class: "times", role: "img", "aria-label": words }, parts.map(([name, time], part) => h("span", { class: `t${part}`, title: `${name} ${round(time, 2)} ms`, style: `flex-grow:${time / whole}` }))),
+    h("div", { class: "times", role: "img", "aria-label": words }, parts.map(([name, time], part) => h("span", { class: `t${part}`, title: `${name} ${milliseconds(time)}`, style: `flex-grow:${time / whole}` }))),
     h("p", { class: "soft" }, words),
   ];
 }
@@ -25,7 +25,7 @@ const logLine = (words, line) => h("details", {}, h("summary", {}, words), h("co
 function measured(entry) {
   return h("div", { class: `back ${entry.status && entry.status < 400 ? "passed" : "failed"}` },
     h("p", { class: "kind" }, "answers"),
-    h("h4", {}, `${entry.status || "nothing"} after ${round(entry.duration_ms, 2)} ms`),
+    h("h4", {}, `${entry.status || "nothing"} after ${milliseconds(entry.duration_ms)}`),
     entry.flags.map((flag) => h("p", {}, h("strong", {}, flag.flag), ` ${flag.words}`)),
     entry.details_words ? h("p", {}, entry.details_words) : null,
     timeBar(entry),
@@ -42,4 +42,13 @@ function foretold(hop) {
 export function wayBack(entry, hop) {
   if (entry) return measured(entry);
   return hop ? foretold(hop) : null;
+}
+
+// The application's answer, as the proxy beside it saw it; what it would answer nobody can tell.
+export function atApplication(entry) {
+  const { first_upstream_tx_byte: asked, first_upstream_rx_byte: answered } = entry?.times_ms || {};
+  if (answered === undefined) return null;
+  return h("div", { class: `back ${entry.status < 400 ? "passed" : "failed"}` },
+    h("p", { class: "kind" }, "answers"),
+    h("h4", {}, `${entry.status} after ${milliseconds(answered - asked)}`));
 }

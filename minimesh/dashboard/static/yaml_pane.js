@@ -44,17 +44,25 @@ function open() {
   paint();
 }
 
-function classOf(line, worst) {
+// Lines of the open document that something decided by: a step itself, or what it chose.
+function actingLines() {
+  const chosen = steps.flatMap((step) => [step, ...step.candidates.filter((item) => item.state === "chosen")]);
+  return new Set(chosen.filter((item) => item.line && item.file === current()?.file).map((item) => item.line));
+}
+
+function classOf(line, worst, acting) {
   if (worst.has(line)) return worst.get(line);
-  return lit.has(line) ? "lit" : null;
+  if (lit.has(line)) return "lit";
+  return acting.has(line) ? "acting" : null;
 }
 
 function paint() {
   const worst = new Map();
   for (const each of current()?.diagnostics || []) if (worst.get(each.line) !== "error") worst.set(each.line, each.severity === "error" ? "error" : "warning");
   const lines = linesOf();
+  const acting = actingLines();
   $("gutter").textContent = lines.map((_, number) => number + 1).join("\n");
-  show($("marks"), lines.map((line, number) => h("span", { class: classOf(number + 1, worst) }, line || " ")));
+  show($("marks"), lines.map((line, number) => h("span", { class: classOf(number + 1, worst, acting) }, line || " ")));
   show($("diagnostics"), (current()?.diagnostics || []).map((each) => h("li", { class: each.severity }, h("button", { type: "button", class: "place", onclick: () => goToLine(each.line) }, `line ${each.line}`), ` ${each.message}`)));
   scroll();
 }
@@ -96,7 +104,14 @@ export function showPlace(item) {
   goToLine(item.line);
 }
 
-export function setSteps(found) { steps = found; show($("effects")); }
+export function setSteps(found) {
+  steps = found;
+  show($("effects"));
+  paint();
+}
+
+// Whether somebody is at work in it.
+export const isBusy = () => isDirty() || document.activeElement === text;
 
 // The steps whose cause lies in the block of the line that the cursor is on, and what Envoy calls what they chose.
 function showEffects() {
