@@ -13,7 +13,7 @@ CONNECTIONS = 64
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _REQUESTS = re.compile(r"(\d+) requests in")
 _FAILURES = re.compile(r"Non-2xx or 3xx responses: (\d+)")
-_LATENCY = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+_LATENCY = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)\s*$", re.MULTILINE)
 _IN_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from minimesh.data_plane.admin.server import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
+from minimesh.data_plane.allocator import keep_freed_memory
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.network.listener import OWN_SOCKETS
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
@@ -292,6 +293,7 @@ def _signals(server: ProxyServer) -> Iterator[None]:
 
 def run_proxy(server: ProxyServer) -> None:
     """Run a proxy in an event loop of its own, to its end. Raises what `ProxyServer.run` raises."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run_settled(server))
 

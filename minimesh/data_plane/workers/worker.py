@@ -12,6 +12,7 @@ from typing import Any
 from minimesh.data_plane.admin.app import answer, commands_of
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
+from minimesh.data_plane.allocator import keep_freed_memory
 from minimesh.data_plane.http.http1 import downstream as _preloaded  # noqa: F401 - before forking, to be shared
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.network.listener import number_connections
@@ -46,6 +47,7 @@ def run_worker(
     settings: WorkerSettings, number: int, channel: socket.socket, questions: socket.socket
 ) -> int:
     """The whole life of a worker; returns its exit status."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=settings.loop_factory) as runner:
         runner.run(_run(settings, number, channel, questions))
     return 0
