@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 
-from minimesh.control_plane.push_context import MeshConfig
+from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.control_plane.translation.protobuf_values import any_of
@@ -128,12 +128,26 @@ async def serve(
     if tunnels:
         ports[EXPLICIT_PROXY] = ports[explicit] = explicit
     served = Served(engine, resources, ports, log, tunnels=tunnels)
-    if engine == "minimesh":
-        running = _minimesh(resources, served, capture)
-    else:
-        running = _envoy(resources, served, folder, capture)
-    async with running:
+    async with _running(served, folder, capture=capture):
         yield served
+
+
+@contextlib.asynccontextmanager
+async def serve_gateway(
+    engine: str, proxy: Proxy, context: PushContext, folder: Path
+) -> AsyncIterator[Served]:
+    """Have the engine serve what a push has for a gateway."""
+    resources = build_resources(proxy, context)
+    ports = {each.address.socket_address.port_value: free_port() for each in resources.listeners.values()}
+    served = Served(engine, resources, ports, folder / f"{engine}.log")
+    async with _running(served, folder, capture=False):
+        yield served
+
+
+def _running(served: Served, folder: Path, *, capture: bool) -> contextlib.AbstractAsyncContextManager[None]:
+    if served.engine == "minimesh":
+        return _minimesh(served.resources, served, capture)
+    return _envoy(served.resources, served, folder, capture)
 
 
 @contextlib.asynccontextmanager

@@ -55,10 +55,16 @@ async def web(word: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[int
         server.close()
 
 
-def pod_at(port: int, labels: dict[str, str], container_port: int, name: str = "") -> str:
+def pod_at(
+    port: int, labels: dict[str, str], container_port: int, name: str = "", namespace: str = "default"
+) -> str:
     """A ready pod whose container port is really a port of this machine's localhost, as YAML."""
     text = running_pod(
-        name or f"{labels['app']}-{labels.get('version', 'v1')}", LOCALHOST, labels, {"main": container_port}
+        name or f"{labels['app']}-{labels.get('version', 'v1')}",
+        LOCALHOST,
+        labels,
+        {"main": container_port},
+        namespace,
     )
     annotation = f'"annotations": {{"minimesh.dev/port-map": "{container_port}={port}"}}, '
     return text.replace('"metadata": {', '"metadata": {' + annotation, 1)

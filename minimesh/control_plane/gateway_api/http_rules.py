@@ -167,7 +167,7 @@ def _by_name(conditions: Iterable[Any]) -> dict[str, StringMatch]:
 
 def _path_match(path: Any | None) -> StringMatch | None:
     if path is None:
-        return None
+        return StringMatch(prefix="/")
     value = path.value if path.value is not None else "/"
     if path.type == "Exact":
         return StringMatch(exact=value)
