@@ -177,7 +177,9 @@ def test_an_entry_with_a_name_serves_dns_alone() -> None:
 def test_a_socket_is_an_endpoint_by_its_path() -> None:
     endpoints = [{"address": "unix:///var/run/db.sock"}]
     proxy = sidecar_proxy({})
-    [assignment] = build_endpoints(proxy, push(entry(resolution="STATIC", endpoints=endpoints)), [CLUSTER])
+    [assignment] = build_endpoints(
+        proxy, push(entry(resolution="STATIC", endpoints=endpoints)), [CLUSTER]
+    ).values()
     assert assignment.endpoints[0].lb_endpoints[0].endpoint.address.pipe.path == "/var/run/db.sock"
 
 

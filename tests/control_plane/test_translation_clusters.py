@@ -219,7 +219,7 @@ def test_kinds_of_services_are_kinds_of_clusters() -> None:
 
 def test_endpoints_follow_the_pods() -> None:
     context = push(HTTPBIN_LAB, *HTTPBIN_PODS)
-    [assignment] = build_endpoints(gateway_proxy(), context, [HTTPBIN])
+    [assignment] = build_endpoints(gateway_proxy(), context, [HTTPBIN]).values()
     assert as_json(assignment) == {
         "cluster_name": HTTPBIN,
         "endpoints": [
@@ -249,7 +249,7 @@ def test_endpoints_follow_the_pods() -> None:
     "name", [HTTPBIN, "outbound|1||unknown", "outbound|8000|nosuch|httpbin.default.svc.cluster.local", "odd"]
 )
 def test_a_cluster_without_endpoints_gets_an_empty_answer(name: str) -> None:
-    [assignment] = build_endpoints(gateway_proxy(), push(HTTPBIN_LAB), [name])
+    [assignment] = build_endpoints(gateway_proxy(), push(HTTPBIN_LAB), [name]).values()
     assert assignment.cluster_name == name
     assert not assignment.endpoints
 
@@ -311,7 +311,7 @@ def test_pods_far_away_are_fallen_back_on() -> None:
     assert "locality_weighted_lb_config" in cluster["common_lb_config"]
     [thresholds] = cluster["circuit_breakers"]["thresholds"]
     assert thresholds["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 5}
-    [assignment] = build_endpoints(proxy, mesh, [HTTPBIN])
+    [assignment] = build_endpoints(proxy, mesh, [HTTPBIN]).values()
     found = {
         (e.locality.region, e.lb_endpoints[0].endpoint.address.socket_address.address): e.priority
         for e in assignment.endpoints

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minimesh.control_plane.discovery.snapshot import Contents
-from minimesh.control_plane.translation import build_assignments
+from minimesh.control_plane.translation import build_endpoints
 from minimesh.xds.resource_names import parse_cluster_name
 from minimesh.xds.responses import Packed
 
@@ -38,7 +38,7 @@ def refreshed(
 
 def _refreshed_endpoints(proxy: Proxy, context: PushContext, changes: PodChanges, old: Contents) -> Contents:
     names = [name for name in old.resources if _hostname(name) in changes.hostnames]
-    made = build_assignments(proxy, context, names, context.shared)
+    made = build_endpoints(proxy, context, names, context.shared)
     packed = {name: Packed.of(name, each) for name, each in made.items()}
     changed = {name: each for name, each in packed.items() if each.version != old.resources[name].version}
     return Contents({**old.resources, **changed}) if changed else old

@@ -7,7 +7,7 @@ and labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -61,22 +61,28 @@ class PushContext:
         resources: Iterable[Resource],
         mesh: MeshConfig,
         meant: Converted | None = None,
+        before: PushContext | None = None,
     ) -> None:
-        """`meant` is what some of the resources were converted from."""
+        """`meant` is what some of the resources were converted from; what came out the same in the context
+        `before` is the very same object."""
         by_kind: dict[str, list[Resource]] = {}
         for resource in resources:
             by_kind.setdefault(resource.kind, []).append(resource)
         self.mesh = mesh
         self.registry = registry
         self.converted = meant
-        self.destination_rules = DestinationRules(by_kind.get("DestinationRule", ()), mesh)
+        self.destination_rules: DestinationRules = DestinationRules(
+            by_kind.get("DestinationRule", ()), mesh, before.destination_rules if before is not None else None
+        )
         self.envoy_filters = EnvoyFilters(by_kind.get("EnvoyFilter", ()), mesh)
         self.telemetry = Telemetry(by_kind.get("Telemetry", ()), mesh)
-        self.virtual_services = resolve_virtual_services(by_kind.get("VirtualService", ()), mesh)
+        self.virtual_services: tuple[VirtualServiceConfig, ...] = resolve_virtual_services(
+            by_kind.get("VirtualService", ()), mesh, before.virtual_services if before is not None else ()
+        )
         self._gateways = sorted(by_kind.get("Gateway", ()), key=creation_order)
         self._sidecars = sorted(by_kind.get("Sidecar", ()), key=creation_order)
         self._mesh_rules = tuple(v for v in self.virtual_services if MESH_GATEWAY in v.gateways)
-        self.shared = Sharing()
+        self.shared: Sharing = Sharing(before.shared if before is not None else None)
         self._default_scopes: dict[str, SidecarScope] = {}
         self._narrowed_scopes: dict[tuple[str, str, str], SidecarScope] = {}
         self._config_maps: dict[tuple[str, str], Mapping[str, str]] = {
@@ -90,25 +96,31 @@ class PushContext:
         snapshot: Snapshot,
         registered: Sequence[RegisteredWorkload] = (),
         mesh: MeshConfig | None = None,
+        before: PushContext | None = None,
+        registry: ServiceRegistry | None = None,
     ) -> PushContext:
-        """Index a snapshot of the store, with the proxies that registered themselves as workloads."""
+        """Index a snapshot of the store, with the proxies that registered themselves as workloads.
+
+        `before`: the last context, of which everything that did not change is kept. `registry`: of the
+        snapshot, where it is known already.
+        """
         settings = mesh or MeshSettings(MeshConfig()).of(snapshot)
-        registry = ServiceRegistry.from_snapshot(
-            snapshot, registered, settings.domain_suffix, settings.default_service_export_to
+        registry = registry or ServiceRegistry.from_snapshot(
+            snapshot,
+            registered,
+            settings.domain_suffix,
+            settings.default_service_export_to,
+            before.registry if before is not None else None,
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
         meant = converted(snapshot, registry, settings)
-        return cls(registry, [*resources, *meant.resources.values()], settings, meant)
+        return cls(registry, [*resources, *meant.resources.values()], settings, meant, before)
 
-    def with_registry(self, registry: ServiceRegistry, concerned: Callable[[Hashable], bool]) -> PushContext:
-        """The same configuration over the same services with other workloads.
-
-        What was shared stays so, but for the parts `concerned`, and what looked for the proxy's own workload,
-        for which one needs its name.
-        """
+    def with_registry(self, registry: ServiceRegistry, hosts: Collection[str]) -> PushContext:
+        """The same configuration over the same services, of which these hosts have other endpoints."""
         context = copy(self)
         context.registry = registry
-        context.shared = self.shared.without(concerned, "name")
+        context.shared = self.shared.with_other_endpoints(hosts)
         return context
 
     def secret(self, namespace: str, name: str) -> Any | None:

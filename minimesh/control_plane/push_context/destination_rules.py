@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.creation_order import creation_order
-from minimesh.control_plane.push_context.hostnames import is_subset, resolve_short_name, specificity
+from minimesh.control_plane.push_context.hostnames import (
+    is_subset,
+    is_wildcard,
+    resolve_short_name,
+    specificity,
+)
 from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
@@ -40,11 +45,20 @@ class DestinationRuleConfig:
 class DestinationRules:
     """All rules of a push, by namespace and host."""
 
-    def __init__(self, resources: Iterable[Resource], mesh: MeshConfig) -> None:
+    def __init__(
+        self, resources: Iterable[Resource], mesh: MeshConfig, before: DestinationRules | None = None
+    ) -> None:
+        """A rule that comes out as it did `before` is the very same object."""
         self._root_namespace = mesh.root_namespace
         self._by_namespace: dict[str, dict[str, list[DestinationRuleConfig]]] = {}
         for resource in sorted(resources, key=creation_order):
             self._add(_from_resource(resource, mesh))
+        self._wildcards = {
+            namespace: sorted(filter(is_wildcard, by_host), key=specificity, reverse=True)
+            for namespace, by_host in self._by_namespace.items()
+        }
+        if before is not None:
+            self._keep(before)
 
     def find(
         self, hostname: str, service_namespace: str, namespace: str, labels: Mapping[str, str]
@@ -59,13 +73,21 @@ class DestinationRules:
     def _most_specific(
         self, owner: str, hostname: str, namespace: str, labels: Mapping[str, str]
     ) -> DestinationRuleConfig | None:
-        by_host = self._by_namespace.get(owner, {})
-        candidates = [host for host in by_host if is_subset(hostname, host)]
-        for host in sorted(candidates, key=specificity, reverse=True):
-            for rule in by_host[host]:
+        by_host = self._by_namespace.get(owner)
+        if by_host is None:
+            return None
+        wildcards = [host for host in self._wildcards[owner] if is_subset(hostname, host)]
+        for host in dict.fromkeys((hostname, *wildcards)):
+            for rule in by_host.get(host, ()):
                 if is_exported(rule.export_to, owner, namespace) and _selects(rule, owner, namespace, labels):
                     return rule
         return None
+
+    def _keep(self, before: DestinationRules) -> None:
+        for namespace, by_host in self._by_namespace.items():
+            known = before._by_namespace.get(namespace, {})
+            for host, rules in by_host.items():
+                rules[:] = [_kept(rule, known.get(host, ())) for rule in rules]
 
     def _add(self, rule: DestinationRuleConfig) -> None:
         rules = self._by_namespace.setdefault(rule.namespace, {}).setdefault(rule.host, [])
@@ -77,6 +99,10 @@ class DestinationRules:
         # A rule for chosen workloads is asked before the rule for all.
         rules.append(rule)
         rules.sort(key=lambda r: not r.workload_labels)
+
+
+def _kept(rule: DestinationRuleConfig, known: Iterable[DestinationRuleConfig]) -> DestinationRuleConfig:
+    return next((each for each in known if each.resource is rule.resource and each == rule), rule)
 
 
 def _selects(rule: DestinationRuleConfig, owner: str, namespace: str, labels: Mapping[str, str]) -> bool:

@@ -7,13 +7,13 @@ that select the pod, and the configuration of the pod's own proxy. Anything else
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minimesh.control_plane.converted import same_but_status
 from minimesh.control_plane.push_context import PushContext
-from minimesh.control_plane.push_context.sharing import ASSIGNMENT
+from minimesh.control_plane.service_registry import REGISTRY_KINDS, ServiceRegistry
 from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.service_registry.workloads import workload_of_pod
 
@@ -55,7 +55,9 @@ class ContextBuilder:
         before, self.changes = self._context, None
         context = self._with_pods(snapshot, tuple(registered))
         if context is None:
-            context = PushContext.build(snapshot, registered, self._settings(snapshot))
+            settings = self._settings(snapshot)
+            registry = self._known_registry(snapshot, tuple(registered), settings)
+            context = PushContext.build(snapshot, registered, settings, before, registry)
         elif before is not None and self.changes is None:
             return before
         self._snapshot, self._registered, self._context = snapshot, tuple(registered), context
@@ -81,17 +83,22 @@ class ContextBuilder:
         if not changed:
             return before
         hostnames = frozenset(service.hostname for service in services)
-
-        def concerned(part: Hashable) -> bool:
-            return isinstance(part, tuple) and (part[0] != ASSIGNMENT or part[1] in hostnames)
-
-        context = before.with_registry(before.registry.with_workloads(out, into), concerned)
+        context = before.with_registry(before.registry.with_workloads(out, into), hostnames)
         self.changes = PodChanges(
             weakref.ref(before),
             hostnames,
             frozenset((each.namespace, each.name) for each in changed),
         )
         return context
+
+    def _known_registry(
+        self, snapshot: Snapshot, registered: tuple[RegisteredWorkload, ...], settings: MeshConfig
+    ) -> ServiceRegistry | None:
+        before, old = self._context, self._snapshot
+        if before is None or old is None or before.mesh is not settings or registered != self._registered:
+            return None
+        same = all(old.by_kind(kind) is snapshot.by_kind(kind) for kind in REGISTRY_KINDS)
+        return before.registry if same else None
 
 
 def _same_but_pods(old: Snapshot, new: Snapshot) -> bool:
@@ -101,7 +108,7 @@ def _same_but_pods(old: Snapshot, new: Snapshot) -> bool:
 
 
 def _same(old: Sequence[Resource], new: Sequence[Resource]) -> bool:
-    return len(old) == len(new) and all(map(same_but_status, old, new))
+    return old is new or (len(old) == len(new) and all(map(same_but_status, old, new)))
 
 
 def _difference(

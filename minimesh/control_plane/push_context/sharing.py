@@ -3,61 +3,96 @@
 Most of what proxies get is alike: two sidecars of a namespace call the same services in the same way.
 Whether a part depends on a label, on the address or on nothing is not written down anywhere; it is observed.
 While a part is made, the proxy is looked at through `_Observed`, which notes each fact that is asked for. A
-proxy with the same facts would have led to the same result, so it gets that one. One `Sharing` lives as long
-as one push.
+proxy with the same facts would have led to the same result, so it gets that one.
+
+What else a part is made from tells how long it holds. A part of a push (`of`) may look at all of the push
+context, and goes with it. A lasting part (`lasting`) may look at nothing but the objects that it names as
+its inputs, none of which ever changes: it is the same in every push that still has those very objects. So a
+change of one VirtualService makes the routes of its hosts anew and finds all others as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
 
-#: Parts named `(ASSIGNMENT, hostname, cluster)` depend on the endpoints of that host. Other parts whose names
-#: are tuples depend on the endpoints of several, and those named by a word on those of none.
-ASSIGNMENT = "assignment"
-
 _ABSENT = object()
 #: What was asked of the proxy: an attribute, and for a mapping which key (None: all of it).
 _Question = tuple[str, str | None]
+#: The results by what was asked, and then by what was answered.
+_Results = dict[tuple[_Question, ...], dict[tuple[Any, ...], Any]]
+#: Lasting parts with their inputs, by name and the inputs' identities. Inputs are held, so that no other
+#: object gets such an identity.
+_Lasting = dict[tuple[Hashable, ...], tuple[tuple[Any, ...], _Results]]
 
 
 class Sharing:
-    """The parts made so far in one push."""
+    """The parts of one push."""
 
-    def __init__(self) -> None:
-        self._parts: dict[Hashable, dict[tuple[_Question, ...], dict[tuple[Any, ...], Any]]] = {}
+    def __init__(self, before: Sharing | None = None) -> None:
+        """`before`: of the push before, whose lasting parts may hold on. Those that nobody asks for in a
+        whole push are forgotten."""
+        self._parts: dict[Hashable, _Results] = {}
+        self._lasting: dict[str, _Lasting] = {}
+        self._older: dict[str, _Lasting] = before._lasting if before is not None else {}
 
     def of(self, part: Hashable, proxy: Any, make: Callable[[Any], ResultT]) -> ResultT:
         """The part for this proxy: what `make(proxy)` returned for one of the same facts, or returns now.
 
-        `make` must not return anything that looks at the proxy later, and nobody may change its result.
+        `make` must not return anything that looks at the proxy later, and nobody may change its result. Parts
+        that depend on endpoints are named by tuples, those that do not by words.
         """
-        known = self._parts.setdefault(part, {})
-        for questions, results in known.items():
-            found = results.get(_answers(proxy, questions), _ABSENT)
-            if found is not _ABSENT:
-                result: ResultT = found
-                return result
-        observed = _Observed(proxy)
-        result = make(observed)
-        questions = tuple(sorted(observed.asked, key=str))
-        known.setdefault(questions, {})[_answers(proxy, questions)] = result
-        return result
+        return _found(self._parts.setdefault(part, {}), proxy, make)
 
-    def without(self, parts: Callable[[Hashable], bool], fact: str) -> Sharing:
-        """What of this holds on in the next push: not these parts, nor what asked for this fact."""
+    def lasting(
+        self,
+        part: Hashable,
+        inputs: tuple[Any, ...],
+        proxy: Any,
+        make: Callable[[Any], ResultT],
+        host: str = "",
+    ) -> ResultT:
+        """As `of`, for a part made from nothing but its name, these inputs and the proxy.
+
+        `host`: whose endpoints are among the inputs.
+        """
+        key = (part, *map(id, inputs))
+        known = self._lasting.setdefault(host, {})
+        entry = known.get(key)
+        if entry is None:
+            entry = self._older.get(host, {}).get(key) or (inputs, {})
+            known[key] = entry
+        return _found(entry[1], proxy, make)
+
+    def with_other_endpoints(self, hosts: Collection[str]) -> Sharing:
+        """What of this holds on when the endpoints of these hosts have changed, and nothing else has.
+
+        Parts that asked for the proxy's name looked for its own workload, which may have changed too.
+        """
         carried = Sharing()
-        for part, known in self._parts.items():
-            if parts(part):
-                continue
-            carried._parts[part] = {
-                questions: dict(results)
-                for questions, results in known.items()
-                if all(name != fact for name, _ in questions)
-            }
+        carried._parts = {
+            part: {asked: results for asked, results in known.items() if ("name", None) not in asked}
+            for part, known in self._parts.items()
+            if isinstance(part, str)
+        }
+        carried._lasting = {host: known for host, known in self._lasting.items() if host not in hosts}
+        carried._older = {host: known for host, known in self._older.items() if host not in hosts}
         return carried
+
+
+def _found(known: _Results, proxy: Any, make: Callable[[Any], ResultT]) -> ResultT:
+    for questions, results in known.items():
+        found = results.get(_answers(proxy, questions), _ABSENT)
+        if found is not _ABSENT:
+            result: ResultT = found
+            return result
+    observed = _Observed(proxy)
+    result = make(observed)
+    questions = tuple(sorted(observed.asked, key=str))
+    known.setdefault(questions, {})[_answers(proxy, questions)] = result
+    return result
 
 
 class _Observed:
@@ -97,11 +132,13 @@ class _ObservedMapping(Mapping[str, Any]):
 
 
 def _answers(proxy: Any, questions: tuple[_Question, ...]) -> tuple[Any, ...]:
-    return tuple(_answer(proxy, name, key) for name, key in questions)
+    return tuple([_answer(proxy, name, key) for name, key in questions]) if questions else ()
 
 
 def _answer(proxy: Any, name: str, key: str | None) -> Any:
     value = getattr(proxy, name)
+    if value.__class__ is str:
+        return value
     if isinstance(value, Mapping):
         value = tuple(sorted(value.items(), key=str)) if key is None else value.get(key, _ABSENT)
     try:
@@ -115,4 +152,14 @@ class Unshared(Sharing):
     """Makes every part for every proxy: for those whose resources are changed after they were made."""
 
     def of(self, part: Hashable, proxy: Any, make: Callable[[Any], ResultT]) -> ResultT:
+        return make(proxy)
+
+    def lasting(
+        self,
+        part: Hashable,
+        inputs: tuple[Any, ...],
+        proxy: Any,
+        make: Callable[[Any], ResultT],
+        host: str = "",
+    ) -> ResultT:
         return make(proxy)

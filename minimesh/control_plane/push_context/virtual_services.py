@@ -70,12 +70,25 @@ class VirtualServiceConfig:
 
 
 def resolve_virtual_services(
-    resources: Iterable[Resource], mesh: MeshConfig
+    resources: Iterable[Resource], mesh: MeshConfig, before: Iterable[VirtualServiceConfig] = ()
 ) -> tuple[VirtualServiceConfig, ...]:
-    """All VirtualServices that carry hosts, oldest first; those without hosts are delegates of others."""
+    """All VirtualServices that carry hosts, oldest first; those without hosts are delegates of others.
+
+    One that comes out as it did `before` is the very same object.
+    """
     ordered = sorted(resources, key=creation_order)
     by_name = {(r.namespace, r.name): r for r in ordered}
-    return tuple(resolve_virtual_service(r, by_name, mesh) for r in ordered if not is_delegate(r.spec))
+    known = {id(each.resource): each for each in before}
+    resolved = (resolve_virtual_service(r, by_name, mesh) for r in ordered if not is_delegate(r.spec))
+    return tuple(_kept(each, known.get(id(each.resource))) for each in resolved)
+
+
+def _kept(resolved: VirtualServiceConfig, before: VirtualServiceConfig | None) -> VirtualServiceConfig:
+    # Equal resources may be written at different places, which routes tell.
+    if before is None or before != resolved:
+        return resolved
+    same = all(one.resource is other.resource for one, other in zip(before.http, resolved.http, strict=True))
+    return before if same else resolved
 
 
 def resolve_virtual_service(

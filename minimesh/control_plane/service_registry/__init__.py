@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -43,12 +43,23 @@ if TYPE_CHECKING:
     from minimesh.config.store import Snapshot
 
 
+#: What a registry is made from.
+REGISTRY_KINDS = ("Pod", "Service", "ServiceEntry", "WorkloadEntry", "WorkloadGroup")
+
+
 class ServiceRegistry:
     """All services and workloads of one snapshot, indexed. Immutable once built."""
 
-    def __init__(self, services: Iterable[Service], workloads: Iterable[Workload] = ()) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        workloads: Iterable[Workload] = (),
+        before: ServiceRegistry | None = None,
+    ) -> None:
+        """Services, and endpoints of a port, that come out as they did `before` are the very same objects."""
         ordered = sorted(services, key=lambda s: (s.created, s.name, s.namespace))
-        self.services = tuple(_with_aliases(ordered))
+        known = {_place(each): each for each in before.services} if before is not None else {}
+        self.services: tuple[Service, ...] = tuple(_kept(each, known) for each in _with_aliases(ordered))
         self.workloads = tuple(sorted(workloads, key=workload_order))
         self._by_hostname: dict[str, list[Service]] = {}
         self._by_namespace: dict[str, list[Service]] = {}
@@ -56,6 +67,9 @@ class ServiceRegistry:
             self._by_hostname.setdefault(service.hostname, []).append(service)
             self._by_namespace.setdefault(service.namespace, []).append(service)
         self._index = WorkloadIndex(self.workloads)
+        self._endpoints: dict[tuple[int, int, str], tuple[Service, tuple[Endpoint, ...]]] = {}
+        """What `endpoints` found, by the service's identity and the port's number and name."""
+        self._endpoints_before = before._endpoints if before is not None else {}
 
     @classmethod
     def from_snapshot(
@@ -64,8 +78,9 @@ class ServiceRegistry:
         registered: Sequence[RegisteredWorkload] = (),
         domain_suffix: str = "cluster.local",
         default_export_to: tuple[str, ...] = ("*",),
+        before: ServiceRegistry | None = None,
     ) -> ServiceRegistry:
-        """Read Services, ServiceEntries, Pods and WorkloadEntries.
+        """Read Services, ServiceEntries, Pods and WorkloadEntries; for `before` see the constructor.
 
         What is declared wins over a registration of the same address.
         """
@@ -83,7 +98,7 @@ class ServiceRegistry:
             for each in registered
             if each.address not in known
         ]
-        return cls(with_cluster_ips(services), [*declared, *announced])
+        return cls(with_cluster_ips(services), [*declared, *announced], before)
 
     def service(self, hostname: str, namespace: str | None = None) -> Service | None:
         """The service of that name: of that namespace if there is one, else the oldest."""
@@ -97,9 +112,20 @@ class ServiceRegistry:
         return tuple(self._by_hostname.get(hostname, ()))
 
     def endpoints(self, service: Service, port: ServicePort) -> tuple[Endpoint, ...]:
-        """The ready addresses behind a service port, declared ones first, then the selected workloads."""
-        declared = tuple(e for e in service.endpoints if e.port_name in ("", port.name))
-        return declared + tuple(self._selected_endpoints(service, port))
+        """The ready addresses behind a service port, declared ones first, then the selected workloads.
+
+        The very same tuple each time, also of a registry made by `with_workloads` that changed none of them.
+        """
+        key = (id(service), port.port, port.name)
+        known = self._endpoints.get(key)
+        if known is None or known[0] is not service:
+            declared = tuple(e for e in service.endpoints if e.port_name in ("", port.name))
+            known = (service, declared + tuple(self._selected_endpoints(service, port)))
+            older = self._endpoints_before.get(key)
+            if older is not None and older[0] is service and older[1] == known[1]:
+                known = older
+            self._endpoints[key] = known
+        return known[1]
 
     def _selected_endpoints(self, service: Service, port: ServicePort) -> Iterable[Endpoint]:
         if not service.selector:
@@ -130,7 +156,7 @@ class ServiceRegistry:
         found = self._by_namespace.get(workload.namespace, ())
         return [s for s in found if s.selector and selects_workload(s, workload.namespace, workload.labels)]
 
-    def with_workloads(self, gone: Iterable[Workload], come: Iterable[Workload]) -> ServiceRegistry:
+    def with_workloads(self, gone: Collection[Workload], come: Collection[Workload]) -> ServiceRegistry:
         """The same services with other workloads."""
         out = set(map(id, self._index.same_as(gone)))
         workloads = [each for each in self.workloads if id(each) not in out]
@@ -138,6 +164,8 @@ class ServiceRegistry:
             insort(workloads, each, key=workload_order)
         registry = copy(self)
         registry.workloads = tuple(workloads)
+        touched = {id(service) for each in (*gone, *come) for service in self.selecting(each)}
+        registry._endpoints = {key: found for key, found in self._endpoints.items() if key[0] not in touched}
         registry._index = self._index.with_changes(out, come)
         return registry
 
@@ -155,6 +183,16 @@ class ServiceRegistry:
                 if target is not None and port.protocol is not Protocol.UDP:
                     found.append(ServiceTarget(service, port, target))
         return tuple(found)
+
+
+def _kept(service: Service, known: Mapping[tuple[str, int], Service]) -> Service:
+    before = known.get(_place(service))
+    return before if before is not None and before == service else service
+
+
+def _place(service: Service) -> tuple[str, int]:
+    """Of several services with one name, which: the resource that declares it."""
+    return service.hostname, id(service.resource)
 
 
 def _is_address(text: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.sharing import ASSIGNMENT, Sharing, Unshared
+from minimesh.control_plane.push_context.sharing import Unshared
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
 from minimesh.control_plane.translation.endpoints import build_endpoints
@@ -18,13 +18,13 @@ from minimesh.control_plane.translation.envoy_filters import Patching
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
 from minimesh.control_plane.translation.routes import build_routes
 from minimesh.control_plane.translation.secrets import build_secrets
-from minimesh.xds.resource_names import HTTP_PROXY_ROUTE, parse_cluster_name
+from minimesh.xds.resource_names import HTTP_PROXY_ROUTE
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.translation.proxy import Proxy
 
-__all__ = ["Resources", "build_assignments", "build_resources"]
+__all__ = ["Resources", "build_endpoints", "build_resources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
     made = Resources(
         clusters=_by_name(clusters),
         endpoints=share.of(
-            ("endpoints", names), proxy, lambda seen: build_assignments(seen, push, names, share)
+            ("endpoints", names), proxy, lambda seen: build_endpoints(seen, push, names, share)
         ),
         listeners=_by_name(listeners),
         routes=share.of(
             f"routes {' '.join(routes)}",
             proxy,
-            lambda seen: _by_name(patching.routes(build_routes(seen, push, routes))),
+            lambda seen: _by_name(patching.routes(build_routes(seen, push, routes, share))),
         ),
         secrets=_by_name(build_secrets(proxy, push, listeners, clusters)),
     )
@@ -76,19 +76,6 @@ def _tunnelling(made: Resources, proxy: Proxy, push: PushContext) -> Resources:
         listeners={**made.listeners, **_by_name(inside)},
         routes={**made.routes, HTTP_PROXY_ROUTE: route},
     )
-
-
-def build_assignments(
-    proxy: Proxy, push: PushContext, names: Iterable[str], share: Sharing
-) -> dict[str, Any]:
-    """The load assignments of these clusters, by name."""
-
-    def of(name: str) -> Any:
-        parsed = parse_cluster_name(name)
-        part = (ASSIGNMENT, parsed.hostname if parsed is not None else "", name)
-        return share.of(part, proxy, lambda seen: build_endpoints(seen, push, [name])[0])
-
-    return {name: of(name) for name in sorted(names)}
 
 
 def _by_name(messages: Iterable[Any]) -> dict[str, Any]:

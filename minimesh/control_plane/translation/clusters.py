@@ -17,7 +17,6 @@ from minimesh.control_plane.translation.pod_addresses import from_pod_address
 from minimesh.control_plane.translation.protobuf_values import ads, config_path, duration, endpoint_address
 from minimesh.control_plane.translation.sni_clusters import sni_clusters
 from minimesh.control_plane.translation.traffic_policies import (
-    TrafficPolicy,
     apply_connection_pool,
     apply_keepalive,
     apply_policy,
@@ -28,9 +27,9 @@ from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.push_context import MeshConfig, PushContext
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
-    from minimesh.control_plane.service_registry.services import Service, ServicePort
+    from minimesh.control_plane.service_registry.services import Endpoint, Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 
@@ -42,16 +41,17 @@ def build_clusters(proxy: Proxy, push: PushContext, share: Sharing | None = None
 
     `share` gives what was made for other proxies: then the clusters must not be changed.
     """
+    share = share or Unshared()
     found: dict[str, Any] = {}
-    outbound = (share or Unshared()).of("outbound clusters", proxy, lambda seen: _leading_out(seen, push))
+    outbound = share.of("outbound clusters", proxy, lambda seen: _leading_out(seen, push, share))
     for cluster in (*outbound, *_inbound(proxy, push)):
         found.setdefault(cluster.name, cluster)
     clusters = [found[name] for name in sorted(found)]
     return clusters if proxy.addresses is None else from_pod_address(clusters, proxy.addresses)
 
 
-def _leading_out(proxy: Proxy, push: PushContext) -> list[Any]:
-    outbound = [*_outbound(proxy, push)]
+def _leading_out(proxy: Proxy, push: PushContext, share: Sharing) -> list[Any]:
+    outbound = [*_outbound(proxy, push, share)]
     return [*outbound, *sni_clusters(proxy, push, outbound), *_fixed(proxy, push)]
 
 
@@ -60,7 +60,7 @@ def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:
     return [cluster.name for cluster in clusters if cluster.type == cluster.EDS]
 
 
-def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+def _outbound(proxy: Proxy, push: PushContext, share: Sharing) -> Iterator[Any]:
     if proxy.type == "router":
         scope = push.default_scope(proxy.namespace)
     else:
@@ -71,7 +71,7 @@ def _outbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
         rule = push.destination_rule(service.hostname, proxy.namespace, proxy.labels)
         for port in service.ports:
             if port.protocol is not Protocol.UDP:
-                yield from _service_port_clusters(proxy, push, service, port, rule)
+                yield from _service_port_clusters(proxy, push, service, port, rule, share)
 
 
 def _service_port_clusters(
@@ -80,44 +80,52 @@ def _service_port_clusters(
     service: Service,
     port: ServicePort,
     rule: DestinationRuleConfig | None,
-) -> Iterator[Any]:
+    share: Sharing,
+) -> Sequence[Any]:
     """The cluster of a service port, then one for each subset of its DestinationRule."""
-    for subset in (None, *(rule.subsets if rule is not None else ())):
-        policy = policy_of_cluster(rule, port.port, subset)
-        cluster = _outbound_cluster(proxy, push, service, port, rule, policy, subset)
-        if service.resolution in _ASK_DNS and not cluster.load_assignment.endpoints:
-            continue  # nothing to resolve, which Envoy refuses; istiod leaves it out too
-        yield cluster
+    asks_dns = service.resolution in _ASK_DNS
+    endpoints = push.registry.endpoints(service, port) if asks_dns else ()
+
+    def make(seen: Proxy) -> Sequence[Any]:
+        subsets = (None, *(rule.subsets if rule is not None else ()))
+        made = [_outbound_cluster(seen, push.mesh, service, port, endpoints, rule, each) for each in subsets]
+        # Nothing to resolve is what Envoy refuses; istiod leaves it out too.
+        return [each for each in made if not asks_dns or each.load_assignment.endpoints]
+
+    inputs = (service, port, endpoints, rule, push.mesh)
+    return share.lasting("clusters", inputs, proxy, make)
 
 
 def _outbound_cluster(
     proxy: Proxy,
-    push: PushContext,
+    mesh: MeshConfig,
     service: Service,
     port: ServicePort,
+    endpoints: Sequence[Endpoint],
     rule: DestinationRuleConfig | None,
-    policy: TrafficPolicy,
     subset: Any | None,
 ) -> Any:
+    """`endpoints` are those whose addresses DNS is asked for."""
+    policy = policy_of_cluster(rule, port.port, subset)
     subset_name = subset.name if subset is not None else ""
     name = resource_names.outbound(port.port, service.hostname, subset_name)
-    cluster = _cluster(name, push)
+    cluster = _cluster(name, mesh)
     _set_discovery(cluster, service)
     if service.resolution in _ASK_DNS:
         labels = subset.labels if subset is not None else {}
-        assignment = build_load_assignment(name, proxy, push, service, port, policy, labels)
+        assignment = build_load_assignment(name, proxy, mesh, service, endpoints, policy, labels)
         cluster.load_assignment.CopyFrom(assignment)
         cluster.dns_lookup_family = cluster.V4_ONLY
         cluster.respect_dns_ttl = True
-        cluster.dns_refresh_rate.CopyFrom(duration(push.mesh.dns_refresh_rate_s))
-    locality = effective_setting(push.mesh.locality_lb_setting, policy.load_balancer)
+        cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate_s))
+    locality = effective_setting(mesh.locality_lb_setting, policy.load_balancer)
     apply_policy(
         cluster,
         policy,
         port.protocol,
         locality,
         sniffs=proxy.type == "sidecar",
-        upgrades=push.mesh.upgrades_to_http2,
+        upgrades=mesh.upgrades_to_http2,
     )
     selected = rule is not None and bool(rule.workload_labels)
     tls = with_expected_names(policy.tls, service.subject_alt_names)
@@ -152,11 +160,11 @@ def _set_discovery(cluster: Any, service: Service) -> None:
         cluster.type = cluster.EDS
 
 
-def _cluster(name: str, push: PushContext) -> Any:
-    cluster = m.cluster_pb2.Cluster(name=name, connect_timeout=duration(push.mesh.connect_timeout_s))
+def _cluster(name: str, mesh: MeshConfig) -> Any:
+    cluster = m.cluster_pb2.Cluster(name=name, connect_timeout=duration(mesh.connect_timeout_s))
     cluster.common_lb_config.SetInParent()
-    if push.mesh.tcp_keepalive is not None:
-        apply_keepalive(cluster, push.mesh.tcp_keepalive)
+    if mesh.tcp_keepalive is not None:
+        apply_keepalive(cluster, mesh.tcp_keepalive)
     return cluster
 
 
@@ -174,7 +182,7 @@ def _inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
 
 def _inbound_cluster(proxy: Proxy, push: PushContext, port: InboundPort) -> Any:
     """The application itself: at the address only its sidecar uses, at the port it really listens on."""
-    cluster = _cluster(resource_names.inbound(port.number), push)
+    cluster = _cluster(resource_names.inbound(port.number), push.mesh)
     cluster.type = cluster.STATIC
     assignment = cluster.load_assignment
     assignment.cluster_name = cluster.name
@@ -189,35 +197,35 @@ def _inbound_cluster(proxy: Proxy, push: PushContext, port: InboundPort) -> Any:
         istio = {"services": _service_metadata(port.services)}
         cluster.metadata.filter_metadata["istio"].update(istio)
     if not port.host.startswith(UNIX_PREFIX):
-        _bind_to_inbound_source(cluster, push)
+        _bind_to_inbound_source(cluster, push.mesh)
     return cluster
 
 
-def _bind_to_inbound_source(cluster: Any, push: PushContext) -> None:
+def _bind_to_inbound_source(cluster: Any, mesh: MeshConfig) -> None:
     """Calls to the own application come from 127.0.0.6, by which redirection in the network knows them."""
-    if push.mesh.inbound_source_address:
-        cluster.upstream_bind_config.source_address.address = push.mesh.inbound_source_address
+    if mesh.inbound_source_address:
+        cluster.upstream_bind_config.source_address.address = mesh.inbound_source_address
         cluster.upstream_bind_config.source_address.port_value = 0
 
 
 def _fixed(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     """The clusters that do not depend on configuration: nowhere, and wherever the client wanted to go."""
-    black_hole = _cluster(resource_names.BLACK_HOLE_CLUSTER, push)
+    black_hole = _cluster(resource_names.BLACK_HOLE_CLUSTER, push.mesh)
     black_hole.type = black_hole.STATIC
     black_hole.ClearField("common_lb_config")
     yield black_hole
     if proxy.type != "sidecar":
         return
-    yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, push)
+    yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, push.mesh)
     if named_destinations.is_wanted(proxy, push):
         yield named_destinations.by_name_cluster(push.mesh.connect_timeout_s)
-    inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, push)
-    _bind_to_inbound_source(inbound, push)
+    inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, push.mesh)
+    _bind_to_inbound_source(inbound, push.mesh)
     yield inbound
 
 
-def _passthrough(name: str, push: PushContext) -> Any:
-    cluster = _cluster(name, push)
+def _passthrough(name: str, mesh: MeshConfig) -> Any:
+    cluster = _cluster(name, mesh)
     cluster.ClearField("common_lb_config")
     cluster.type = cluster.ORIGINAL_DST
     cluster.lb_policy = cluster.CLUSTER_PROVIDED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation.locality_groups import (
     Caller,
@@ -19,63 +20,72 @@ from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
-    from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.service_registry.services import Endpoint, Service, ServicePort
+    from minimesh.control_plane.push_context import MeshConfig, PushContext
+    from minimesh.control_plane.service_registry.services import Endpoint, Service
     from minimesh.control_plane.translation.proxy import Proxy
 
 
-def build_endpoints(proxy: Proxy, push: PushContext, names: Iterable[str]) -> list[Any]:
+def build_endpoints(
+    proxy: Proxy, push: PushContext, names: Iterable[str], share: Sharing | None = None
+) -> dict[str, Any]:
     """One ClusterLoadAssignment for each cluster name, sorted; empty for a cluster without endpoints.
 
-    A proxy that asks gets an answer even for a service that is gone: it would else wait for it.
+    A proxy that asks gets an answer even for a service that is gone: it would else wait for it. `share` gives
+    what was made for other proxies: then the assignments must not be changed.
     """
-    return [_assignment(proxy, push, name) for name in sorted(set(names))]
+    share = share or Unshared()
+    return {name: _assignment(proxy, push, name, share) for name in sorted(set(names))}
 
 
 def build_load_assignment(
     name: str,
     proxy: Proxy,
-    push: PushContext,
+    mesh: MeshConfig,
     service: Service,
-    port: ServicePort,
+    endpoints: Iterable[Endpoint],
     policy: TrafficPolicy,
     labels: Mapping[str, str],
 ) -> Any:
-    """The endpoints of a service port whose labels include `labels`, by locality as this proxy sees it."""
+    """Those endpoints of a service whose labels include `labels`, by locality as this proxy sees it."""
     chosen = [
         endpoint
-        for endpoint in push.registry.endpoints(service, port)
+        for endpoint in endpoints
         if all(endpoint.labels.get(key) == value for key, value in labels.items())
     ]
     if service.resolution is Resolution.DNS_ROUND_ROBIN:
         del chosen[1:]  # Envoy refuses more than one name
-    groups = arranged(
-        by_locality(chosen),
-        effective_setting(push.mesh.locality_lb_setting, policy.load_balancer),
-        Caller(proxy.locality, proxy.labels, proxy.network),
-        fails_over=policy.outlier_detection is not None,
-    )
+    groups = by_locality(chosen)
+    setting = effective_setting(mesh.locality_lb_setting, policy.load_balancer)
+    if setting is not None:
+        caller = Caller(proxy.locality, proxy.labels, proxy.network)
+        groups = arranged(groups, setting, caller, fails_over=policy.outlier_detection is not None)
     return m.endpoint_pb2.ClusterLoadAssignment(
         cluster_name=name, endpoints=[_locality(group) for group in groups]
     )
 
 
-def _assignment(proxy: Proxy, push: PushContext, name: str) -> Any:
-    empty = m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+def _assignment(proxy: Proxy, push: PushContext, name: str, share: Sharing) -> Any:
+    def empty(_seen: Proxy) -> Any:
+        return m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+
     cluster = resource_names.parse_cluster_name(name)
-    if cluster is None:
-        return empty
-    service = push.service_for(cluster.hostname, proxy.namespace, proxy.namespace)
-    port = service.port(cluster.port) if service is not None else None
-    if service is None or port is None:
-        return empty
+    service = push.service_for(cluster.hostname, proxy.namespace, proxy.namespace) if cluster else None
+    port = service.port(cluster.port) if cluster is not None and service is not None else None
+    if cluster is None or service is None or port is None:
+        return share.lasting(("no assignment", name), (), proxy, empty)
     rule = push.destination_rule(cluster.hostname, proxy.namespace, proxy.labels)
     subset = rule.subset(cluster.subset) if rule is not None and cluster.subset else None
     if cluster.subset and subset is None:
-        return empty
-    policy = policy_of_cluster(rule, cluster.port, subset)
-    labels = subset.labels if subset is not None else {}
-    return build_load_assignment(name, proxy, push, service, port, policy, labels)
+        return share.lasting(("no assignment", name), (), proxy, empty)
+    endpoints = push.registry.endpoints(service, port)
+
+    def make(seen: Proxy) -> Any:
+        policy = policy_of_cluster(rule, cluster.port, subset)
+        labels = subset.labels if subset is not None else {}
+        return build_load_assignment(name, seen, push.mesh, service, endpoints, policy, labels)
+
+    inputs = (service, rule, endpoints, push.mesh)
+    return share.lasting(("assignment", name), inputs, proxy, make, service.hostname)
 
 
 def _locality(group: LocalityGroup) -> Any:

@@ -61,11 +61,9 @@ def by_locality(endpoints: Iterable[Endpoint]) -> list[LocalityGroup]:
 
 
 def arranged(
-    groups: Sequence[LocalityGroup], setting: Any | None, caller: Caller, *, fails_over: bool
+    groups: Sequence[LocalityGroup], setting: Any, caller: Caller, *, fails_over: bool
 ) -> list[LocalityGroup]:
     """The groups as a caller is to use them. `fails_over`: the cluster detects outliers."""
-    if setting is None:
-        return list(groups)
     if setting.distribute:
         return _distributed(groups, setting.distribute, caller.locality)
     if not fails_over:

@@ -31,9 +31,11 @@ from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
+    from minimesh.control_plane.push_context.sharing import Sharing
     from minimesh.control_plane.push_context.sidecar_scope import EgressListener, SidecarScope
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
-    from minimesh.control_plane.service_registry.services import Service
+    from minimesh.control_plane.service_registry.services import Service, ServicePort
     from minimesh.control_plane.translation.proxy import Proxy
 
 _PLAIN_HTTP_PORT = 80
@@ -55,7 +57,9 @@ class RouteName:
         return cls(int(port), host) if port.isascii() and port.isdigit() else None
 
 
-def build_sidecar_route_config(proxy: Proxy, push: PushContext, scope: SidecarScope, name: str) -> Any | None:
+def build_sidecar_route_config(
+    proxy: Proxy, push: PushContext, scope: SidecarScope, name: str, share: Sharing
+) -> Any | None:
     """The outbound route configuration of that name, or None for a name that means nothing to a sidecar."""
     parsed = RouteName.parse(name)
     if parsed is None:
@@ -64,7 +68,8 @@ def build_sidecar_route_config(proxy: Proxy, push: PushContext, scope: SidecarSc
     port = parsed.port
     if listener is not None and listener.port is not None and listener.protocol is Protocol.HTTP_PROXY:
         port = 0
-    virtual_hosts = _Outbound(proxy, push, listener, port).virtual_hosts() if listener is not None else []
+    outbound = _Outbound(proxy, push, share, listener, port) if listener is not None else None
+    virtual_hosts = outbound.virtual_hosts() if outbound is not None else []
     if parsed.host:
         virtual_hosts = _only_host(virtual_hosts, name, parsed.host)
     virtual_hosts.sort(key=lambda virtual_host: virtual_host.name)
@@ -92,27 +97,27 @@ class _Group:
 
 @dataclass(slots=True)
 class _Outbound:
-    """Collects the virtual hosts of one configuration. `port` 0 takes all ports."""
+    """Collects the virtual hosts of one configuration. `port` 0 takes all ports.
+
+    Routes and virtual hosts last: what a push does not touch is taken from the one before.
+    """
 
     proxy: Proxy
     push: PushContext
+    share: Sharing
     listener: EgressListener
     port: int
     _names: set[str] = field(default_factory=set)
-    _domains: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set)
 
     def virtual_hosts(self) -> list[Any]:
         groups = list(self._groups())
         known = {n for g in groups for s in g.services for n in (s.hostname, domain_name(s.hostname, g.port))}
-        found = []
+        found: list[Any] = []
         for group in groups:
             if self.port not in (0, group.port):
                 continue
-            for virtual_host in self._virtual_hosts_of(group, known):
-                if self.port == 0 and group.port != _PLAIN_HTTP_PORT:
-                    _keep_domains_with_port(virtual_host)
-                if virtual_host.domains:
-                    found.append(virtual_host)
+            found.extend(self._virtual_hosts_of(group, known))
         return found
 
     def _groups(self) -> Iterator[_Group]:
@@ -135,8 +140,15 @@ class _Outbound:
                 continue
             port = service.port(self.port)
             if port is not None:
-                found[service.hostname] = replace(service, ports=(port,))
+                found[service.hostname] = self._with_one_port(service, port)
         return found
+
+    def _with_one_port(self, service: Service, port: ServicePort) -> Service:
+        if len(service.ports) == 1:
+            return service
+        return self.share.lasting(
+            "service of one port", (service, port), self.proxy, lambda _seen: replace(service, ports=(port,))
+        )
 
     def _rules(self, services: Mapping[str, Service]) -> Iterable[VirtualServiceConfig]:
         """The VirtualServices that concern these services. On port 80 hosts that no service has count too."""
@@ -161,9 +173,32 @@ class _Outbound:
             by_port[_PLAIN_HTTP_PORT] = []
         for number, group in by_port.items():
             # Where one configuration serves all ports, a rule's conditions still mean the service's own.
-            routes = build_http_routes(rule, self._context(services, self.port or number))
+            routes = self._routes_of_rule(rule, services, self.port or number)
             if routes:
                 yield _Group(number, routes, group, hosts)
+
+    def _routes_of_rule(
+        self, rule: VirtualServiceConfig, services: Mapping[str, Service], listen_port: int
+    ) -> Sequence[Any]:
+        proxy, push = self.proxy, self.push
+        hosts = sorted(rule.destination_hosts())
+        named = {host: services.get(host) for host in hosts}
+        policies = {host: push.destination_rule(host, proxy.namespace, proxy.labels) for host in hosts}
+
+        def make(seen: Proxy) -> Sequence[Any]:
+            context = RouteContext(
+                listen_port=listen_port,
+                gateway_names=frozenset({MESH_GATEWAY}),
+                find_service=named.get,
+                find_destination_rule=policies.get,
+                proxy_labels=seen.labels,
+                proxy_namespace=seen.namespace,
+                mesh=push.mesh,
+            )
+            return build_http_routes(rule, context)
+
+        inputs = (rule, push.mesh, *named.values(), *policies.values())
+        return self.share.lasting(("routes", listen_port), inputs, proxy, make)
 
     def _split_hosts(
         self, rule: VirtualServiceConfig, services: Mapping[str, Service]
@@ -192,24 +227,39 @@ class _Outbound:
         for port in service.ports:
             if not port.protocol.is_http_or_sniffed or (service.hostname, port.port) in taken:
                 continue
-            cluster = resource_names.outbound(port.port, service.hostname)
-            operation = trace_operation(service.hostname, port.port)
-            hashed_by = hash_of_service(port.port, rule)
-            route = default_outbound_route(cluster, operation, self.push.mesh, hashed_by)
-            yield _Group(port.port, [route], [service])
+            yield _Group(port.port, self._routes_without_rule(service, port.port, rule), [service])
+
+    def _routes_without_rule(
+        self, service: Service, port: int, rule: DestinationRuleConfig | None
+    ) -> Sequence[Any]:
+        mesh = self.push.mesh
+
+        def make(_seen: Proxy) -> Sequence[Any]:
+            cluster = resource_names.outbound(port, service.hostname)
+            operation = trace_operation(service.hostname, port)
+            return [default_outbound_route(cluster, operation, mesh, hash_of_service(port, rule))]
+
+        return self.share.lasting(("default routes", port), (service, rule, mesh), self.proxy, make)
 
     def _virtual_hosts_of(self, group: _Group, known: set[str]) -> Iterator[Any]:
         suffix = 0 if self.port != 0 else group.port
         for host in group.hosts:
             domains = [host] if suffix == 0 else [host, domain_name(host, suffix)]
-            yield from self._virtual_host(domain_name(host, group.port), domains, [], known, group.routes)
+            yield from self._virtual_host(domain_name(host, group.port), domains, [], known, group)
         for service in group.services:
-            domains, short = service_domains(service, suffix, self.proxy.dns_domain, ipv6=self.proxy.is_ipv6)
-            name = domain_name(service.hostname, group.port)
-            yield from self._virtual_host(name, domains, short, known, group.routes)
+            domains, short = self._domains(service, suffix)
+            yield from self._virtual_host(
+                domain_name(service.hostname, group.port), domains, short, known, group
+            )
+
+    def _domains(self, service: Service, suffix: int) -> tuple[list[str], list[str]]:
+        def make(seen: Proxy) -> tuple[list[str], list[str]]:
+            return service_domains(service, suffix, seen.dns_domain, ipv6=seen.is_ipv6)
+
+        return self.share.lasting(("domains", suffix), (service,), self.proxy, make)
 
     def _virtual_host(
-        self, name: str, domains: Iterable[str], short: Sequence[str], known: set[str], routes: Sequence[Any]
+        self, name: str, domains: Iterable[str], short: Sequence[str], known: set[str], group: _Group
     ) -> Iterator[Any]:
         """The virtual host, unless its name is taken, without domains another has already.
 
@@ -221,42 +271,36 @@ class _Outbound:
         self._names.add(name)
         free = []
         for domain in domains:
-            if domain.lower() in self._domains or (domain in short and domain in known):
+            if domain.lower() in self._taken or (domain in short and domain in known):
                 continue
-            self._domains.add(domain.lower())
+            self._taken.add(domain.lower())
             free.append(domain)
+        if self.port == 0 and group.port != _PLAIN_HTTP_PORT:
+            # Without a port in the host header a client of a proxy means port 80; other ports need it.
+            free = [domain for domain in free if ":" in domain]
         if free:
-            yield m.route_components_pb2.VirtualHost(
-                name=name, domains=free, routes=routes, include_request_attempt_count=True
+            part = ("virtual host", name, tuple(free))
+            yield self.share.lasting(
+                part, (group.routes,), self.proxy, lambda _seen: _make_virtual_host(name, free, group.routes)
             )
 
-    def _context(self, services: Mapping[str, Service], listen_port: int) -> RouteContext:
-        proxy, push = self.proxy, self.push
-        return RouteContext(
-            listen_port=listen_port,
-            gateway_names=frozenset({MESH_GATEWAY}),
-            find_service=services.get,
-            find_destination_rule=lambda host: push.destination_rule(host, proxy.namespace, proxy.labels),
-            proxy_labels=proxy.labels,
-            proxy_namespace=proxy.namespace,
-            mesh=push.mesh,
-        )
 
-
-def _keep_domains_with_port(virtual_host: Any) -> None:
-    """Without a port in the host header a client of a proxy means port 80, so that other ports need it."""
-    kept = [domain for domain in virtual_host.domains if ":" in domain]
-    del virtual_host.domains[:]
-    virtual_host.domains.extend(kept)
+def _make_virtual_host(name: str, domains: Sequence[str], routes: Sequence[Any]) -> Any:
+    return m.route_components_pb2.VirtualHost(
+        name=name, domains=domains, routes=routes, include_request_attempt_count=True
+    )
 
 
 def _only_host(virtual_hosts: Sequence[Any], route_name: str, host: str) -> list[Any]:
     """The one service that a listener of its own serves, whatever name the client calls it by."""
     found = [v for v in virtual_hosts if route_name in v.domains or host in v.domains]
-    if len(found) == 1:
-        del found[0].domains[:]
-        found[0].domains.append("*")
-    return found
+    if len(found) != 1:
+        return found
+    only = m.route_components_pb2.VirtualHost()
+    only.CopyFrom(found[0])
+    del only.domains[:]
+    only.domains.append("*")
+    return [only]
 
 
 def _stranger_cluster(proxy: Proxy, push: PushContext, route_name: str) -> str:
