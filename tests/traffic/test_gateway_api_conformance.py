@@ -207,7 +207,7 @@ def _of_request(case: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[st
     """What reached the backend: as it was sent, where nothing else is expected."""
     expected = case.get("expected_request", {})
     wanted = expected.get("request", {})
-    # By name alone, which is unique: the data has one namespace for all cases of a test, also where it is not.
+    # By name alone, which is unique: the data gives all cases of a test one namespace, right or not.
     if "backend" in case and seen["backend"] != case["backend"]:
         yield f"it came to {seen['backend']}, not {case['backend']}"
     path = wanted.get("path") or case["request"].get("path", "/")
