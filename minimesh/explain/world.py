@@ -23,6 +23,7 @@ from minimesh.config.references import check_references
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.source_map import Place, SourceMap
 from minimesh.config.store import Snapshot, Store
+from minimesh.control_plane.locality import Locality
 from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.service_registry.services import Service
 from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
@@ -339,7 +340,13 @@ def _workload(told: Mapping[str, Any]) -> RegisteredWorkload:
 
 
 def _proxy(told: Mapping[str, Any]) -> Proxy:
-    return Proxy(**{**told, "port_map": _numbered(told["port_map"])})
+    """A proxy as told. The rehearsal knows by itself where a pod's listeners are, also for a real Envoy."""
+    read = {
+        "port_map": _numbered(told["port_map"]),
+        "node_locality": Locality(*told["node_locality"]),
+        "addresses": None,
+    }
+    return Proxy(**{**told, **read})
 
 
 def _mesh(told: Mapping[str, Any]) -> MeshConfig:
