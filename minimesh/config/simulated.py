@@ -255,6 +255,7 @@ ACTED_ON: dict[str, str] = {
         connectTimeout
         tcpKeepalive.**
         dnsRefreshRate
+        protocolDetectionTimeout
         h2UpgradePolicy
         localityLbSetting.**
         defaultHttpRetryPolicy.attempts
@@ -329,6 +330,7 @@ _POLICY = """
     connectionPool.http.useClientProtocol
     connectionPool.http.maxConcurrentStreams
     connectionPool.http.http2KeepAlive.**
+    outlierDetection.consecutiveErrors
     outlierDetection.consecutive5xxErrors
     outlierDetection.consecutiveGatewayErrors
     outlierDetection.consecutiveLocalOriginFailures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.control_plane.meshes import (
     sidecar_proxy,
     snapshot,
 )
+from tests.proofs import proves
 
 WEB = """
 apiVersion: v1
@@ -32,6 +34,12 @@ metadata: {name: web}
 spec:
   selector: {app: web}
   ports: [{name: http, port: 80}, {name: tcp, port: 9000}]
+"""
+UNKNOWN_PROTOCOL = """
+apiVersion: v1
+kind: Service
+metadata: {name: unknown}
+spec: {ports: [{name: unnamed, port: 8001}]}
 """
 WEB_80 = "outbound|80||web.default.svc.cluster.local"
 
@@ -74,6 +82,12 @@ def test_without_settings_everything_is_istios_default() -> None:
     assert push(WEB).mesh == MeshConfig() == mesh("{}")
 
 
+@proves(
+    "MeshConfig",
+    "accessLogFile",
+    "accessLogFormat",
+    "accessLogEncoding",
+)
 def test_the_access_log_has_a_file_a_format_and_an_encoding() -> None:
     assert log_of("{}") == {}
     assert log_of("accessLogFile: /dev/stdout")["path"] == "/dev/stdout"
@@ -87,6 +101,12 @@ def test_the_access_log_has_a_file_a_format_and_an_encoding() -> None:
     assert written["logFormat"]["jsonFormat"]["response_code"] == "%RESPONSE_CODE%"
 
 
+@proves(
+    "MeshConfig",
+    "extensionProviders[].name",
+    "extensionProviders[].envoyFileAccessLog.**",
+    "defaultProviders.accessLogging",
+)
 def test_providers_write_logs_of_their_own() -> None:
     text = """
 defaultProviders: {accessLogging: [mine]}
@@ -98,17 +118,20 @@ extensionProviders:
     assert (written["path"], written["logFormat"]["omitEmptyValues"]) == ("/tmp/mine", True)
 
 
+@proves("MeshConfig", "disableEnvoyListenerLog")
 def test_listeners_may_be_silent() -> None:
     logged = resources("{accessLogFile: /dev/stdout}").listeners["0.0.0.0_80"]
     silent = resources("{accessLogFile: /dev/stdout, disableEnvoyListenerLog: true}").listeners["0.0.0.0_80"]
     assert (len(logged.access_log), len(silent.access_log)) == (1, 0)
 
 
+@proves("MeshConfig", "outboundTrafficPolicy.mode")
 def test_calls_to_hosts_that_nobody_declared_may_be_blocked() -> None:
     found = resources("outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
     assert "block_all" in {host.name for host in found.routes["80"].virtual_hosts}
 
 
+@proves("MeshConfig", "connectTimeout", "tcpKeepalive.**")
 def test_connections() -> None:
     text = "{connectTimeout: 3s, tcpKeepalive: {probes: 4, time: 20s, interval: 5s}}"
     cluster = json_format.MessageToDict(resources(text).clusters[WEB_80])
@@ -127,6 +150,7 @@ def speaks_http2(cluster: Any) -> bool:
     return bool(options.explicit_http_config.HasField("http2_protocol_options"))
 
 
+@proves("MeshConfig", "h2UpgradePolicy")
 def test_services_may_be_called_by_http2_unless_their_rule_refuses() -> None:
     upgraded = resources("h2UpgradePolicy: UPGRADE").clusters
     assert speaks_http2(upgraded[WEB_80])
@@ -140,6 +164,7 @@ spec: {host: web, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: DO_NO
     assert not speaks_http2(resources("h2UpgradePolicy: UPGRADE", rule).clusters[WEB_80])
 
 
+@proves("MeshConfig", "localityLbSetting.**")
 def test_near_hosts_may_be_preferred_or_not() -> None:
     rule = """
 apiVersion: networking.istio.io/v1
@@ -157,8 +182,17 @@ spec: {host: web, trafficPolicy: {outlierDetection: {}}}
         assert {group.priority for group in groups} == expected
 
 
+@proves(
+    "MeshConfig",
+    "defaultHttpRetryPolicy.attempts",
+    "defaultHttpRetryPolicy.retryOn",
+    "defaultHttpRetryPolicy.perTryTimeout",
+    "defaultHttpRetryPolicy.backoff",
+    "defaultHttpRetryPolicy.retryIgnorePreviousHosts",
+)
 def test_retries_of_routes_that_declare_none() -> None:
-    text = "defaultHttpRetryPolicy: {attempts: 7, retryOn: '503', perTryTimeout: 2s}"
+    more = "backoff: 30ms, retryIgnorePreviousHosts: false"
+    text = f"defaultHttpRetryPolicy: {{attempts: 7, retryOn: '503', perTryTimeout: 2s, {more}}}"
     hosts = {host.name: host for host in resources(text).routes["80"].virtual_hosts}
     policy = hosts["web.default.svc.cluster.local:80"].routes[0].route.retry_policy
     assert (policy.num_retries.value, policy.retry_on, policy.per_try_timeout.seconds) == (
@@ -167,6 +201,8 @@ def test_retries_of_routes_that_declare_none() -> None:
         2,
     )
     assert list(policy.retriable_status_codes) == [503]
+    assert policy.retry_back_off.base_interval.ToMilliseconds() == 30
+    assert not policy.retry_host_predicate
 
 
 def test_retries_may_be_switched_off() -> None:
@@ -174,6 +210,7 @@ def test_retries_may_be_switched_off() -> None:
     assert not any(r.route.HasField("retry_policy") for h in found.virtual_hosts for r in h.routes)
 
 
+@proves("MeshConfig", "pathNormalization.normalization")
 @pytest.mark.parametrize(
     ("written", "normalizes", "merges", "escaped"),
     [
@@ -190,6 +227,7 @@ def test_paths_are_normalized(written: str, normalizes: bool, merges: bool, esca
     assert (found.normalize_path.value, found.merge_slashes, action) == (normalizes, merges, escaped)
 
 
+@proves("MeshConfig", "defaultConfig.gatewayTopology.numTrustedProxies")
 @pytest.mark.parametrize(
     ("annotation", "hops"), [("", 1), ("gatewayTopology: {numTrustedProxies: 2}", 2), ("concurrency: 1", 1)]
 )
@@ -203,12 +241,122 @@ def test_gateways_trust_proxies_before_them(annotation: str, hops: int) -> None:
     assert manager(found, "0.0.0.0_8080").xff_num_trusted_hops == hops
 
 
+@proves("MeshConfig", "protocolDetectionTimeout")
+@pytest.mark.parametrize(("text", "seconds"), [("{}", 0), ("protocolDetectionTimeout: 5s", 5)])
+def test_a_client_that_says_nothing_may_be_waited_for(text: str, seconds: int) -> None:
+    """0 is Istio's default: for ever. When the time is over, what was seen counts."""
+    found = resources(text, UNKNOWN_PROTOCOL).listeners
+    sniffing = [each for name, each in found.items() if name.endswith("_8001") or name == "virtualInbound"]
+    assert len(sniffing) == 2
+    for listener in sniffing:
+        assert listener.listener_filters_timeout.seconds == seconds
+        assert listener.continue_on_listener_filters_timeout
+
+
+@proves("MeshConfig", "defaultServiceExportTo")
 def test_what_is_exported_by_default() -> None:
     text = "{defaultServiceExportTo: ['.'], defaultDestinationRuleExportTo: ['.']}"
     assert WEB_80 in resources(text).clusters
     assert WEB_80 not in resources(text, proxy=sidecar_proxy({}, "other")).clusters
 
 
+@proves("MeshConfig", "defaultVirtualServiceExportTo")
+def test_virtual_services_may_be_for_their_own_namespace_by_default() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: [web], http: [{timeout: 7s, route: [{destination: {host: web}}]}]}
+"""
+    text = "defaultVirtualServiceExportTo: ['.']"
+    assert "7s" in str(json_format.MessageToDict(resources(text, rule).routes["80"]))
+    other = resources(text, rule, proxy=sidecar_proxy({}, "other")).routes["80"]
+    assert "7s" not in str(json_format.MessageToDict(other))
+
+
+@proves("MeshConfig", "defaultDestinationRuleExportTo")
+def test_destination_rules_may_be_for_their_own_namespace_by_default() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: rules}
+spec: {host: web.default.svc.cluster.local, trafficPolicy: {connectionPool: {tcp: {connectTimeout: 7s}}}}
+"""
+    text = "defaultDestinationRuleExportTo: ['.']"
+    caller = sidecar_proxy({}, "rules")
+    assert resources(text, rule, proxy=caller).clusters[WEB_80].connect_timeout.seconds == 7
+    other = sidecar_proxy({}, "other")
+    assert resources(text, rule, proxy=other).clusters[WEB_80].connect_timeout.seconds == 10
+
+
+@proves("MeshConfig", "dnsRefreshRate")
+def test_names_are_resolved_as_often_as_the_mesh_says() -> None:
+    entry = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: far}
+spec: {hosts: [far.example], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}
+"""
+    found = resources("dnsRefreshRate: 7s", entry).clusters["outbound|80||far.example"]
+    assert found.dns_refresh_rate.seconds == 7
+
+
+INGRESS = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web}}
+spec:
+  {class_line}
+  rules:
+  - host: web.example
+    http:
+      paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{number: 80}}}}}}}}]
+"""
+ANOTHER_GATEWAY = """
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: istio-system}
+spec:
+  type: LoadBalancer
+  selector: {istio: front}
+  ports: [{name: http2, port: 80, targetPort: 8080}]
+"""
+
+
+@proves(
+    "MeshConfig",
+    "ingressClass",
+    "ingressControllerMode",
+    "ingressService",
+    "ingressSelector",
+)
+@pytest.mark.parametrize(
+    ("text", "class_line", "gateway", "is_served"),
+    [
+        ("{}", "ingressClassName: istio", "ingressgateway", True),
+        ("{}", "ingressClassName: mine", "ingressgateway", False),
+        ("ingressClass: mine", "", "ingressgateway", False),
+        ("{ingressControllerMode: DEFAULT}", "", "ingressgateway", True),
+        ("{ingressControllerMode: 'OFF'}", "ingressClassName: istio", "ingressgateway", False),
+        ("{ingressService: front}", "ingressClassName: istio", "front", True),
+        ("{ingressService: front}", "ingressClassName: istio", "ingressgateway", False),
+        ("{ingressService: none, ingressSelector: mine}", "ingressClassName: istio", "mine", True),
+        ("{ingressSelector: mine}", "ingressClassName: istio", "ingressgateway", False),
+    ],
+)
+def test_which_ingresses_are_served_and_by_which_gateway(
+    text: str, class_line: str, gateway: str, is_served: bool
+) -> None:
+    ingress = INGRESS.format(class_line=class_line)
+    proxy = replace(gateway_proxy(), labels={"istio": gateway, "app": "istio-ingressgateway"})
+    found = resources(text, INGRESS_GATEWAY, ANOTHER_GATEWAY, ingress, proxy=proxy)
+    hosts = {
+        name for config in found.routes.values() for host in config.virtual_hosts for name in host.domains
+    }
+    assert ("web.example" in hosts) is is_served
+
+
+@proves("MeshConfig", "rootNamespace")
 def test_the_root_namespace_may_be_another() -> None:
     sidecar = """
 apiVersion: networking.istio.io/v1

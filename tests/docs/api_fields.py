@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from minimesh.config.istio.mesh_config import MeshConfigFile
 from minimesh.config.kinds import DECODED
 from minimesh.config.schema import FieldType, Message, schema_of
 from minimesh.config.simulated import not_simulated
@@ -18,6 +19,7 @@ KINDS = (
     "WorkloadGroup",
     "Sidecar",
     "ProxyConfig",
+    "MeshConfig",
     "EnvoyFilter",
     "Telemetry",
 )
@@ -46,6 +48,8 @@ class ApiField:
     def state(self) -> str:
         if f"{self.kind}.{self.path}" in WITHOUT_EFFECT:
             return "no effect in Istio"
+        if self.path.endswith(".outlierDetection.consecutiveErrors"):
+            return "no effect in Istio"  # given up long ago; the webhook warns
         return "not simulated" if not_simulated(self.kind, [self.path]) else "acts"
 
     @property
@@ -54,7 +58,9 @@ class ApiField:
 
 
 def fields_of(kind: str) -> list[ApiField]:
-    """All fields of a kind below `spec`, in the order of its classes."""
+    """All fields of a kind below `spec`, in the order of its classes; a MeshConfig has no `spec`."""
+    if kind == "MeshConfig":
+        return list(_walk(kind, MeshConfigFile, "", ()))
     (known,) = {
         id(one): one
         for (version, name), one in DECODED.items()
@@ -67,7 +73,9 @@ def _walk(kind: str, cls: type[Message], path: str, outer: tuple[type[Message], 
     for name, field in schema_of(cls).fields.items():
         shape = field.type
         inner = shape.element or shape
-        below = f"{path}.{name}" + ("[]" if shape.shape == "list" and inner.is_message else "")
+        below = f"{path}.{name}".removeprefix(".") + (
+            "[]" if shape.shape == "list" and inner.is_message else ""
+        )
         nested = inner.is_message and inner.python not in outer
         yield ApiField(kind, below, _described(shape), not nested)
         if nested:

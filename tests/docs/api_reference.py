@@ -22,7 +22,7 @@ _HEAD = """# The traffic API, field by field
 
 <!-- made by python -m tests.docs.api_reference -->
 
-Every field of Istio's networking and telemetry kinds.
+Every field of Istio's networking and telemetry kinds, and of the MeshConfig.
 
 * **acts**: it changes what proxies do, and a test proves it.
 * **no effect in Istio**: a name for people, or a field that istiod does not read.

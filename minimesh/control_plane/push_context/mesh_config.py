@@ -72,6 +72,8 @@ class MeshConfig:
     ingress_selector: str = "ingressgateway"
     connect_timeout_s: float = 10.0
     dns_refresh_rate_s: float = 60.0
+    protocol_detection_timeout_s: float = 0.0
+    """How long a client's first bytes are waited for where they tell the protocol; 0: for ever."""
     tcp_keepalive: TcpKeepalive | None = None
     upgrades_to_http2: bool = False
     """Whether services that speak HTTP are called by HTTP/2, where their rule does not say."""

@@ -110,6 +110,7 @@ def _traffic(written: MeshConfigFile) -> dict[str, Any]:
     found: dict[str, Any] = {
         "connect_timeout_s": _seconds(written.connect_timeout),
         "dns_refresh_rate_s": _seconds(written.dns_refresh_rate),
+        "protocol_detection_timeout_s": _seconds(written.protocol_detection_timeout),
         "tcp_keepalive": written.tcp_keepalive,
         "locality_lb_setting": written.locality_lb_setting,
         "upgrades_to_http2": str(written.h2_upgrade_policy) == "UPGRADE" or None,

@@ -36,7 +36,7 @@ def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
         traffic_direction=m.base_pb2.TrafficDirection.INBOUND,
         filter_chains=chains,
         continue_on_listener_filters_timeout=True,
-        listener_filters_timeout=duration(0),
+        listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
         access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
     )
     add_listener_filter(listener, "envoy.filters.listener.original_dst", m.original_dst_pb2.OriginalDst())
@@ -58,7 +58,7 @@ def build_bound_inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
             traffic_direction=m.base_pb2.TrafficDirection.INBOUND,
             filter_chains=_port_chains(proxy, push, port, captured=False),
             continue_on_listener_filters_timeout=True,
-            listener_filters_timeout=duration(0),
+            listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
             access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
         )
         if any(chain.filter_chain_match.application_protocols for chain in listener.filter_chains):

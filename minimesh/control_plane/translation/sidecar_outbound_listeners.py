@@ -237,7 +237,7 @@ def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) ->
         bind_to_port=boolean(False),
         traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
         continue_on_listener_filters_timeout=True,
-        listener_filters_timeout=duration(0),
+        listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
         access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
     )
 
