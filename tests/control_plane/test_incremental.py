@@ -250,6 +250,21 @@ def test_a_gateway_shares_no_listeners_with_the_sidecars_of_its_namespace() -> N
     assert [*build_resources(gateway, context).listeners] == ["0.0.0.0_80"]
 
 
+def test_what_routes_mean_is_worked_out_again_only_when_it_may_have_changed() -> None:
+    store = Store()
+    for resource in decode_all(f"{SERVICES}\n---\n{RULES}\n---\n{GATEWAY_API}"):
+        store.put(resource)
+    builder = ContextBuilder(lambda _snapshot: MeshConfig())
+    first = builder.build(store.snapshot(), ())
+    assert store.delete(ResourceKey("DestinationRule", "default", "for-b"))
+    second = builder.build(store.snapshot(), ())
+    assert second is not first
+    assert second.converted is first.converted
+    assert store.delete(ResourceKey("Service", "default", "a"))
+    third = builder.build(store.snapshot(), ())
+    assert third.converted is not first.converted
+
+
 def test_what_is_written_back_is_no_reason_to_build_anew() -> None:
     store = Store()
     for resource in decode_all(f"{SERVICES}\n---\n{GATEWAY_API}"):

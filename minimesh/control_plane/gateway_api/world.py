@@ -69,7 +69,7 @@ def _age(resource: Resource) -> tuple[str, str, str]:
 
 
 def _namespaces(snapshot: Snapshot) -> dict[str, Mapping[str, str]]:
-    kinds = ("Service", "Deployment", "Pod", KUBERNETES_GATEWAY, *ROUTE_KINDS)
+    kinds = ("Service", KUBERNETES_GATEWAY, *ROUTE_KINDS)
     found = {each.namespace: _named(each.namespace) for kind in kinds for each in snapshot.by_kind(kind)}
     declared = {
         each.name: {**_named(each.name), **each.metadata.labels} for each in snapshot.by_kind("Namespace")

@@ -113,7 +113,7 @@ class PushContext:
             before.registry if before is not None else None,
         )
         resources = [resource for kind in _KINDS for resource in snapshot.by_kind(kind)]
-        meant = converted(snapshot, registry, settings)
+        meant = converted(snapshot, registry, settings, before.converted if before is not None else None)
         return cls(registry, [*resources, *meant.resources.values()], settings, meant, before)
 
     def with_registry(self, registry: ServiceRegistry, hosts: Collection[str]) -> PushContext:

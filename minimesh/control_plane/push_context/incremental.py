@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minimesh.control_plane.converted import same_but_status
+from minimesh.control_plane.converted import same_objects
 from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.service_registry import REGISTRY_KINDS, ServiceRegistry
 from minimesh.control_plane.service_registry.services import Resolution
@@ -104,11 +104,7 @@ class ContextBuilder:
 def _same_but_pods(old: Snapshot, new: Snapshot) -> bool:
     """Whether all objects that count, Pods apart, are the very same, but for statuses written back."""
     kinds = {*old.kinds, *new.kinds} - _WITHOUT_EFFECT
-    return all(_same(old.by_kind(kind), new.by_kind(kind)) for kind in kinds)
-
-
-def _same(old: Sequence[Resource], new: Sequence[Resource]) -> bool:
-    return old is new or (len(old) == len(new) and all(map(same_but_status, old, new)))
+    return all(same_objects(old.by_kind(kind), new.by_kind(kind)) for kind in kinds)
 
 
 def _difference(
