@@ -11,7 +11,7 @@ import pytest
 
 from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.upstream.cluster import ClusterSettings
-from tests.data_plane.http.lab import Lab, lab
+from tests.data_plane.http.lab import Lab, lab, until
 from tests.data_plane.http.test_conformance import gateway
 
 ROUTES = """
@@ -119,6 +119,37 @@ async def test_a_slow_upstream_slows_the_client_down() -> None:
         await pushing
         assert (await client.response()).startswith("HTTP/1.1 200")
         client.close()
+
+
+async def test_a_big_upload_lets_other_connections_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(body))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    body = b"x" * (8 << 20)
+    turns: list[str] = []
+    async with before(serve) as running:
+        client = await running.client()
+        await until(lambda: bool(running.listener.connections))
+        (connection,) = running.listener.connections
+        transport = vars(type(connection))["_transport"].__get__(connection)
+        for name in ("pause_reading", "resume_reading"):
+            monkeypatch.setattr(transport, name, _noted(name, getattr(transport, name), turns))
+        client.send(HEAD.format("POST", f"Content-Length: {len(body)}\r\n").encode() + body)
+        assert (await client.response()).startswith("HTTP/1.1 200")
+        await until(lambda: turns.count("pause_reading") == turns.count("resume_reading"))
+        assert turns.count("pause_reading") >= len(body) // (256 * 1024) // 2
+        client.close()
+
+
+def _noted(name: str, call: Callable[[], None], calls: list[str]) -> Callable[[], None]:
+    def noted() -> None:
+        calls.append(name)
+        call()
+
+    return noted
 
 
 async def test_pieces_are_passed_on_as_they_come() -> None:

@@ -37,8 +37,10 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PIPELINED_LIMIT_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOTHING_PREPARED = PreparedHeaders((), -1, "")
-#: Who wants reading stopped: the upstream that takes no more, the request that is under way.
-_UPSTREAM, _PIPELINE = 1, 2
+#: Who wants reading stopped: the upstream that takes no more, the request under way, other connections.
+_UPSTREAM, _PIPELINE, _OTHERS = 1, 2, 4
+#: With so much of a body in one piece, others come first: libuv reads on for as long as there is more.
+_TURN_BYTES = 128 * 1024
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -257,6 +259,9 @@ class Http1ServerConnection(asyncio.Protocol):
     def _feed_body(self, stream: Stream, data: bytes) -> None:
         body = self._body
         assert body is not None
+        if len(data) >= _TURN_BYTES:
+            self._pause(_OTHERS, True)
+            self.loop.call_soon(self._take_turn)
         payload = body.feed(data)
         if body.failed:
             self._refuse_body(stream)
@@ -269,6 +274,10 @@ class Http1ServerConnection(asyncio.Protocol):
             stream.on_request_data(payload, True)
         elif payload:
             stream.on_request_data(payload, False)
+
+    def _take_turn(self) -> None:
+        if not self._transport.is_closing():
+            self._pause(_OTHERS, False)
 
     def _take_trailers(self, stream: Stream, body: BodyReader) -> None:
         if self.manager.config.http1_trailers:
