@@ -18,6 +18,7 @@ import yaml
 
 from minimesh.config.decoding import decode
 from minimesh.config.diagnostics import has_errors
+from minimesh.config.kinds import KUBERNETES_GATEWAY, written_kind
 from minimesh.dashboard.generated_diff import generated_diff
 from minimesh.dashboard.proxies import is_converged, snapshots
 
@@ -34,7 +35,8 @@ SHOWN_KINDS = frozenset(
     {
         "Gateway", "VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry", "WorkloadGroup",
         "Sidecar", "EnvoyFilter", "Telemetry", "ProxyConfig", "Service", "Deployment", "Ingress",
-        "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "ReferenceGrant", "GatewayClass",
+        KUBERNETES_GATEWAY, "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "ReferenceGrant",
+        "GatewayClass",
     }
 )  # fmt: skip
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
@@ -66,7 +68,7 @@ def _document(resource: Resource) -> dict[str, Any]:
     file = resource.source.file
     return {
         "resource": str(resource.key),
-        "kind": resource.kind,
+        "kind": written_kind(resource.kind),
         "namespace": resource.namespace,
         "name": resource.name,
         "file": file,

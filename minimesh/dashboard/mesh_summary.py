@@ -10,10 +10,12 @@ from minimesh.dashboard.requests_to_try import requests_to_try
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context import PushContext
+    from minimesh.control_plane.server import ControlPlane
     from minimesh.dashboard.mesh_view import MeshView
 
 PROXY_CONTAINER = "istio-proxy"
 GATEWAY_LABEL = "istio"
+DEPLOYED_GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 
 
 def mesh_summary(mesh: MeshView) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def mesh_summary(mesh: MeshView) -> dict[str, Any]:
         "ingress": {"host": host, "port": port},
         "pods": [_pod(each) for each in mesh.pods()],
         "services": list(_services(context)) if context is not None else [],
-        "splits": [split for each in plane.config.by_kind("VirtualService") for split in _splits(each)],
+        "splits": [split for each in _rules(plane) for split in _splits(each)],
         "lab_requests": [
             {
                 "title": f"GET {'' if asked == '*' else asked}{path}",
@@ -50,7 +52,7 @@ def _pod(pod: Mapping[str, Any]) -> dict[str, Any]:
         "ready": pod["ready"],
         "state": pod["state"],
         "labels": labels,
-        "gateway": "gateway" in labels.get(GATEWAY_LABEL, ""),
+        "gateway": "gateway" in labels.get(GATEWAY_LABEL, "") or DEPLOYED_GATEWAY_LABEL in labels,
         "proxy": any(each["name"] == PROXY_CONTAINER for each in pod["containers"]),
     }
 
@@ -73,16 +75,25 @@ def _services(context: PushContext) -> Iterator[dict[str, Any]]:
         }
 
 
+def _rules(plane: ControlPlane) -> Iterator[Resource]:
+    """The VirtualServices, and what Ingresses and routes of the Gateway API were translated to."""
+    yield from plane.config.by_kind("VirtualService")
+    meant = plane.push_context.converted if plane.push_context is not None else None
+    if meant is not None:
+        yield from (each for each in meant.resources.values() if each.kind == "VirtualService")
+
+
 def _splits(rule: Resource) -> Iterator[dict[str, Any]]:
-    """Routes of a VirtualService that share requests between destinations."""
+    """Routes of a VirtualService that share requests between destinations, under who wrote them."""
     spec: Any = rule.spec
     for number, route in enumerate(spec.http):
         if len(route.route) < 2:
             continue
         total = sum(each.weight for each in route.route) or 1
-        place = rule.location(f"spec.http[{number}]") if rule.source.file else None
+        written, field = rule.written(f"spec.http[{number}]")
+        place = written.source.location(field) if written.source.file else None
         yield {
-            "resource": str(rule.key),
+            "resource": str(written.key),
             "hosts": list(spec.hosts),
             "route": route.name or str(number),
             "file": place.file if place else "",
