@@ -1,12 +1,14 @@
 """What it costs a proxy to tell the control plane of requests: while nobody looks, and while somebody does.
 
-    python -m bench.log_shipping [--rounds 15] [--seconds 1]
+    python -m bench.log_shipping [--rounds 40]
 
 A real control plane configures gateways over ADS, of each engine two: one whose configuration knows nothing
 of telling (`never`), and one as `minimesh up` makes it, measured while nobody looks (`nobody looks`) and
-while a watcher does (`somebody looks`), each under as much load as it takes. The three follow one another
-in each round, beginning with another one each time, and ratios are taken round by round. All gateways write
-Istio's line to a file. CPU is the gateway's own.
+while a watcher does (`somebody looks`), each under as much load as it takes. A round is half a second of each
+state, beginning with another one each time: the load generators run all the time and are stopped and
+continued, so that little else changes between one state and the next. Ratios are taken round by round. All
+gateways write Istio's line to a file. CPU is the gateway's own, by the scheduler's clock; requests are
+counted where they arrive.
 """
 
 from __future__ import annotations
@@ -16,16 +18,19 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import proxies
-from bench.load import Run, run_wrk
+from bench.load import CONNECTIONS
 from minimesh.config.decoding import decode
 from minimesh.config.store import Store
 from minimesh.control_plane.discovery.traffic_watch import LIMIT_PER_S
@@ -41,7 +46,12 @@ NEVER, NOBODY, SOMEBODY = "never", "nobody looks", "somebody looks"
 MOST_SHARE = 1.10
 """What a request may cost while somebody looks, to what it costs while nobody does."""
 PORT = 8080
-_SETTLE_S = 1
+_SAMPLE_S = 0.5
+_SETTLE_S = 0.2
+_SETTLE_WATCHED_S = 0.8
+"""The control plane measures, and asks for less, every quarter of a second."""
+_DRAIN_S = 0.05
+_WARM_UP_ROUNDS = 2
 _LIMIT_S = 30.0
 
 DOCUMENTS = """
@@ -73,42 +83,65 @@ spec: {accessLogging: [{providers: [{name: envoy}]}]}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Half a second of one state."""
+
+    requests_per_s: float
+    told_per_s: float
+    """Entries that the control plane got."""
+    cpu_us: float
+    """Of a request."""
+
+
 @dataclass
 class State:
-    """A gateway in one of the three states, and its runs."""
+    """A gateway in one of the three states, the load on it, and what was measured."""
 
     engine: str
     name: str
-    pid: int
-    address: str
+    gateway: int
+    load: int
     control_plane: ControlPlane
-    runs: list[Run] = field(default_factory=list)
-    told_per_s: list[float] = field(default_factory=list)
-    """Entries that came in during each run."""
+    samples: list[Sample] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def entered(self) -> AsyncIterator[None]:
+        """While it is in this state and under load, after what it takes to get there."""
+        watch = self.control_plane.traffic_watch
+        watcher = watch.watch() if self.name == SOMEBODY else None
+        os.kill(self.load, signal.SIGCONT)
+        try:
+            await asyncio.sleep(_SETTLE_S if watcher is None else _SETTLE_WATCHED_S)
+            yield
+        finally:
+            os.kill(self.load, signal.SIGSTOP)
+            if watcher is not None:
+                watch.leave(watcher)
+            await asyncio.sleep(_DRAIN_S)
 
 
 def main() -> int:
     """Measure and print; the exit status tells whether the goal was kept."""
     parser = argparse.ArgumentParser(prog="python -m bench.log_shipping", description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=1, help="of load for each state and round")
+    parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     if lacking := proxies.missing():
         print(f"log shipping: not measured, this machine has no {lacking}")
         return 0
-    return 0 if measure(rounds=arguments.rounds, duration_s=arguments.seconds) else 1
+    return 0 if measure(rounds=arguments.rounds) else 1
 
 
-def measure(report: Callable[[str], None] = print, *, rounds: int = 15, duration_s: int = 1) -> bool:
+def measure(report: Callable[[str], None] = print, *, rounds: int = 40) -> bool:
     """Print a table; whether the goal was kept by our own engine."""
     configure("error")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        return _report(report, asyncio.run(_measure(folder, rounds, duration_s)))
+        return _report(report, asyncio.run(_measure(folder, rounds)))
 
 
-async def _measure(folder: Path, rounds: int, duration_s: int) -> list[State]:
+async def _measure(folder: Path, rounds: int) -> list[State]:
     async with contextlib.AsyncExitStack() as stack:
         backend_port = stack.enter_context(proxies.backend(folder))
         planes = [
@@ -120,13 +153,43 @@ async def _measure(folder: Path, rounds: int, duration_s: int) -> list[State]:
             for number, engine in enumerate(ENGINES)
             for state in await _states(engine, 2 * number, planes, folder, stack)
         ]
-        for number in range(-1, rounds):
+        for number in range(-_WARM_UP_ROUNDS, rounds):
             for engine in ENGINES:
                 of_engine = [each for each in states if each.engine == engine]
                 start = number % len(of_engine)
                 for state in of_engine[start:] + of_engine[:start]:
-                    await _run(state, duration_s, keep=number >= 0)  # the first is to warm up
+                    sample = await _sample(state, backend_port)
+                    if number >= 0:
+                        state.samples.append(sample)
         return states
+
+
+async def _sample(state: State, backend_port: int) -> Sample:
+    listeners = state.control_plane.traffic_watch.listeners
+    told: list[Any] = []
+    async with state.entered():
+        listeners.append(told.append)
+        requests, cpu_ns, began = await _requests(backend_port), _cpu_ns(state.gateway), time.monotonic()
+        await asyncio.sleep(_SAMPLE_S)
+        requests = await _requests(backend_port) - requests
+        cpu_ns, took_s = _cpu_ns(state.gateway) - cpu_ns, time.monotonic() - began
+        listeners.clear()
+    return Sample(requests / took_s, len(told) / took_s, cpu_ns / 1000 / requests)
+
+
+async def _requests(backend_port: int) -> int:
+    """Requests that came to the backend so far."""
+
+    def ask() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{backend_port}/count", timeout=_LIMIT_S) as answer:
+            return int(answer.read().split()[9])
+
+    return await asyncio.to_thread(ask)
+
+
+def _cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process (Linux, sched-stats)."""
+    return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 @contextlib.asynccontextmanager
@@ -148,10 +211,24 @@ async def _states(
     states = []
     for number, (plane, names) in enumerate(zip(planes, ((NEVER,), (NOBODY, SOMEBODY)), strict=True), first):
         ip = f"127.10.250.{number + 1}"
-        log = folder / f"gateway-{number}.log"
-        pid = await stack.enter_async_context(_gateway(engine, ip, plane, log))
-        states += [State(engine, name, pid, f"http://{ip}:{PORT}/", plane) for name in names]
+        gateway = await stack.enter_async_context(_gateway(engine, ip, plane, folder / f"{number}.log"))
+        load = await stack.enter_async_context(_load(f"http://{ip}:{PORT}/"))
+        states += [State(engine, name, gateway, load, plane) for name in names]
     return states
+
+
+@contextlib.asynccontextmanager
+async def _load(url: str) -> AsyncIterator[int]:
+    """A load generator that is stopped; its process id."""
+    command = ["taskset", "--cpu-list", str(proxies.core(-1)), "wrk", "-t1", f"-c{CONNECTIONS}", "-d1h", url]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    await asyncio.sleep(_SETTLE_S)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
 
 
 @contextlib.asynccontextmanager
@@ -200,31 +277,9 @@ async def _listens(ip: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _run(state: State, duration_s: int, *, keep: bool) -> None:
-    """One load, after a short one that is not counted: who looks has looked at a busy mesh for a while."""
-    watch = state.control_plane.traffic_watch
-    watcher = watch.watch() if state.name == SOMEBODY else None
-    told: list[Any] = []
-    try:
-        await _load(state, _SETTLE_S)
-        watch.listeners.append(told.append)
-        run = await _load(state, duration_s)
-    finally:
-        watch.listeners.clear()
-        if watcher is not None:
-            watch.leave(watcher)
-    if keep:
-        state.runs.append(run)
-        state.told_per_s.append(len(told) / duration_s)
-
-
-async def _load(state: State, duration_s: int) -> Run:
-    return await asyncio.to_thread(run_wrk, state.address, None, (state.pid,), duration_s, proxies.core(-1))
-
-
 _HEADING = (
-    "| gateway | state | requests/s | told/s | CPU us a request | to the line above (range) | must be |\n"
-    "|---|---|---|---|---|---|---|"
+    "| gateway | state | requests/s | told/s | CPU us a request | to the line above (middle half) "
+    "| must be |\n|---|---|---|---|---|---|---|"
 )
 
 
@@ -234,14 +289,14 @@ def _report(report: Callable[[str], None], states: Sequence[State]) -> bool:
     for before, state in zip([None, *states], states, strict=False):
         ratios = _ratios(state, before)
         median = statistics.median(ratios) if ratios else 0.0
-        against = f"{median:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})" if ratios else ""
+        quarter = len(ratios) // 4
+        against = f"{median:.3f} ({ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f})" if ratios else ""
         must = f"{MOST_SHARE:.2f}" if state.name == SOMEBODY else ""
         kept = kept and not (must and state.engine == "minimesh" and median >= MOST_SHARE)
-        rate, cpu_us = (
-            statistics.median(getattr(run, name) for run in state.runs)
-            for name in ("requests_per_s", "cpu_us")
+        rate, told_per_s, cpu_us = (
+            statistics.median(getattr(each, name) for each in state.samples)
+            for name in ("requests_per_s", "told_per_s", "cpu_us")
         )
-        told_per_s = statistics.median(state.told_per_s)
         report(
             f"| {state.engine} | {state.name} | {rate:,.0f} | {told_per_s:,.0f} | {cpu_us:.1f} "
             f"| {against} | {must} |"
@@ -254,8 +309,8 @@ def _ratios(state: State, before: State | None) -> list[float]:
     """CPU of a request to that in the state before, round by round; smallest first."""
     if before is None or before.engine != state.engine:
         return []
-    pairs = zip(state.runs, before.runs, strict=True)
-    return sorted(run.cpu_us / other.cpu_us for run, other in pairs)
+    pairs = zip(state.samples, before.samples, strict=True)
+    return sorted(sample.cpu_us / other.cpu_us for sample, other in pairs)
 
 
 if __name__ == "__main__":

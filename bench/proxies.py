@@ -103,6 +103,7 @@ http {
   server {
     listen 127.0.0.1:PORT backlog=4096; root FOLDER;
     location / { return 200 "hello\\n"; }
+    location = /count { stub_status; }
     location = /10k { try_files /10k =404; }
     location = /1m { try_files /1m =404; }
   }

@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from aiohttp import web
 
 from minimesh import __version__
@@ -60,6 +61,7 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",
 }
+_log = structlog.get_logger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -151,6 +153,11 @@ class DashboardServer:
             response = await handler(request)
         except (QuestionError, DocumentError, BadRequestError) as error:
             return _json({"error": str(error)}, status=400)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:
+            _log.exception("dashboard", path=request.path.removeprefix(f"/{self._secret}"))
+            return _json({"error": f"a fault of minimesh, told in its log: {error!r}"}, status=500)
         if not response.prepared:
             response.headers.update(_SECURITY_HEADERS)
         return response

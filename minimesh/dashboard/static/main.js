@@ -64,7 +64,7 @@ function followNewest(entries) {
   following ??= setTimeout(() => {
     following = null;
     followedAt = Date.now();
-    if ($("follow").checked) showRequest(newestId, "live").catch(() => {});
+    if ($("follow").checked) showRequest(newestId, "live").catch((error) => { $("flow-of").textContent = `live: ${newestId}; ${error.message}`; });
   }, Math.max(HOPS_MS, followedAt + SHOWN_MS - Date.now()));
 }
 
