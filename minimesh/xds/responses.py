@@ -20,14 +20,19 @@ _RESOURCES_TAG = b"\x12"
 
 
 class Packed:
-    """One resource as it is sent: its name, itself in an Any, and the hash of its content as its version."""
+    """One resource as it is sent: its name, itself in an Any, and the hash of its content as its version.
 
-    __slots__ = ("_delta", "_whole", "any", "name", "version")
+    `number` is a hash of name and version, whose sum over many resources tells them from any others.
+    """
+
+    __slots__ = ("_delta", "_whole", "any", "name", "number", "version")
 
     def __init__(self, name: str, wrapped: Any) -> None:
         self.name = name
         self.any = wrapped
         self.version = hashlib.blake2b(wrapped.value, digest_size=VERSION_LENGTH // 2).hexdigest()
+        named = hashlib.blake2b(f"{name} {self.version}".encode(), digest_size=VERSION_LENGTH // 2)
+        self.number = int.from_bytes(named.digest(), "big")
         self._whole = b""
         self._delta = b""
 

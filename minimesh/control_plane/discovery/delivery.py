@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _KNOWN_TYPES = frozenset({*SHORT_TYPE_NAMES, RUNTIME_TYPE_URL, SECRET_TYPE_URL})
+_NOT_WAITED_FOR = frozenset({ENDPOINT_TYPE_URL, SECRET_TYPE_URL, RUNTIME_TYPE_URL})
+"""Types after whose acceptance nothing else is due."""
 NO_VERSION = "none"
 """Version of the empty answer to a type that this control plane has nothing of."""
 
@@ -96,6 +98,11 @@ class Delivery:
     def want(self, snapshot: Snapshot) -> None:
         """Make this the configuration to reach."""
         self.wanted = snapshot
+
+    def may_go_on(self, received: Received) -> bool:
+        """Whether there may be something to send after this request: nothing waits for ACKs of some types."""
+        waited_for = received.reaction is not Reaction.ACKED or received.type_url not in _NOT_WAITED_FOR
+        return waited_for or self.stream.type(received.type_url).owed
 
     def received(self, request: Any) -> Received:
         """Take in a request of the stream's protocol; ask `next_response` afterwards."""

@@ -156,7 +156,8 @@ class Pusher(Generic[PushT]):
                 type=SHORT_TYPE_NAMES.get(received.type_url, received.type_url),
                 error=received.error,
             )
-        connection.wake.set()
+        if connection.delivery.may_go_on(received):
+            connection.wake.set()
         self.tell()
 
     def closed(self, connection: Connection) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.discovery.snapshot import Contents
 from minimesh.control_plane.translation import build_endpoints
-from minimesh.xds.resource_names import parse_cluster_name
 from minimesh.xds.responses import Packed
 
 if TYPE_CHECKING:
@@ -37,15 +36,17 @@ def refreshed(
 
 
 def _refreshed_endpoints(proxy: Proxy, context: PushContext, changes: PodChanges, old: Contents) -> Contents:
-    names = [name for name in old.resources if _hostname(name) in changes.hostnames]
-    made = build_endpoints(proxy, context, names, context.shared)
-    packed = {name: Packed.of(name, each) for name, each in made.items()}
+    made = build_endpoints(proxy, context, old.of_hosts(changes.hostnames), context.shared)
+    packed = {name: _packed(name, each, proxy, context) for name, each in made.items()}
     changed = {name: each for name, each in packed.items() if each.version != old.resources[name].version}
-    return Contents({**old.resources, **changed}) if changed else old
+    if not changed:
+        return old
+    part = ("refreshed contents", id(old), *map(id, changed.values()))
+    return context.shared.of(part, proxy, lambda _seen: old.updated(changed))
 
 
-def _hostname(name: str) -> str:
-    if "|" in name:
-        return name.rpartition("|")[2]
-    parsed = parse_cluster_name(name)
-    return parsed.hostname if parsed is not None else ""
+def _packed(name: str, assignment: Any, proxy: Proxy, context: PushContext) -> Packed:
+    # The assignment is part of the result so that no other can come to have its identity meanwhile.
+    part = ("packed", id(assignment))
+    _, packed = context.shared.of(part, proxy, lambda _seen: (assignment, Packed.of(name, assignment)))
+    return packed

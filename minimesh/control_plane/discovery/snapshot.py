@@ -7,20 +7,22 @@ consistency check happen once, here; delivery only compares and copies.
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from minimesh.xds import messages as m
+from minimesh.xds.resource_names import parse_cluster_name
 from minimesh.xds.responses import VERSION_LENGTH, Packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _HTTP_CONNECTION_MANAGER = m.http_connection_manager_pb2.HttpConnectionManager
 ValueT = TypeVar("ValueT")
 _TCP_PROXY = m.tcp_proxy_pb2.TcpProxy
+#: How many versions there can be.
+_VERSIONS = 16**VERSION_LENGTH
 
 
 class ResourceSet(Protocol):
@@ -41,20 +43,50 @@ class ResourceSet(Protocol):
 class Contents:
     """All resources of one type by name, and the hash of them all."""
 
-    __slots__ = ("__weakref__", "_compared", "resources", "version")
+    __slots__ = ("__weakref__", "_compared", "_of_hosts", "_sum", "resources", "version")
 
     def __init__(self, resources: Mapping[str, Packed]) -> None:
         """The order in which resources come makes no difference to the version."""
+        self._set(resources, sum([each.number for each in resources.values()]))
+        self._of_hosts: Mapping[str, Sequence[str]] | None = None
+
+    def _set(self, resources: Mapping[str, Packed], total: int) -> None:
         self.resources = resources
-        digest = hashlib.blake2b(digest_size=VERSION_LENGTH // 2)
-        digest.update("".join([f"{name} {resources[name].version} " for name in sorted(resources)]).encode())
-        self.version = digest.hexdigest()
+        self._sum = total
+        self.version = f"{total % _VERSIONS:0{VERSION_LENGTH}x}"
         self._compared: tuple[weakref.ref[Contents], frozenset[str]] | None = None
 
     @classmethod
     def pack(cls, messages: Mapping[str, Any]) -> Contents:
         """Contents of messages by name."""
         return cls({name: Packed.of(name, message) for name, message in messages.items()})
+
+    def updated(self, changed: Mapping[str, Packed]) -> Contents:
+        """The same but for these, which are there already and other. Costs less than to make it anew."""
+        made = Contents.__new__(Contents)
+        before = sum([self.resources[name].number for name in changed])
+        total = self._sum - before + sum([each.number for each in changed.values()])
+        made._set({**self.resources, **changed}, total)
+        made._compared = (weakref.ref(self), frozenset(changed))
+        made._of_hosts = self._of_hosts
+        return made
+
+    def over(self, shared: Contents) -> Contents:
+        """These and the shared ones, of which no name is among these. Costs less than to make it anew."""
+        made = Contents.__new__(Contents)
+        made._set({**shared.resources, **self.resources}, shared._sum + self._sum)
+        made._of_hosts = None
+        return made
+
+    def of_hosts(self, hosts: Iterable[str]) -> list[str]:
+        """The names that are clusters' of these hosts."""
+        if self._of_hosts is None:
+            found: dict[str, list[str]] = {}
+            for name in self.resources:
+                cluster = parse_cluster_name(name)
+                found.setdefault(cluster.hostname if cluster is not None else "", []).append(name)
+            self._of_hosts = found
+        return [name for host in hosts for name in self._of_hosts.get(host, ())]
 
     def differences(self, older: Contents) -> frozenset[str]:
         """The names that are new or other than in `older`. Many proxies ask the same, so it is remembered."""
