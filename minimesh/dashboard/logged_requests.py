@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.explain.flags import details_words, flag_words
 from minimesh.xds import messages as m
 from minimesh.xds.resource_names import TrafficDirection, parse_cluster_name
@@ -96,7 +97,7 @@ def shown_entry(told: LoggedStream, pod_at: PodAt) -> dict[str, Any]:
         "details": fields["RESPONSE_CODE_DETAILS"],
         "details_words": details_words(fields["RESPONSE_CODE_DETAILS"]),
         "duration_ms": common.duration.ToNanoseconds() / 1e6,
-        "upstream_ms": _number(fields["UPSTREAM_SERVICE_TIME"]),
+        "upstream_ms": decimal(fields["UPSTREAM_SERVICE_TIME"]),
         "cluster": cluster,
         "upstream_host": fields["UPSTREAM_HOST"],
         "upstream_pod": pod_at(_host(fields["UPSTREAM_HOST"])),
@@ -215,7 +216,3 @@ def _address(message: Any) -> str:
 
 def _host(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

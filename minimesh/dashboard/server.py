@@ -30,6 +30,7 @@ import structlog
 from aiohttp import web
 
 from minimesh import __version__
+from minimesh.config.decimals import decimal
 from minimesh.dashboard.access import PAGE_HEADER, knows_secret, refusal
 from minimesh.dashboard.active_requests import active_requests
 from minimesh.dashboard.documents import DocumentError, documents, save_document, save_file
@@ -338,9 +339,10 @@ def _text(wanted: Mapping[str, Any], name: str) -> str:
 
 
 def _whole(text: str) -> int:
-    if not text.isdigit():
+    found = decimal(text)
+    if found is None:
         raise BadRequestError(f"{text!r} is no number")
-    return int(text)
+    return found
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

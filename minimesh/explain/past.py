@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.explain.explaining import explain
 from minimesh.explain.flags import details_words, flag_words
 from minimesh.explain.question import Question
@@ -68,10 +69,10 @@ class LogLine:
             at=at,
             method=part[1],
             path=part[2],
-            status=int(part[4]) if part[4].isdigit() else 0,
+            status=decimal(part[4]) or 0,
             flags=part[5],
             details=part[6],
-            duration_ms=int(part[11]) if part[11].isdigit() else 0,
+            duration_ms=decimal(part[11]) or 0,
             request_id=part[15],
             authority=part[16],
             upstream_host=part[17],

@@ -27,7 +27,7 @@ from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.objects_api import ObjectsApi
 from minimesh.kubernetes.pod_attach import serve_attach
 from minimesh.kubernetes.pod_exec import serve_exec
-from minimesh.kubernetes.pod_logs import serve_log
+from minimesh.kubernetes.pod_logs import ShownLines, serve_log
 from minimesh.kubernetes.pod_port_forward import serve_port_forward
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
@@ -69,6 +69,7 @@ class ApiServer:
         self._watches = WatchCache(store)
         self._objects = ObjectsApi(self._registry, self._watches)
         self._logs = logs or NoLogs()
+        self._shown_lines = ShownLines()
         self._commands = commands or NoCommands()
         self._ports = ports or NoPorts()
         self._secret = secret or new_secret()
@@ -144,13 +145,13 @@ class ApiServer:
             asked, account = await read_object(request), self._registry.stored(info)
             return answer(answered_request(asked, account, self._registry.clock(), self._secret), status=201)
         if info.subresource == "log":
-            return await serve_log(request, self._registry.get(info), self._logs)
+            return await serve_log(request, self._registry.get(info), self._logs, self._shown_lines)
         if info.subresource == "exec":
             return await serve_exec(request, self._registry.get(info), self._commands)
         if info.subresource == "portforward":
             return await serve_port_forward(request, self._registry.get(info), self._ports)
         if info.subresource == "attach":
-            return await serve_attach(request, self._registry.get(info), self._logs)
+            return await serve_attach(request, self._registry.get(info), self._logs, self._shown_lines)
         return await self._objects.serve(request, info)
 
     def _discovered(self, request: web.Request, parts: list[str]) -> dict[str, Any] | None:

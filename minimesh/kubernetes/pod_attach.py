@@ -1,7 +1,8 @@
 """`kubectl attach`: what a container's program writes, as it comes, until it ends.
 
 Programs of pods here have an empty standard input, so that nothing can be typed into them. One that asks for
-input (`kubectl run -i`) is shown from its first line on, for it starts before its client can attach.
+input (`kubectl run -i`) starts before its client can attach, and is shown from its first line on; to a
+kubectl of today, which reads the log first, from where that reading ended.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from minimesh.kubernetes.channels import Channel, Channels, open_channels
 from minimesh.kubernetes.container_logs import ContainerLogs, LogLine, LogReader
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.pod_exec import ended
-from minimesh.kubernetes.pod_logs import INTERVAL_S, chosen_container, open_log
+from minimesh.kubernetes.pod_logs import INTERVAL_S, ShownLines, chosen_container, open_log
 
 _NO_INPUT = "minimesh: the program's input is empty here; `kubectl exec` starts one that can be typed into"
 
 
-async def serve_attach(request: web.Request, pod: Object, logs: ContainerLogs) -> web.StreamResponse:
+async def serve_attach(
+    request: web.Request, pod: Object, logs: ContainerLogs, shown: ShownLines
+) -> web.StreamResponse:
     """Show the output until it ends or the client goes. ApiError (400) when there is none to show."""
     container = chosen_container(pod, request.query.get("container", ""))
     reader = open_log(pod, container, logs)
@@ -29,10 +32,11 @@ async def serve_attach(request: web.Request, pod: Object, logs: ContainerLogs) -
     if request.query.get("stdin") in ("true", "1"):
         said = Channel.STDOUT if has_terminal else Channel.STDERR
         await channels.send(said, f"{_NO_INPUT}\r\n".encode())
+    line_end = "\r\n" if has_terminal else "\n"
     if reader is not None:
-        if not _wants_input(pod, container):
-            reader.lines()
-        line_end = "\r\n" if has_terminal else "\n"
+        already_there = reader.lines()
+        if _wants_input(pod, container):
+            await _send(channels, already_there[shown.taken(pod, container) :], line_end)
         await _show(channels, reader, line_end)
     await channels.send(Channel.ERROR, json.dumps(ended(0)).encode())
     await channels.close()

@@ -10,10 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from minimesh.config.decimals import decimal
+from minimesh.config.timestamps import moment
 from minimesh.kubernetes.api_errors import bad_request
 from minimesh.kubernetes.container_logs import ContainerLogs, LogLine, LogReader
 from minimesh.kubernetes.objects import Object
 
+REMEMBERED_LOGS = 100
+_LONGEST_S = 100 * 365 * 86400
 INTERVAL_S = 0.05
 """How often a followed log is looked at: files tell nobody that they grew."""
 
@@ -32,22 +36,14 @@ class LogQuery:
     @classmethod
     def read(cls, query: Mapping[str, str], now: datetime) -> LogQuery:
         """From the query string. ApiError (400) for what makes no sense."""
-        try:
-            since = None
-            if query.get("sinceSeconds"):
-                since = now - timedelta(seconds=int(query["sinceSeconds"]))
-            elif query.get("sinceTime"):
-                since = datetime.fromisoformat(query["sinceTime"]).astimezone(UTC)
-            return cls(
-                tail=_number(query, "tailLines"),
-                since=since,
-                limit_bytes=_number(query, "limitBytes"),
-                timestamps=_is_true(query, "timestamps"),
-                previous=_is_true(query, "previous"),
-                follow=_is_true(query, "follow"),
-            )
-        except ValueError as error:
-            raise bad_request(f"the log's options make no sense: {error}") from error
+        return cls(
+            tail=_number(query, "tailLines"),
+            since=_since(query, now),
+            limit_bytes=_number(query, "limitBytes"),
+            timestamps=_is_true(query, "timestamps"),
+            previous=_is_true(query, "previous"),
+            follow=_is_true(query, "follow"),
+        )
 
     def chosen(self, lines: list[LogLine]) -> list[LogLine]:
         """Those of the lines written so far that are asked for."""
@@ -64,7 +60,26 @@ class LogQuery:
         return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z " if self.timestamps else ""
 
 
-async def serve_log(request: web.Request, pod: Object, logs: ContainerLogs) -> web.StreamResponse:
+class ShownLines:
+    """How many lines of a container's log were shown last, for who attaches and goes on from there."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def note(self, pod: Object, container: str, count: int) -> None:
+        """So many lines, from the first one on, have been shown."""
+        self._counts[pod["metadata"]["uid"], container] = count
+        if len(self._counts) > REMEMBERED_LOGS:
+            del self._counts[next(iter(self._counts))]
+
+    def taken(self, pod: Object, container: str) -> int:
+        """The count, which nobody else gets."""
+        return self._counts.pop((pod["metadata"]["uid"], container), 0)
+
+
+async def serve_log(
+    request: web.Request, pod: Object, logs: ContainerLogs, shown: ShownLines
+) -> web.StreamResponse:
     """The log of the container that the request names. ApiError (400) when there is none to show."""
     container = chosen_container(pod, request.query.get("container", ""))
     query = LogQuery.read(request.query, datetime.now(UTC))
@@ -73,7 +88,7 @@ async def serve_log(request: web.Request, pod: Object, logs: ContainerLogs) -> w
     await response.prepare(request)
     if reader is not None:
         with contextlib.suppress(ConnectionResetError):
-            await _send(request, response, reader, query)
+            shown.note(pod, container, await _send(request, response, reader, query))
     return response
 
 
@@ -95,8 +110,10 @@ def open_log(pod: Object, container: str, logs: ContainerLogs, *, previous: bool
 
 async def _send(
     request: web.Request, response: web.StreamResponse, reader: LogReader, query: LogQuery
-) -> None:
+) -> int:
+    """Send what is asked for; returns how many whole lines there were at first."""
     lines = reader.lines()
+    count = len(lines)
     if not query.follow:
         lines += reader.unfinished()
     data = query.shown(query.chosen(lines))
@@ -107,10 +124,11 @@ async def _send(
             await response.write(query.shown(lines))
         if over:
             await response.write(query.shown(reader.unfinished()))
-            return
+            break
         if request.transport is None or request.transport.is_closing():
-            return
+            break
         await asyncio.sleep(INTERVAL_S)
+    return count
 
 
 def chosen_container(pod: Object, asked: str) -> str:
@@ -138,8 +156,23 @@ def _why_it_waits(pod: Object, container: str) -> str:
     return ""
 
 
+def _since(query: Mapping[str, str], now: datetime) -> datetime | None:
+    seconds = _number(query, "sinceSeconds")
+    if seconds is not None:
+        return now - timedelta(seconds=min(seconds, _LONGEST_S))
+    text = query.get("sinceTime")
+    found = moment(text) if text else None
+    if text and found is None:
+        raise bad_request(f'sinceTime: Invalid value: "{text}": must be a time as 2006-01-02T15:04:05Z')
+    return found
+
+
 def _number(query: Mapping[str, str], name: str) -> int | None:
-    return int(query[name]) if query.get(name) else None
+    text = query.get(name)
+    found = decimal(text) if text else None
+    if text and found is None:
+        raise bad_request(f'{name}: Invalid value: "{text}": must be a number')
+    return found
 
 
 def _is_true(query: Mapping[str, str], name: str) -> bool:

@@ -36,6 +36,7 @@ WATCH_SHARE_KEY = "minimesh.traffic_watch"
 CONTROL_PLANE_CLUSTER = "xds-grpc"
 """The cluster of a proxy's bootstrap that leads to the control plane, as Istio's agent calls it."""
 
+_PORT_DIGITS = 5
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
@@ -86,7 +87,7 @@ def parse_cluster_name(text: str) -> ClusterName | None:
         return None
     direction, port, subset, hostname = parts
     known = direction in (TrafficDirection.INBOUND, TrafficDirection.OUTBOUND)
-    if not known or not (port.isascii() and port.isdigit()):
+    if not known or not (port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS):
         return None
     return ClusterName(TrafficDirection(direction), int(port), subset, hostname)
 

@@ -167,6 +167,14 @@ def test_a_pod_that_crashes_and_one_that_is_done(shell: Shell) -> None:
     assert shell.kubectl("logs", "-n", "plain", "once") == "done\n"
 
 
+def test_a_program_runs_once_beside_its_sidecar(shell: Shell) -> None:
+    """It finds the mesh from its first line on, is shown once, and its end is the pod's."""
+    program = ("--image=busybox", "--restart=Never", "--", "curl", "-s", "httpbin:8000/ip")
+    out = shell.kubectl("run", "asking", "-n", "default", "--rm", "-i", *program)
+    assert out.count("origin") == 1, out
+    assert 'pod "asking" deleted' in out
+
+
 def test_an_image_that_nothing_stands_for(shell: Shell) -> None:
     shell.kubectl("run", "unknown", "-n", "plain", "--image=example.com/nobody/knows")
     wait_until(

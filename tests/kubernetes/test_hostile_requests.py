@@ -17,6 +17,7 @@ from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.kubernetes.patches import MAX_COPIED_BYTES, MAX_OPERATIONS, PatchError, json_patch
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 JSON, YAML = "application/json", "application/yaml"
 APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json"
@@ -119,6 +120,16 @@ def test_indexes_that_are_none(index: str) -> None:
 async def test_numbers_that_are_none(client: Client, option: str, number: str) -> None:
     status, said = await client("GET", f"{CONFIG_MAPS}?{option}={number}")
     assert (status, said["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("asked", ["tailLines=x", "limitBytes=-1", "sinceSeconds=nan", "sinceTime=yesterday"])
+async def test_parts_of_logs_that_are_none(client: Client, asked: str) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}}
+    spec = {"containers": [{"name": "web", "image": "web"}]}
+    assert (await client("POST", PODS, json.dumps({**pod, "spec": spec})))[0] == 201
+    status, said = await client("GET", f"{PODS}/web/log?{asked}")
+    assert (status, said["reason"]) == (400, "BadRequest")
+    assert asked.partition("=")[0] in said["message"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.protobuf_values import any_of, duration
 from minimesh.xds import messages as m
@@ -225,8 +226,9 @@ def _place_of(
         if domain in places:
             return places[domain]
         host, _, port = domain.rpartition(":")
-        if port.isdigit() and int(port) in by_port:
-            listener = by_port[int(port)]
+        number = decimal(port)
+        if number is not None and number in by_port:
+            listener = by_port[number]
             address = host if _is_ip(host) else address
     if listener is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.control_plane.translation.protobuf_values import any_of, duration, uint32
 from minimesh.xds import messages as m
 
@@ -46,8 +47,9 @@ def parse_retry_on(retry_on: str) -> tuple[str, list[int]]:
     conditions: list[str] = []
     codes: list[int] = []
     for part in (part.strip() for part in retry_on.split(",")):
-        if part.isascii() and part.isdigit() and int(part) in _STATUS_CODES:
-            codes.append(int(part))
+        code = decimal(part)
+        if code is not None and code in _STATUS_CODES:
+            codes.append(code)
         elif part:
             conditions.append(part)
     if codes and "retriable-status-codes" not in conditions:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
 from minimesh.control_plane.service_registry.protocols import Protocol
@@ -54,7 +55,8 @@ class RouteName:
         if name == resource_names.HTTP_PROXY_ROUTE or name.startswith(UNIX_PREFIX):
             return cls(0)
         host, _, port = name.rpartition(":")
-        return cls(int(port), host) if port.isascii() and port.isdigit() else None
+        number = decimal(port)
+        return cls(number, host) if number is not None else None
 
 
 def build_sidecar_route_config(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.explain.causes.hosts import name_of
 from minimesh.explain.causes.meant import rule_of
@@ -154,12 +155,13 @@ def not_http(situation: Situation) -> Iterator[Finding]:
     if pod is None or pod.is_gateway or first is None:
         return
     host, _, number = situation.question.authority.rpartition(":")
-    if not number.isdigit():
-        host, number = situation.question.authority, "80"
+    wanted = decimal(number)
+    if wanted is None:
+        host, wanted = situation.question.authority, 80
     for service in situation.world.push.registry.services:
         if host not in (service.name, service.hostname, f"{service.name}.{service.namespace}"):
             continue
-        port = service.port(int(number))
+        port = service.port(wanted)
         if port is None or port.protocol.is_http_or_sniffed:
             continue
         resource: Any = service.resource

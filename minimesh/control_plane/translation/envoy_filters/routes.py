@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.decimals import decimal
 from minimesh.control_plane.translation.envoy_filters.merge import MERGES, merge_patch, place, set_list
 from minimesh.control_plane.translation.envoy_filters.patches import GATEWAY
 from minimesh.control_plane.translation.proxy import container_ports
@@ -76,7 +77,7 @@ def _sidecar_port(name: str) -> int | None:
     cluster = resource_names.parse_cluster_name(name)
     if cluster is not None:
         return cluster.port
-    return int(name) if name.isascii() and name.isdigit() else None
+    return decimal(name)
 
 
 def _patch_virtual_hosts(route_config: Any, patches: list[Patch]) -> None:
