@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from minimesh.config.kubernetes.meta import ObjectMeta
@@ -34,6 +34,7 @@ from minimesh.config.kubernetes.pod import (
     PodSpec,
     Probe,
 )
+from minimesh.config.proxy_settings import PROXY_CONFIG_VARIABLE, ProxySettings
 from minimesh.config.resources import Resource
 
 ISTIO_VERSION = "1.27.0"
@@ -41,11 +42,14 @@ ISTIO_VERSION = "1.27.0"
 
 INJECT = "sidecar.istio.io/inject"
 TEMPLATES = "inject.istio.io/templates"
+IMAGE_TYPE = "sidecar.istio.io/proxyImageType"
 STATUS = "sidecar.istio.io/status"
 PROXY_CONTAINER = "istio-proxy"
 PROXY_IMAGE = f"docker.io/istio/proxyv2:{ISTIO_VERSION}"
 AUTO_IMAGE = "auto"
 """The image a gateway's template names for the injector to replace."""
+
+UNSAID = ProxySettings()
 
 METRICS_PORT = 15090
 HEALTH_PORT = 15021
@@ -84,7 +88,9 @@ def proxy_role(spec: PodSpec) -> ProxyRole:
     return ProxyRole.GATEWAY if ProxyRole.GATEWAY.value in proxy.args[:2] else ProxyRole.SIDECAR
 
 
-def injected(pod: Resource, namespace_labels: Mapping[str, str]) -> Resource:
+def injected(
+    pod: Resource, namespace_labels: Mapping[str, str], settings: ProxySettings = UNSAID
+) -> Resource:
     """The pod with its proxy; the pod itself when it asks for none, or was injected before."""
     spec: PodSpec = pod.spec
     if STATUS in pod.metadata.annotations or not asks_for_proxy(namespace_labels, pod.metadata, spec):
@@ -92,7 +98,9 @@ def injected(pod: Resource, namespace_labels: Mapping[str, str]) -> Resource:
     is_gateway = "gateway" in pod.metadata.annotations.get(TEMPLATES, "").split(",")
     given = next((each for each in spec.containers if each.name == PROXY_CONTAINER), Container())
     others = tuple(each for each in spec.containers if each.name != PROXY_CONTAINER)
-    proxy = proxy_container(given, ProxyRole.GATEWAY if is_gateway else ProxyRole.SIDECAR)
+    if image_type := pod.metadata.annotations.get(IMAGE_TYPE):
+        settings = dataclasses.replace(settings, image_type=image_type)
+    proxy = proxy_container(given, ProxyRole.GATEWAY if is_gateway else ProxyRole.SIDECAR, settings)
     # What the client wrote no longer says all.
     return dataclasses.replace(
         pod,
@@ -102,7 +110,7 @@ def injected(pod: Resource, namespace_labels: Mapping[str, str]) -> Resource:
     )
 
 
-def proxy_container(given: Container, role: ProxyRole) -> Container:
+def proxy_container(given: Container, role: ProxyRole, settings: ProxySettings = UNSAID) -> Container:
     """The proxy's container; what the pod already says of it stays. There is no istio-init beside it: calls
     reach the proxy by `http_proxy`, and no rule of iptables is set."""
     probe = HTTPGetAction(path="/healthz/ready", port=HEALTH_PORT, scheme="HTTP")
@@ -112,11 +120,11 @@ def proxy_container(given: Container, role: ProxyRole) -> Container:
     return dataclasses.replace(
         given,
         name=PROXY_CONTAINER,
-        image=given.image if given.image not in ("", AUTO_IMAGE) else PROXY_IMAGE,
+        image=given.image if given.image not in ("", AUTO_IMAGE) else _image(settings.image_type),
         image_pull_policy=given.image_pull_policy or "IfNotPresent",
         args=given.args or ("proxy", role.value, "--domain", "$(POD_NAMESPACE).svc.cluster.local"),
         ports=ports,
-        env=(*given.env, *_ENVIRONMENT),
+        env=(*given.env, *_ENVIRONMENT, *_told(settings)),
         readiness_probe=given.readiness_probe
         or Probe(
             http_get=probe, period_seconds=15, timeout_seconds=3, success_threshold=1, failure_threshold=4
@@ -126,6 +134,17 @@ def proxy_container(given: Container, role: ProxyRole) -> Container:
             http_get=probe, period_seconds=1, timeout_seconds=3, success_threshold=1, failure_threshold=600
         ),
     )
+
+
+def _image(image_type: str) -> str:
+    return PROXY_IMAGE if image_type in ("", "default") else f"{PROXY_IMAGE}-{image_type}"
+
+
+def _told(settings: ProxySettings) -> Iterator[EnvVar]:
+    """What the settings put into the proxy's environment: the whole as JSON, and each variable by itself."""
+    yield EnvVar(name=PROXY_CONFIG_VARIABLE, value=f"{settings.as_json()}\n")
+    for name, value in settings.environment.items():
+        yield EnvVar(name=name, value=value)
 
 
 def _of_pod(name: str, path: str) -> EnvVar:

@@ -21,6 +21,7 @@ from minimesh.config.yaml_nodes import Node, described, plain, scalar_kind
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
+    from minimesh.config.store import Snapshot
 
 CONFIG_MAP = "istio"
 CONFIG_MAP_NAMESPACE = "istio-system"
@@ -62,6 +63,24 @@ def decode_mesh_config(text: str, file: str) -> DecodedMeshConfig:
     return DecodedMeshConfig(
         spec if isinstance(spec, MeshConfigFile) else MeshConfigFile(), own_text, tuple(diagnostics)
     )
+
+
+def mesh_config_text(snapshot: Snapshot) -> str:
+    """What the ConfigMap `istio` says under `mesh`; empty when there is none."""
+    for resource in snapshot.by_kind("ConfigMap"):
+        if (resource.namespace, resource.name) == (CONFIG_MAP_NAMESPACE, CONFIG_MAP):
+            return str(resource.spec.data.get(CONFIG_MAP_KEY, ""))
+    return ""
+
+
+def mesh_config_of(snapshot: Snapshot) -> MeshConfigFile:
+    """The MeshConfig that is written in a snapshot; what of it has an error is left out."""
+    return _last_decoded(mesh_config_text(snapshot))
+
+
+@functools.lru_cache(maxsize=1)
+def _last_decoded(text: str) -> MeshConfigFile:
+    return decode_mesh_config(text, CONFIG_MAP).spec
 
 
 @functools.lru_cache(maxsize=256)

@@ -243,6 +243,12 @@ ACTED_ON: dict[str, str] = {
         spec.locality
         spec.weight
     """,
+    "ProxyConfig": """
+        spec.selector.**
+        spec.concurrency
+        spec.environmentVariables.**
+        spec.image.imageType
+    """,
     "MeshConfig": """
         accessLogFile
         accessLogFormat
@@ -273,6 +279,9 @@ ACTED_ON: dict[str, str] = {
         defaultDestinationRuleExportTo
         pathNormalization.normalization
         defaultConfig.gatewayTopology.numTrustedProxies
+        defaultConfig.concurrency
+        defaultConfig.proxyMetadata.**
+        defaultConfig.image.imageType
     """,
     "WorkloadGroup": """
         spec.metadata.labels.**

@@ -97,7 +97,8 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     return [
         arguments.envoy,
         *("--config-yaml", arguments.bootstrap),
-        *("--concurrency", arguments.concurrency),
+        # 0 stands for a worker a processor, which is what Envoy does by itself.
+        *(("--concurrency", arguments.concurrency) if arguments.concurrency != "0" else ()),
         *("--drain-time-s", str(round(arguments.drain_time_s)), "--drain-strategy", "immediate"),
         *("--file-flush-interval-msec", str(_FLUSH_MS)),
         # As Istio's agent: `misc` warns of every deprecated field that istiod still sends.

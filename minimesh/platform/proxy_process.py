@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from minimesh.config.injection import ISTIO_VERSION, ProxyRole
+from minimesh.config.proxy_settings import told_concurrency, told_node_metadata
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.envoy_bootstrap import EnvoyNode, envoy_bootstrap
 from minimesh.platform.pod_network import PodAddress
@@ -48,6 +49,8 @@ def node_metadata(workload: Workload, facts: PodFacts, address: PodAddress) -> d
         "APP_ADDRESS": facts.app_address,
         "POD_PORTS": json.dumps(ports),
     }
+    if workload.proxy is not None:
+        metadata |= told_node_metadata(workload.proxy)
     if address.app_port_map:
         metadata["PORT_MAP"] = port_map_text(address.app_port_map)
     return metadata
@@ -79,7 +82,7 @@ def proxy_arguments(
         arguments += ["--port-map", port_map_text(address.port_map)]
     if workload.role is ProxyRole.SIDECAR:
         arguments.append("--capture")
-    return arguments
+    return [*arguments, *_workers(workload)]
 
 
 def envoy_arguments(
@@ -107,7 +110,14 @@ def envoy_arguments(
         *("--envoy", envoy),
         *("--admin", f"{address.pod_ip}:{address.real_port(ADMIN_PORT)}"),
         *("--bootstrap", json.dumps(envoy_bootstrap(node, (host, int(port))))),
+        *_workers(workload),
     ]
+
+
+def _workers(workload: Workload) -> list[str]:
+    """The argument for the workers that the pod's settings ask for; without any there is one."""
+    asked = told_concurrency(workload.proxy) if workload.proxy is not None else None
+    return [] if asked is None else ["--concurrency", str(asked)]
 
 
 def envoy_node(

@@ -20,6 +20,7 @@ from typing import Any, TypedDict
 
 from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
 from minimesh.config.kubernetes import pod as kubernetes
+from minimesh.config.proxy_settings import told_environment
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform import logs
@@ -307,6 +308,7 @@ class PodRuntime:
             "also_bind": (LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
             "extra_metadata": settings.extra_metadata,
         }
+        proxy = next(each for each in workload.spec.containers if each.name == PROXY_CONTAINER)
         if envoy := settings.engine.runs_envoy(workload.role):
             arguments = envoy_arguments(workload, facts, address, envoy=settings.engine.envoy_path, **told)
         else:
@@ -315,12 +317,12 @@ class PodRuntime:
             name="envoy" if envoy else "proxy",
             entry="envoy" if envoy else "proxy",
             argv=arguments,
-            environment={name: inherited[name] for name in ("PATH", "HOME", "TZ") if name in inherited},
+            environment=told_environment(proxy)
+            | {name: inherited[name] for name in ("PATH", "HOME", "TZ") if name in inherited},
             log_path=str(self._state.log_path(facts.namespace, facts.name, PROXY_CONTAINER)),
         )
         check = http_check(address.pod_ip, address.real_port(ADMIN_PORT), "/ready")
-        image = next(each.image for each in workload.spec.containers if each.name == PROXY_CONTAINER)
-        return ContainerPlan(PROXY_CONTAINER, image, request, check)
+        return ContainerPlan(PROXY_CONTAINER, proxy.image, request, check)
 
     def _end(self, pod: Pod) -> None:
         pod.terminating = True

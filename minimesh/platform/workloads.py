@@ -50,6 +50,11 @@ class Workload:
         return tuple(each for each in self.spec.containers if each.name != PROXY_CONTAINER)
 
     @property
+    def proxy(self) -> Container | None:
+        """The container of its proxy, as injected or written; None when it has none."""
+        return next((each for each in self.spec.containers if each.name == PROXY_CONTAINER), None)
+
+    @property
     def container_ports(self) -> tuple[int, ...]:
         """The declared TCP ports, each once."""
         ports = (p.container_port for c in self.spec.containers for p in c.ports if p.protocol == "TCP")

@@ -27,17 +27,27 @@ spec:
 """
 
 
-def workload(name: str) -> Workload:
+PROXY_CONFIG = """
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: all}
+spec: {concurrency: 3, environmentVariables: {ISTIO_META_TIER: gold}}
+"""
+
+
+def workload(name: str, *more: str) -> Workload:
     store = Store()
-    for each in (*default_resources(), *decode(HTTPBIN, "httpbin.yaml").resources):
+    texts = (HTTPBIN, *more)
+    declared = (each for text in texts for each in decode(text, "httpbin.yaml").resources)
+    for each in (*default_resources(), *declared):
         store.put(each)
     Controllers(store).settle()
     return next(each for each in workloads(store.snapshot()) if each.name == name)
 
 
-def arguments(name: str, address: PodAddress, **extra: Any) -> dict[str, str]:
+def arguments(name: str, address: PodAddress, *manifests: str, **extra: Any) -> dict[str, str]:
     """The command line as option -> value."""
-    wanted = workload(name)
+    wanted = workload(name, *manifests)
     facts = PodFacts(
         name=f"{name}-abc",
         namespace=wanted.namespace,
@@ -53,6 +63,14 @@ def arguments(name: str, address: PodAddress, **extra: Any) -> dict[str, str]:
         if word.startswith("--"):
             options[word] = "" if following.startswith("--") else following
     return options
+
+
+def test_a_sidecar_is_run_as_its_proxy_config_says() -> None:
+    address = PodAddress("127.10.1.2", "127.11.1.2")
+    assert "--concurrency" not in arguments("httpbin", address)
+    options = arguments("httpbin", address, PROXY_CONFIG)
+    assert options["--concurrency"] == "3"
+    assert json.loads(options["--node-metadata"])["TIER"] == "gold"
 
 
 def test_a_sidecar_has_istios_node_identity() -> None:

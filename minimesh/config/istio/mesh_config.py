@@ -16,6 +16,7 @@ from minimesh.config.istio.destination_rule import (
     LocalityLoadBalancerSetting,
     TcpKeepalive,
 )
+from minimesh.config.istio.proxy_config import ProxyImage
 from minimesh.config.istio.sidecar import OutboundTrafficPolicyMode
 from minimesh.config.istio.virtual_service import HTTPRetry
 from minimesh.config.schema import Duration, Int32, Json, Message, Range, Req, UInt32, message
@@ -145,7 +146,7 @@ class DefaultProxyConfig(Message):
     proxy_stats_matcher: Json = None
     hold_application_until_proxy_starts: bool | None = None
     ca_certificates_pem: tuple[str, ...] = ()
-    image: Json = None
+    image: ProxyImage | None = None
     private_key_provider: Json = None
     proxy_headers: Json = None
     stats_compression: bool | None = None

@@ -10,12 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.diagnostics import Diagnostic, has_errors
-from minimesh.config.mesh_config import (
-    CONFIG_MAP,
-    CONFIG_MAP_KEY,
-    CONFIG_MAP_NAMESPACE,
-    decode_mesh_config,
-)
+from minimesh.config.mesh_config import decode_mesh_config, mesh_config_text
 from minimesh.control_plane.push_context.mesh_config import (
     AccessLogEncoding,
     AccessLogProvider,
@@ -52,14 +47,6 @@ class MeshSettings:
             if not has_errors(decoded.diagnostics):
                 self._current = with_settings(self._base, decoded.spec)
         return self._current
-
-
-def mesh_config_text(snapshot: Snapshot) -> str:
-    """What the ConfigMap `istio` says under `mesh`; empty when there is none."""
-    for resource in snapshot.by_kind("ConfigMap"):
-        if (resource.namespace, resource.name) == (CONFIG_MAP_NAMESPACE, CONFIG_MAP):
-            return str(resource.spec.data.get(CONFIG_MAP_KEY, ""))
-    return ""
 
 
 def with_settings(base: MeshConfig, written: MeshConfigFile) -> MeshConfig:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
 from minimesh.config.mesh_config import decode_proxy_config
+from minimesh.config.proxy_settings import PROXY_CONFIG_ANNOTATION
 from minimesh.control_plane.locality import NETWORK_LABEL, NOWHERE, Locality, locality_of_labels
 from minimesh.control_plane.service_registry.services import ServicePort
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 """Pod annotation `80=20080,443=20443`: the port really listened on, for ports this machine cannot give."""
-
-
-PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
 
 
 @dataclass(frozen=True, slots=True)

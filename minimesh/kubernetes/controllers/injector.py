@@ -7,6 +7,7 @@ has, whatever becomes of its namespace's labels: only a new pod is injected.
 from __future__ import annotations
 
 from minimesh.config.injection import injected
+from minimesh.config.proxy_settings import proxy_settings
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot
 from minimesh.kubernetes.controllers.outcome import Outcome
@@ -22,4 +23,5 @@ def reconcile(snapshot: Snapshot) -> Outcome:
 def admitted(pod: Resource, snapshot: Snapshot) -> Resource:
     """The pod as the webhook lets it through, with its sidecar or as it is."""
     namespace = snapshot.get(ResourceKey("Namespace", "", pod.namespace))
-    return injected(pod, namespace.metadata.labels if namespace is not None else {})
+    labels = namespace.metadata.labels if namespace is not None else {}
+    return injected(pod, labels, proxy_settings(pod.metadata, pod.namespace, snapshot))
