@@ -24,7 +24,7 @@ _MODULES = {
 
 
 #: What a proxy of a mesh loads when it needs it, and always does.
-_PROXY_MODULES = ("minimesh.data_plane.http.downstream", "minimesh.data_plane.xds_client.ads_client")
+_PROXY_MODULES = ("minimesh.data_plane.http.http1.downstream", "minimesh.data_plane.xds_client.ads_client")
 
 
 def entry_points() -> Mapping[str, EntryPoint]:
