@@ -48,7 +48,7 @@ MOST_SHARE = 1.10
 PORT = 8080
 _SAMPLE_S = 0.5
 _SETTLE_S = 0.2
-_SETTLE_WATCHED_S = 0.8
+_SETTLE_WATCHED_S = 1.5
 """The control plane measures, and asks for less, every quarter of a second."""
 _DRAIN_S = 0.05
 _WARM_UP_ROUNDS = 2

@@ -162,7 +162,7 @@ async def test_a_busy_mesh_does_not_freeze_the_page(tmp_path: Path) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await telling
         print(f"longest frame {longest_ms:.0f} ms")
-        assert longest_ms < 3000, "a person would call it frozen"
+        assert longest_ms < 5000, "a person would call it frozen"
 
 
 async def test_when_the_control_plane_goes_the_page_says_so_and_when_it_is_back(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 const SILENCE_MS = 12000; // the stream speaks at least every 5 s
 const RETRY_MS = 1500;
 
-export class ApiError extends Error {}
+class ApiError extends Error {}
 
 async function ask(path, options = {}) {
   let response;

@@ -64,7 +64,7 @@ export function countOf({ host, subset }) {
 }
 
 // Where the true share lies with 95 % certainty, given `count` of `all` (Wilson's interval).
-export function interval(count, all) {
+function interval(count, all) {
   if (!all) return [0, 1];
   const z = 1.96;
   const part = count / all;

@@ -25,7 +25,7 @@ export function fill(request) {
 
 const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-export function curlOf(request) {
+function curlOf(request) {
   const words = ["curl", "-i"];
   if (request.method !== "GET") words.push("-X", request.method);
   for (const [name, value] of request.headers) words.push("-H", quoted(`${name}: ${value}`));

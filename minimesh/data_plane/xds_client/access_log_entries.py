@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,17 +18,25 @@ _HTTP_VERSIONS = {
     "HTTP/1.1": m.access_log_data_pb2.HTTPAccessLogEntry.HTTP11,
     "HTTP/2": m.access_log_data_pb2.HTTPAccessLogEntry.HTTP2,
 }
-#: Moments of a stream: field of the entry -> attribute of StreamInfo.
-_MOMENTS = {
-    "time_to_last_rx_byte": "last_downstream_rx_at",
-    "time_to_first_upstream_tx_byte": "first_upstream_tx_at",
-    "time_to_last_upstream_tx_byte": "upstream_tx_done_at",
-    "time_to_first_upstream_rx_byte": "first_upstream_rx_at",
-    "time_to_last_upstream_rx_byte": "upstream_rx_done_at",
-    "time_to_first_downstream_tx_byte": "downstream_tx_begun_at",
-    "time_to_last_downstream_tx_byte": "downstream_tx_done_at",
-    "duration": "completed_at",
-}
+#: Moments of a stream: field of the entry, attribute of StreamInfo.
+_MOMENTS = (
+    ("time_to_last_rx_byte", "last_downstream_rx_at"),
+    ("time_to_first_upstream_tx_byte", "first_upstream_tx_at"),
+    ("time_to_last_upstream_tx_byte", "upstream_tx_done_at"),
+    ("time_to_first_upstream_rx_byte", "first_upstream_rx_at"),
+    ("time_to_last_upstream_rx_byte", "upstream_rx_done_at"),
+    ("time_to_first_downstream_tx_byte", "downstream_tx_begun_at"),
+    ("time_to_last_downstream_tx_byte", "downstream_tx_done_at"),
+    ("duration", "completed_at"),
+)
+#: Addresses, likewise.
+_ADDRESSES = (
+    ("downstream_remote_address", "downstream_remote_address"),
+    ("downstream_local_address", "downstream_local_address"),
+    ("downstream_direct_remote_address", "downstream_direct_remote_address"),
+    ("upstream_remote_address", "upstream_host"),
+    ("upstream_local_address", "upstream_local_address"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +48,33 @@ class LoggedHeaders:
     trailers: tuple[str, ...] = ()
 
 
-def http_entry(info: StreamInfo, headers: LoggedHeaders) -> Any:
-    """The HTTPAccessLogEntry of a finished stream."""
-    entry = m.access_log_data_pb2.HTTPAccessLogEntry()
+def fill_http_entry(entry: Any, info: StreamInfo, headers: LoggedHeaders) -> None:
+    """Make an empty HTTPAccessLogEntry that of a finished stream."""
     entry.protocol_version = _HTTP_VERSIONS.get(info.protocol or "", 0)
     _fill_common(entry.common_properties, info)
     _fill_request(entry.request, info, headers)
     _fill_response(entry.response, info, headers)
-    return entry
 
 
-def tcp_entry(info: StreamInfo) -> Any:
-    """The TCPAccessLogEntry of a finished connection."""
-    entry = m.access_log_data_pb2.TCPAccessLogEntry()
+def fill_tcp_entry(entry: Any, info: StreamInfo) -> None:
+    """Make an empty TCPAccessLogEntry that of a finished connection."""
     _fill_common(entry.common_properties, info)
     entry.connection_properties.received_bytes = info.bytes_received
     entry.connection_properties.sent_bytes = info.bytes_sent
-    return entry
 
 
 def _fill_common(common: Any, info: StreamInfo) -> None:
-    common.start_time.FromNanoseconds(int(info.start_time * 1e9))
-    for field, attribute in _MOMENTS.items():
+    _set_time(common.start_time, info.start_time)
+    started_at = info.started_at
+    for field, attribute in _MOMENTS:
         at = getattr(info, attribute)
         if at is not None:
-            getattr(common, field).FromNanoseconds(max(0, int((at - info.started_at) * 1e9)))
-    for field, address in (
-        ("downstream_remote_address", info.downstream_remote_address),
-        ("downstream_local_address", info.downstream_local_address),
-        ("downstream_direct_remote_address", info.downstream_direct_remote_address),
-        ("upstream_remote_address", info.upstream_host),
-        ("upstream_local_address", info.upstream_local_address),
-    ):
+            _set_time(getattr(common, field), max(0.0, at - started_at))
+    for field, attribute in _ADDRESSES:
+        address = getattr(info, attribute)
         if address:
-            _set_address(getattr(common, field).socket_address, address)
+            socket_address = getattr(common, field).socket_address
+            socket_address.address, socket_address.port_value = _host_and_port(address)
     common.upstream_cluster = info.upstream_cluster or ""
     common.route_name = info.route_name or ""
     common.upstream_transport_failure_reason = info.upstream_transport_failure_reason or ""
@@ -81,8 +83,15 @@ def _fill_common(common: Any, info: StreamInfo) -> None:
     common.stream_id = info.request_id or ""
     if info.requested_server_name:
         common.tls_properties.tls_sni_hostname = info.requested_server_name
-    for flag in info.response_flags.split(","):
-        _set_flag(common.response_flags, flag)
+    if info.response_flags:
+        for flag in info.response_flags.split(","):
+            _set_flag(common.response_flags, flag)
+
+
+def _set_time(message: Any, seconds: float) -> None:
+    """Set a Timestamp or Duration; the library's own way takes twice as long."""
+    whole = int(seconds)
+    message.seconds, message.nanos = whole, int((seconds - whole) * 1e9)
 
 
 def _set_flag(flags: Any, flag: str) -> None:
@@ -92,9 +101,10 @@ def _set_flag(flags: Any, flag: str) -> None:
         setattr(flags, FLAG_FIELDS[flag], True)
 
 
-def _set_address(message: Any, address: str) -> None:
+@functools.lru_cache(maxsize=1024)
+def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    message.address, message.port_value = host.strip("[]"), int(port)
+    return host.strip("[]"), int(port)
 
 
 def _fill_request(request: Any, info: StreamInfo, headers: LoggedHeaders) -> None:

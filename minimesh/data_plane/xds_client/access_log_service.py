@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.telemetry.access_log_batch import AccessLogBatch
-from minimesh.data_plane.xds_client.access_log_entries import LoggedHeaders, http_entry, tcp_entry
+from minimesh.data_plane.xds_client.access_log_entries import LoggedHeaders, fill_http_entry, fill_tcp_entry
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
@@ -148,8 +148,12 @@ class AccessLogClient:
         return True
 
     def _fill(self, message: Any, infos: list[StreamInfo]) -> None:
+        """Make the entries in their place: the list would copy what it is extended by."""
         if self._settings.tcp:
-            message.tcp_logs.log_entry.extend(map(tcp_entry, infos))
-        else:
-            headers = self._settings.headers
-            message.http_logs.log_entry.extend(http_entry(info, headers) for info in infos)
+            add = message.tcp_logs.log_entry.add
+            for info in infos:
+                fill_tcp_entry(add(), info)
+            return
+        add, headers = message.http_logs.log_entry.add, self._settings.headers
+        for info in infos:
+            fill_http_entry(add(), info, headers)
