@@ -49,7 +49,7 @@ def addresses(*manifests: str, registered: tuple[RegisteredWorkload, ...] = ()) 
 
 
 def cluster(*manifests: str, proxy: Proxy | None = None) -> Any:
-    found = {each.name: each for each in build_clusters(proxy or sidecar_proxy({}), push(*manifests))}
+    found = dict(build_clusters(proxy or sidecar_proxy({}), push(*manifests)))
     return json_format.MessageToDict(found[CLUSTER]) if CLUSTER in found else None
 
 

@@ -22,8 +22,7 @@ EVERYTHING_HOST = "everything.default.svc.cluster.local"
 
 
 def clusters(*manifests: str, proxy: Proxy | None = None, mesh: MeshConfig | None = None) -> dict[str, Any]:
-    found = build_clusters(proxy or gateway_proxy(), push(*manifests, mesh=mesh))
-    return {cluster.name: cluster for cluster in found}
+    return dict(build_clusters(proxy or gateway_proxy(), push(*manifests, mesh=mesh)))
 
 
 def as_json(message: Any) -> Any:
@@ -307,7 +306,7 @@ def test_pods_far_away_are_fallen_back_on() -> None:
     near, far = located_pod("near", "127.10.1.1", "west.a"), located_pod("far", "127.10.1.2", "east.a")
     mesh = push(HTTPBIN_SERVICE, LOCALITY_RULE, near, far)
     proxy = sidecar_proxy({"app": "sleep", "istio-locality": "west.b"})
-    cluster = as_json({c.name: c for c in build_clusters(proxy, mesh)}[HTTPBIN])
+    cluster = as_json(build_clusters(proxy, mesh)[HTTPBIN])
     assert "locality_weighted_lb_config" in cluster["common_lb_config"]
     [thresholds] = cluster["circuit_breakers"]["thresholds"]
     assert thresholds["retry_budget"] == {"budget_percent": {"value": 25.0}, "min_retry_concurrency": 5}

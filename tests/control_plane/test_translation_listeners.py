@@ -26,8 +26,7 @@ LOGGED = MeshConfig(access_log_file="/dev/stdout")
 def listeners(
     *manifests: str, proxy: Proxy | None = None, mesh: MeshConfig | None = None
 ) -> Mapping[str, Any]:
-    found = build_listeners(proxy or gateway_proxy(), push(GATEWAY, *manifests, mesh=mesh))
-    return {listener.name: listener for listener in found}
+    return build_listeners(proxy or gateway_proxy(), push(GATEWAY, *manifests, mesh=mesh))
 
 
 def gateway_manager(*manifests: str, mesh: MeshConfig | None = None) -> Any:

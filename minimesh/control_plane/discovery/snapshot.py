@@ -8,9 +8,10 @@ consistency check happen once, here; delivery only compares and copies.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from minimesh.control_plane.translation.layers import Layers
 from minimesh.xds import messages as m
 from minimesh.xds.resource_names import parse_cluster_name
 from minimesh.xds.responses import VERSION_LENGTH, Packed
@@ -131,54 +132,62 @@ class Snapshot:
         """Pack, hash and check. A missing load assignment is completed with an empty one: a cluster without
         any would keep the proxy waiting. `packing` remembers what was packed for other proxies."""
         packing = packing or Packing()
-        asked = dict(_eds_names(resources.clusters))
+        references = packing.references(resources.listeners) | packing.references(resources.routes)
+        asked = packing.references(resources.clusters)
         missing = {
             name: m.endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-            for name in asked.values()
-            if name not in resources.endpoints
+            for name in asked.endpoints - resources.endpoints.keys()
         }
         endpoints = {**resources.endpoints, **missing} if missing else resources.endpoints
         clusters = packing.contents(resources.clusters)
         routes = packing.contents(resources.routes)
-        of_listeners = [packing.references(each) for each in resources.listeners.values()]
-        of_routes = [packing.references(each) for each in resources.routes.values()]
-        cluster_references = frozenset().union(*(each.clusters for each in (*of_listeners, *of_routes)))
-        route_references = frozenset().union(*(each.routes for each in of_listeners))
         return cls(
             clusters=clusters,
             endpoints=packing.contents(endpoints),
             listeners=packing.contents(resources.listeners),
             routes=routes,
             secrets=packing.contents(resources.secrets),
-            cluster_references=cluster_references,
-            route_references=route_references,
+            cluster_references=references.clusters,
+            route_references=references.routes,
             inconsistencies=(
                 *_told("no load assignment for cluster", missing),
                 *_told(
-                    "traffic is sent to an absent cluster", cluster_references - clusters.resources.keys()
+                    "traffic is sent to an absent cluster", references.clusters - clusters.resources.keys()
                 ),
                 *_told(
                     "a listener refers to an absent route configuration",
-                    route_references - routes.resources.keys(),
+                    references.routes - routes.resources.keys(),
                 ),
             ),
-            endpoint_names={cluster: name for cluster, name in asked.items() if cluster != name},
+            endpoint_names=asked.endpoint_names,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a listener or a route configuration sends traffic to, and where it gets its routes."""
+    """What resources name: where they send traffic, get their routes, and get their endpoints."""
 
-    clusters: frozenset[str]
-    routes: frozenset[str]
+    clusters: frozenset[str] = frozenset()
+    routes: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
+    endpoint_names: Mapping[str, str] = field(default_factory=dict)
+    """Cluster -> its load assignment, where that has another name."""
+
+    def __or__(self, other: References) -> References:
+        return References(
+            self.clusters | other.clusters,
+            self.routes | other.routes,
+            self.endpoints | other.endpoints,
+            {**self.endpoint_names, **other.endpoint_names},
+        )
 
 
 class Packing:
     """Packs, hashes and reads each message once, though many proxies share it.
 
-    Messages are known by identity: translation gives out the same object wherever it made only one. What is
-    not asked for between two calls of `turn` is forgotten, and mappings are known within one push only.
+    Messages are known by identity: translation gives out the same object wherever it made only one, and the
+    same mapping where proxies have a whole layer in common. What is not asked for between two calls of `turn`
+    is forgotten.
     """
 
     def __init__(self) -> None:
@@ -190,15 +199,20 @@ class Packing:
         """A push is over."""
         self._packed.turn()
         self._references.turn()
-        self._contents = _Memory()
+        self._contents.turn()
 
     def contents(self, messages: Mapping[str, Any]) -> Contents:
         """The contents of a mapping, which must not change any more."""
+        if isinstance(messages, Layers):
+            own = Contents.pack(messages.own)
+            return own.over(self.contents(messages.shared)) if messages.shared else own
         return self._contents.get(messages, self._make_contents)
 
-    def references(self, message: Any) -> References:
-        """Of a Listener or a RouteConfiguration."""
-        return self._references.get(message, _references)
+    def references(self, messages: Mapping[str, Any]) -> References:
+        """Of all resources in a mapping, which must not change any more."""
+        if isinstance(messages, Layers):
+            return self.references(messages.shared) | _all_references(messages.own, _references)
+        return self._references.get(messages, self._make_references)
 
     def _make_contents(self, messages: Mapping[str, Any]) -> Contents:
         packed = self._packed.get
@@ -208,6 +222,9 @@ class Packing:
                 for name, message in messages.items()
             }
         )
+
+    def _make_references(self, messages: Mapping[str, Any]) -> References:
+        return _all_references(messages, lambda each: self._references.get(each, _references))
 
 
 class _Memory(Generic[ValueT]):
@@ -229,11 +246,15 @@ class _Memory(Generic[ValueT]):
         self._before, self._now = self._now, {}
 
 
-def _eds_names(clusters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Clusters of type EDS, each with the load assignment that it asks for."""
-    for name, cluster in clusters.items():
-        if cluster.type == m.cluster_pb2.Cluster.EDS:
-            yield name, cluster.eds_cluster_config.service_name or name
+def _all_references(messages: Mapping[str, Any], of: Callable[[Any], References]) -> References:
+    found = [of(message) for message in messages.values()]
+    names = {cluster: name for each in found for cluster, name in each.endpoint_names.items()}
+    return References(
+        frozenset().union(*(each.clusters for each in found)),
+        frozenset().union(*(each.routes for each in found)),
+        frozenset().union(*(each.endpoints for each in found)),
+        names,
+    )
 
 
 def _told(what: str, names: Iterable[str]) -> list[str]:
@@ -241,8 +262,10 @@ def _told(what: str, names: Iterable[str]) -> list[str]:
 
 
 def _references(message: Any) -> References:
+    if message.DESCRIPTOR is m.cluster_pb2.Cluster.DESCRIPTOR:
+        return _references_of_cluster(message)
     if message.DESCRIPTOR is m.route_pb2.RouteConfiguration.DESCRIPTOR:
-        return References(frozenset(_route_destinations(message)), frozenset())
+        return References(clusters=frozenset(_route_destinations(message)))
     clusters: set[str] = set()
     routes: set[str] = set()
     for chain in (*message.filter_chains, message.default_filter_chain):
@@ -256,6 +279,15 @@ def _references(message: Any) -> References:
             elif config.Is(_TCP_PROXY.DESCRIPTOR):
                 clusters.update(_destinations(_TCP_PROXY.FromString(config.value)))
     return References(frozenset(clusters), frozenset(routes))
+
+
+def _references_of_cluster(cluster: Any) -> References:
+    if cluster.type != m.cluster_pb2.Cluster.EDS:
+        return References()
+    name = cluster.eds_cluster_config.service_name or cluster.name
+    return References(
+        endpoints=frozenset((name,)), endpoint_names={cluster.name: name} if name != cluster.name else {}
+    )
 
 
 def _route_destinations(configuration: Any) -> Iterator[str]:

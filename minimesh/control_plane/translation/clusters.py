@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.service_entry import UNIX_PREFIX
@@ -12,6 +12,7 @@ from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.endpoints import build_load_assignment
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
+from minimesh.control_plane.translation.layers import Layers
 from minimesh.control_plane.translation.locality_groups import effective_setting
 from minimesh.control_plane.translation.pod_addresses import from_pod_address
 from minimesh.control_plane.translation.protobuf_values import ads, config_path, duration, endpoint_address
@@ -36,23 +37,27 @@ if TYPE_CHECKING:
 _ASK_DNS = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
 
 
-def build_clusters(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> list[Any]:
-    """All clusters of a proxy by name. Of two with one name the first (older service) stays.
+def build_clusters(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> Layers:
+    """All clusters of a proxy. Of two with one name the first (older service) stays.
 
     `share` gives what was made for other proxies: then the clusters must not be changed.
     """
     share = share or Unshared()
-    found: dict[str, Any] = {}
     outbound = share.of("outbound clusters", proxy, lambda seen: _leading_out(seen, push, share))
-    for cluster in (*outbound, *_inbound(proxy, push)):
-        found.setdefault(cluster.name, cluster)
-    clusters = [found[name] for name in sorted(found)]
-    return clusters if proxy.addresses is None else from_pod_address(clusters, proxy.addresses)
+    inbound = {each.name: each for each in _inbound(proxy, push)}
+    if proxy.addresses is None:
+        return Layers(outbound, inbound)
+    moved = from_pod_address([*outbound.values(), *inbound.values()], proxy.addresses)
+    return Layers({}, {each.name: each for each in moved})
 
 
-def _leading_out(proxy: Proxy, push: PushContext, share: Sharing) -> list[Any]:
+def _leading_out(proxy: Proxy, push: PushContext, share: Sharing) -> Mapping[str, Any]:
     outbound = [*_outbound(proxy, push, share)]
-    return [*outbound, *sni_clusters(proxy, push, outbound), *_fixed(proxy, push)]
+    found: dict[str, Any] = {}
+    for cluster in (*outbound, *sni_clusters(proxy, push, outbound), *_fixed(proxy, push, share)):
+        found.setdefault(cluster.name, cluster)
+    # Namespaces that see all alike, and pushes that change none, have the very same mapping.
+    return share.lasting("clusters by name", tuple(found.values()), proxy, lambda _seen: found)
 
 
 def eds_cluster_names(clusters: Iterable[Any]) -> list[str]:
@@ -208,19 +213,25 @@ def _bind_to_inbound_source(cluster: Any, mesh: MeshConfig) -> None:
         cluster.upstream_bind_config.source_address.port_value = 0
 
 
-def _fixed(proxy: Proxy, push: PushContext) -> Iterator[Any]:
+def _fixed(proxy: Proxy, push: PushContext, share: Sharing) -> Sequence[Any]:
     """The clusters that do not depend on configuration: nowhere, and wherever the client wanted to go."""
-    black_hole = _cluster(resource_names.BLACK_HOLE_CLUSTER, push.mesh)
+    by_name = named_destinations.is_wanted(proxy, push)
+    part = ("fixed clusters", by_name)
+    return share.lasting(part, (push.mesh,), proxy, lambda seen: [*_make_fixed(seen, push.mesh, by_name)])
+
+
+def _make_fixed(proxy: Proxy, mesh: MeshConfig, by_name: bool) -> Iterator[Any]:
+    black_hole = _cluster(resource_names.BLACK_HOLE_CLUSTER, mesh)
     black_hole.type = black_hole.STATIC
     black_hole.ClearField("common_lb_config")
     yield black_hole
     if proxy.type != "sidecar":
         return
-    yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, push.mesh)
-    if named_destinations.is_wanted(proxy, push):
-        yield named_destinations.by_name_cluster(push.mesh.connect_timeout_s)
-    inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, push.mesh)
-    _bind_to_inbound_source(inbound, push.mesh)
+    yield _passthrough(resource_names.PASSTHROUGH_CLUSTER, mesh)
+    if by_name:
+        yield named_destinations.by_name_cluster(mesh.connect_timeout_s)
+    inbound = _passthrough(resource_names.INBOUND_PASSTHROUGH_CLUSTER, mesh)
+    _bind_to_inbound_source(inbound, mesh)
     yield inbound
 
 

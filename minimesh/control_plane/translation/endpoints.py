@@ -34,7 +34,9 @@ def build_endpoints(
     what was made for other proxies: then the assignments must not be changed.
     """
     share = share or Unshared()
-    return {name: _assignment(proxy, push, name, share) for name in sorted(set(names))}
+    made = {name: _assignment(proxy, push, name, share) for name in sorted(set(names))}
+    # Namespaces that see all alike have the very same mapping.
+    return share.of(("endpoints by name", *map(id, made.values())), proxy, lambda _seen: made)
 
 
 def build_load_assignment(

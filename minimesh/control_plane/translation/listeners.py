@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.translation.gateway_listeners import build_gateway_listeners
+from minimesh.control_plane.translation.layers import Layers
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.pod_addresses import at_pod_addresses
 from minimesh.control_plane.translation.sidecar_inbound_listeners import (
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
     from minimesh.control_plane.translation.proxy import Proxy
 
 
-def build_listeners(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> list[Any]:
-    """All listeners of a proxy, by name.
+def build_listeners(proxy: Proxy, push: PushContext, share: Sharing | None = None) -> Layers:
+    """All listeners of a proxy.
 
     `share` gives what was made for other proxies: then the listeners must not be changed.
     """
     share = share or Unshared()
-    listeners = [*share.of("listeners", proxy, lambda seen: [*_alike(seen, push)])]
+    alike = share.of("listeners", proxy, lambda seen: {each.name: each for each in _alike(seen, push)})
+    own: dict[str, Any] = {}
     if proxy.type != "router":
-        listeners += [*build_bound_inbound(proxy, push), build_virtual_inbound(proxy, push)]
-    listeners.sort(key=lambda listener: str(listener.name))
-    return listeners if proxy.addresses is None else at_pod_addresses(listeners, proxy.addresses)
+        inbound = (*build_bound_inbound(proxy, push), build_virtual_inbound(proxy, push))
+        own = {each.name: each for each in inbound}
+    if proxy.addresses is None:
+        return Layers(alike, own)
+    moved = at_pod_addresses([*alike.values(), *own.values()], proxy.addresses)
+    return Layers({}, {each.name: each for each in moved})
 
 
 def _alike(proxy: Proxy, push: PushContext) -> Iterable[Any]:

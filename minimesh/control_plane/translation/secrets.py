@@ -9,7 +9,7 @@ as in Istio.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minimesh.xds import messages as m
@@ -28,12 +28,21 @@ _KEY_PAIRS = (("tls.crt", "tls.key"), ("cert", "key"))
 _AUTHORITIES = ("ca.crt", "cacert")
 
 
-def build_secrets(
-    proxy: Proxy, push: PushContext, listeners: Iterable[Any], clusters: Iterable[Any]
-) -> list[Any]:
-    """The secrets that these listeners and clusters name, as far as they are there; sorted by name."""
-    found = (_secret(proxy, push, name) for name in sorted(_names(listeners, clusters)))
+def build_secrets(proxy: Proxy, push: PushContext, names: Iterable[str]) -> list[Any]:
+    """The secrets of these names, as far as they are there; sorted by name."""
+    found = (_secret(proxy, push, name) for name in sorted(names))
     return [secret for secret in found if secret is not None]
+
+
+def names_of_listeners(listeners: Iterable[Any]) -> set[str]:
+    """The secrets that these listeners name."""
+    chains = (chain for listener in listeners for chain in listener.filter_chains)
+    return _names((chain.transport_socket for chain in chains), m.tls_pb2.DownstreamTlsContext)
+
+
+def names_of_clusters(clusters: Iterable[Any]) -> set[str]:
+    """The secrets that these clusters name."""
+    return _names((cluster.transport_socket for cluster in clusters), m.tls_pb2.UpstreamTlsContext)
 
 
 def secret_name(credential: str) -> str:
@@ -49,9 +58,9 @@ def name_secret(config: Any, name: str) -> None:
     config.sds_config.resource_api_version = m.config_source_pb2.ApiVersion.V3
 
 
-def _names(listeners: Iterable[Any], clusters: Iterable[Any]) -> set[str]:
+def _names(sockets: Iterable[Any], kind: Callable[[], Any]) -> set[str]:
     names: set[str] = set()
-    for socket, kind in _transport_sockets(listeners, clusters):
+    for socket in sockets:
         config = kind()
         if not socket.typed_config.Unpack(config):
             continue
@@ -59,14 +68,6 @@ def _names(listeners: Iterable[Any], clusters: Iterable[Any]) -> set[str]:
         names.update(each.name for each in common.tls_certificate_sds_secret_configs)
         names.add(common.combined_validation_context.validation_context_sds_secret_config.name)
     return {name for name in names if name.startswith(_SCHEMES)}
-
-
-def _transport_sockets(listeners: Iterable[Any], clusters: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    for listener in listeners:
-        for chain in listener.filter_chains:
-            yield chain.transport_socket, m.tls_pb2.DownstreamTlsContext
-    for cluster in clusters:
-        yield cluster.transport_socket, m.tls_pb2.UpstreamTlsContext
 
 
 def _secret(proxy: Proxy, push: PushContext, name: str) -> Any | None:

@@ -61,10 +61,15 @@ def _egress_listeners(
             listener.bind_to_port.value = egress.bound
             yield listener
         return
+    http_ports: set[int] = set()
     for service in egress.services:
         if service.resolution is Resolution.ALIAS:
             continue
         for port in service.ports:
+            if port.protocol.is_http:
+                if port.port in http_ports:
+                    continue  # one listener serves HTTP of all services
+                http_ports.add(port.port)
             if egress.port in (None, port.port) and port.protocol is not Protocol.UDP:
                 yield from _service_listeners(proxy, push, scope, egress, service, port)
 

@@ -31,7 +31,9 @@ async def in_force(
     for up in ups:
         await up.start()
     rule = HTTPBIN_LAB.replace("{simple: LEAST_CONN}", f"{load_balancer}\n    outlierDetection: {outlier}")
-    (cluster,) = [each for each in build_clusters(gateway_proxy(), push(rule)) if each.name == HTTPBIN]
+    (cluster,) = [
+        each for each in build_clusters(gateway_proxy(), push(rule)).values() if each.name == HTTPBIN
+    ]
     configuration = LiveConfiguration(StatsStore())
     configuration.update_clusters([cluster], "1")
     configuration.update_endpoints([endpoints(HTTPBIN, *(up.port for up in ups))], "1")
