@@ -8,6 +8,7 @@ import pytest
 
 from minimesh.config.diagnostics import Severity
 from minimesh.config.validate import check
+from minimesh.control_plane.push_context import MeshConfig
 from minimesh.control_plane.push_context.virtual_services import HttpRule
 from tests.control_plane.meshes import push
 from tests.proofs import proves
@@ -39,8 +40,8 @@ spec:
 """
 
 
-def rules_of(*manifests: str) -> tuple[HttpRule, ...]:
-    [found] = [v for v in push(*manifests).virtual_services if v.name == "root"]
+def rules_of(*manifests: str, mesh: MeshConfig | None = None) -> tuple[HttpRule, ...]:
+    [found] = [v for v in push(*manifests, mesh=mesh).virtual_services if v.name == "root"]
     return found.http
 
 
@@ -126,6 +127,11 @@ def test_a_delegate_with_hosts_or_hidden_from_the_root_is_none(more: str) -> Non
 @pytest.mark.parametrize("more", ["exportTo: ['*']", "exportTo: [default]", ""])
 def test_a_delegate_counts_where_the_roots_namespace_may_see_it(more: str) -> None:
     assert len(rules_of(root("match: [{uri: {prefix: /}}]"), delegate(f"{{{TO_CART}}}", more))) == 1
+
+
+def test_a_delegate_that_does_not_say_is_shown_as_the_mesh_says() -> None:
+    hidden = MeshConfig(default_virtual_service_export_to=(".",))
+    assert rules_of(root("match: [{uri: {prefix: /}}]"), delegate(f"{{{TO_CART}}}"), mesh=hidden) == ()
 
 
 def test_delegation_goes_one_level_deep() -> None:

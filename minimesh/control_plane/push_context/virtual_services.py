@@ -120,19 +120,21 @@ def _http_rules(
         if route.delegate is None:
             yield HttpRule(route, resource, index)
             continue
-        delegate = _delegate_of(route, resource, by_name)
+        delegate = _delegate_of(route, resource, by_name, mesh)
         if delegate is not None:
             resolved = (_resolve_routes(each, delegate.namespace, mesh) for each in delegate.spec.http)
             for position, rule in delegated_rules(route, resolved):
                 yield HttpRule(rule, delegate, position)
 
 
-def _delegate_of(route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource]) -> Resource | None:
+def _delegate_of(
+    route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
+) -> Resource | None:
     """The VirtualService a route is handed to, if there is one, of the right kind, and shown to the root."""
     delegate = by_name.get((route.delegate.namespace or root.namespace, route.delegate.name))
     if delegate is None or not is_delegate(delegate.spec):
         return None
-    export_to = tuple(delegate.spec.export_to) or ("*",)
+    export_to = tuple(delegate.spec.export_to) or mesh.default_virtual_service_export_to
     return delegate if is_exported(export_to, delegate.namespace, root.namespace) else None
 
 
