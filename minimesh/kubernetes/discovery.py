@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minimesh.kubernetes.resource_types import ALL_VERBS, ResourceType, ResourceTypes
+from minimesh.kubernetes.resource_types import ResourceType, ResourceTypes
 from minimesh.kubernetes.reviews import REVIEWS
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -96,7 +96,7 @@ def _entries(type_: ResourceType) -> list[dict[str, Any]]:
         "singularName": type_.singular,
         "namespaced": type_.namespaced,
         "kind": type_.kind,
-        "verbs": list(ALL_VERBS),
+        "verbs": list(type_.verbs),
     }
     if type_.short_names:
         entry["shortNames"] = list(type_.short_names)
@@ -124,7 +124,7 @@ def _aggregated_resource(type_: ResourceType, version: str) -> dict[str, Any]:
         "responseKind": {"group": type_.group, "version": version, "kind": type_.kind},
         "scope": "Namespaced" if type_.namespaced else "Cluster",
         "singularResource": type_.singular,
-        "verbs": list(ALL_VERBS),
+        "verbs": list(type_.verbs),
     }
     if type_.short_names:
         resource["shortNames"] = list(type_.short_names)

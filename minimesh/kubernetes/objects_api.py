@@ -53,6 +53,8 @@ class ObjectsApi:
             if query.get("watch") in ("true", "1"):
                 return await self._watch(request, info)
             return self._get(request, info) if info.name else self._list(request, info)
+        if not info.type.can_be_written and request.method != "DELETE":
+            raise api_errors.not_served(info.type.qualified_plural)
         if request.method == "POST" and not info.name:
             return self._written(
                 request, info, self._registry.create(info, await read_object(request), _options(request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minimesh.kubernetes.api_errors import no_such_path, not_served
+from minimesh.kubernetes.api_errors import no_such_path
 from minimesh.kubernetes.resource_types import ResourceType, ResourceTypes
 
 
@@ -17,18 +17,6 @@ class RequestInfo:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
-
-
-_NOT_SERVED = {
-    "": ("limitranges", "persistentvolumeclaims", "persistentvolumes", "resourcequotas"),
-    "apps": ("daemonsets", "statefulsets"),
-    "autoscaling": ("horizontalpodautoscalers",),
-    "batch": ("cronjobs", "jobs"),
-    "policy": ("poddisruptionbudgets",),
-    "rbac.authorization.k8s.io": ("clusterrolebindings", "clusterroles", "rolebindings", "roles"),
-    "scheduling.k8s.io": ("priorityclasses",),
-}
-"""What `kubectl create` makes without asking first what there is; it is told that this is no mistake."""
 
 
 def request_info(parts: list[str], types: ResourceTypes) -> RequestInfo:
@@ -48,8 +36,6 @@ def request_info(parts: list[str], types: ResourceTypes) -> RequestInfo:
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = (*rest, "", "")[:3]
     type_ = types.at(group, version, plural)
-    if plural in _NOT_SERVED.get(group, ()):
-        raise not_served(f"{plural}.{group}" if group else plural)
     if type_ is None or len(rest) > 3 or (namespace and not type_.namespaced):
         raise no_such_path()
     if subresource and subresource not in type_.subresources:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.config.kinds import DECODED, GATEWAY_API, KUBERNETES_GATEWAY
@@ -13,6 +13,7 @@ from minimesh.config.store import Snapshot
 CRD_KIND = "CustomResourceDefinition"
 _LISTED_LAST = "gateway.networking.k8s.io"
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READING_VERBS = ("get", "list", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ class ResourceType:
     selectable: tuple[str, ...] = ()
     """Fields that a CRD lets objects be selected by, as `spec.host`."""
     store_kind: str = ""
+    verbs: tuple[str, ...] = ALL_VERBS
+
+    @property
+    def can_be_written(self) -> bool:
+        """Whether there can be objects of it at all."""
+        return self.verbs is ALL_VERBS
 
     @property
     def qualified_plural(self) -> str:
@@ -178,6 +185,23 @@ def _built_in(
     )
 
 
+def _absent(
+    group: str,
+    kind: str,
+    plural: str,
+    short_names: str = "",
+    *,
+    namespaced: bool = True,
+    versions: str = "v1",
+) -> ResourceType:
+    """A type that every cluster has and of which there is never an object here: lists of it are empty.
+
+    kubectl looks for these unasked, when it prunes what is no longer applied for one.
+    """
+    type_ = _built_in(group, kind, plural, short_names, namespaced=namespaced, subresources="")
+    return replace(type_, versions=tuple(versions.split()), verbs=READING_VERBS)
+
+
 AGE = PrinterColumn("Age", "date", ".metadata.creationTimestamp")
 
 
@@ -234,6 +258,7 @@ def _gateway_api(
 
 
 _ALL = "v1 v1beta1 v1alpha3"
+_RBAC = "rbac.authorization.k8s.io"
 _HOST, _HOSTS = _column("Host", ".spec.host"), _column("Hosts", ".spec.hosts")
 _EXTERNAL = (_HOSTS, _column("Location", ".spec.location"), _column("Resolution", ".spec.resolution"), AGE)
 _HOSTNAMES = _column("Hostnames", ".spec.hostnames")
@@ -275,6 +300,22 @@ BUILT_IN: tuple[ResourceType, ...] = (
         subresources="",
     ),
     _built_in("apiextensions.k8s.io", CRD_KIND, "customresourcedefinitions", "crd crds", namespaced=False),
+    _absent("", "LimitRange", "limitranges", "limits"),
+    _absent("", "PersistentVolume", "persistentvolumes", "pv", namespaced=False),
+    _absent("", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc"),
+    _absent("", "ReplicationController", "replicationcontrollers", "rc"),
+    _absent("", "ResourceQuota", "resourcequotas", "quota"),
+    _absent("apps", "DaemonSet", "daemonsets", "ds"),
+    _absent("apps", "StatefulSet", "statefulsets", "sts"),
+    _absent("autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", versions="v2 v1"),
+    _absent("batch", "CronJob", "cronjobs", "cj"),
+    _absent("batch", "Job", "jobs"),
+    _absent("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
+    _absent(_RBAC, "ClusterRole", "clusterroles", namespaced=False),
+    _absent(_RBAC, "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
+    _absent(_RBAC, "Role", "roles"),
+    _absent(_RBAC, "RoleBinding", "rolebindings"),
+    _absent("scheduling.k8s.io", "PriorityClass", "priorityclasses", "pc", namespaced=False),
     _istio("extensions", "v1alpha1", "TrafficExtension", "trafficextensions"),
     _istio("extensions", "v1alpha1", "WasmPlugin", "wasmplugins"),
     _istio("networking", _ALL, "DestinationRule", "destinationrules", "dr", (_HOST, AGE)),

@@ -84,6 +84,24 @@ async def test_kinds_that_are_not_served_are_named(kubectl: Kubectl, command: st
     assert f"the server could not find the requested resource: minimesh serves no {named}" in complaint
 
 
+async def test_of_kinds_that_are_not_served_there_are_none(kubectl: Kubectl) -> None:
+    kinds = "daemonsets,statefulsets,jobs,cronjobs,pv,pvc,rc,quota,limits,hpa,pdb,roles,clusterroles"
+    assert (await kubectl.says("get", kinds)).out == ""
+    complaint = await kubectl.refused("delete", "job", "x")
+    assert 'jobs.batch "x" not found' in complaint
+
+
+@pytest.mark.kubectl_of_today("it looks for CronJobs of batch/v1beta1")
+async def test_what_is_applied_no_more_is_pruned(kubectl: Kubectl) -> None:
+    first, second = (
+        f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, labels: {{app: web}}}}}}\n---\n"
+        for name in ("first", "second")
+    )
+    await kubectl.apply(first + second)
+    out = await kubectl.apply(second, "--prune", "-l", "app=web")
+    assert out.splitlines() == ["configmap/second unchanged", "configmap/first pruned"]
+
+
 # -- Ingresses
 
 
