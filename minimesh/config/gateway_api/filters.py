@@ -10,6 +10,7 @@ from minimesh.config.gateway_api.references import (
     LocalObjectReference,
     Port,
 )
+from minimesh.config.gateway_api.rules import MODIFIER_RULES, filter_rules
 from minimesh.config.schema import Int32, Length, Message, OneOf, Percentage, Req, message
 
 HeaderName = Annotated[str, Length(1, 256)]
@@ -52,6 +53,8 @@ class HTTPRequestMirrorFilter(Message):
 @message
 class HTTPPathModifier(Message):
     """A new path, or a new beginning in place of the prefix that matched."""
+
+    schema_rules = MODIFIER_RULES
 
     type: Req[Annotated[str, OneOf(("ReplaceFullPath", "ReplacePrefixMatch"))]] = ""
     replace_full_path: str | None = None
@@ -101,9 +104,26 @@ _HTTP_FILTERS = (
 )
 
 
+_ANY_ROUTE = {
+    "requestHeaderModifier": "RequestHeaderModifier",
+    "responseHeaderModifier": "ResponseHeaderModifier",
+    "requestMirror": "RequestMirror",
+    "extensionRef": "ExtensionRef",
+}
+
+
 @message
 class HTTPRouteFilter(Message):
     """One filter; the field that its type names holds what it does."""
+
+    schema_rules = filter_rules(
+        {
+            **_ANY_ROUTE,
+            "requestRedirect": "RequestRedirect",
+            "urlRewrite": "URLRewrite",
+            "cors": "CORS",
+        }
+    )
 
     type: Req[Annotated[str, OneOf(_HTTP_FILTERS)]] = ""
     request_header_modifier: HTTPHeaderFilter | None = None
@@ -121,6 +141,8 @@ _GRPC_FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirr
 @message
 class GRPCRouteFilter(Message):
     """One filter of a gRPC route."""
+
+    schema_rules = filter_rules(_ANY_ROUTE)
 
     type: Req[Annotated[str, OneOf(_GRPC_FILTERS)]] = ""
     request_header_modifier: HTTPHeaderFilter | None = None

@@ -18,6 +18,14 @@ from minimesh.config.gateway_api.references import (
     Port,
     SectionName,
 )
+from minimesh.config.gateway_api.rules import (
+    HAS_CERTIFICATE,
+    LISTENER_NAMES,
+    LISTENER_PLACES,
+    LISTENERS_THAT_END_HTTPS,
+    LISTENERS_WITHOUT_HOST,
+    LISTENERS_WITHOUT_TLS,
+)
 from minimesh.config.kubernetes.meta import LabelSelector
 from minimesh.config.schema import Length, Message, OneOf, Pattern, Req, message
 
@@ -71,6 +79,8 @@ class AllowedRoutes(Message):
 @message
 class ListenerTLS(Message):
     """How a listener treats TLS: whether it ends here, and with which certificates."""
+
+    schema_rules = (HAS_CERTIFICATE,)
 
     mode: Annotated[str, OneOf(("Terminate", "Passthrough"))] | None = None
     certificate_refs: Annotated[tuple[ObjectReference, ...], Length(0, 64)] = ()
@@ -164,7 +174,15 @@ class Gateway(Message):
     """An instance of a class: listeners, and where they are to be found."""
 
     gateway_class_name: Req[ObjectName] = ""
-    listeners: Annotated[tuple[Listener, ...], Length(0, 64)] = ()
+    listeners: Annotated[
+        tuple[Listener, ...],
+        Length(0, 64),
+        LISTENERS_WITHOUT_TLS,
+        LISTENERS_THAT_END_HTTPS,
+        LISTENERS_WITHOUT_HOST,
+        LISTENER_NAMES,
+        LISTENER_PLACES,
+    ] = ()
     addresses: Annotated[tuple[GatewaySpecAddress, ...], Length(0, 16)] = ()
     infrastructure: GatewayInfrastructure | None = None
     allowed_listeners: AllowedListeners | None = None

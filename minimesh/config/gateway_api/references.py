@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+from minimesh.config.gateway_api.rules import HAS_PORT
 from minimesh.config.schema import Length, Message, OneOf, Pattern, Range, Req, message
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -38,6 +39,8 @@ class ParentReference(Message):
 class BackendObjectReference(Message):
     """An object that requests are sent to; a Service unless it says otherwise."""
 
+    schema_rules = (HAS_PORT,)
+
     group: Group | None = None
     kind: KindName | None = None
     name: Req[ObjectName] = ""
@@ -48,6 +51,8 @@ class BackendObjectReference(Message):
 @message
 class BackendRef(Message):
     """An object that a share of the connections is sent to."""
+
+    schema_rules = (HAS_PORT,)
 
     group: Group | None = None
     kind: KindName | None = None

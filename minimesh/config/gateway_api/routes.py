@@ -18,14 +18,27 @@ from minimesh.config.gateway_api.references import (
     SectionName,
     Weight,
 )
+from minimesh.config.gateway_api.rules import HAS_PORT, ONE_WAY, PATH_RULES, ROUTE_RULES, at_most_once
 from minimesh.config.schema import Int32, Json, Length, Message, OneOf, Range, Req, message
 
+_HEADER_FILTERS_ONCE = (at_most_once("RequestHeaderModifier"), at_most_once("ResponseHeaderModifier"))
+HTTPRouteFilters = Annotated[
+    tuple[HTTPRouteFilter, ...],
+    Length(0, 16),
+    ONE_WAY,
+    *_HEADER_FILTERS_ONCE,
+    at_most_once("RequestRedirect"),
+    at_most_once("URLRewrite"),
+]
+GRPCRouteFilters = Annotated[tuple[GRPCRouteFilter, ...], Length(0, 16), *_HEADER_FILTERS_ONCE]
 MatchType = Annotated[str, OneOf(("Exact", "RegularExpression"))]
 
 
 @message
 class HTTPPathMatch(Message):
     """A path, exact, by its first segments, or by an RE2 expression; `/` as prefix unless given."""
+
+    schema_rules = PATH_RULES
 
     type: Annotated[str, OneOf(("Exact", "PathPrefix", "RegularExpression"))] | None = None
     value: Annotated[str, Length(0, 1024)] | None = None
@@ -66,13 +79,15 @@ class HTTPRouteMatch(Message):
 class HTTPBackendRef(Message):
     """A backend, its share of the requests, and what is done with those."""
 
+    schema_rules = (HAS_PORT,)
+
     group: Group | None = None
     kind: KindName | None = None
     name: Req[ObjectName] = ""
     namespace: NamespaceName | None = None
     port: Port | None = None
     weight: Weight | None = None
-    filters: Annotated[tuple[HTTPRouteFilter, ...], Length(0, 16)] = ()
+    filters: HTTPRouteFilters = ()
 
 
 @message
@@ -96,9 +111,11 @@ class HTTPRouteRetry(Message):
 class HTTPRouteRule(Message):
     """Requests that match any of `matches`, and what becomes of them."""
 
+    schema_rules = ROUTE_RULES
+
     name: SectionName | None = None
     matches: Annotated[tuple[HTTPRouteMatch, ...], Length(0, 64)] = ()
-    filters: Annotated[tuple[HTTPRouteFilter, ...], Length(0, 16)] = ()
+    filters: HTTPRouteFilters = ()
     backend_refs: Annotated[tuple[HTTPBackendRef, ...], Length(0, 16)] = ()
     timeouts: HTTPRouteTimeouts | None = None
     retry: HTTPRouteRetry | None = None
@@ -136,13 +153,15 @@ class GRPCRouteMatch(Message):
 class GRPCBackendRef(Message):
     """A backend, its share of the calls, and what is done with those."""
 
+    schema_rules = (HAS_PORT,)
+
     group: Group | None = None
     kind: KindName | None = None
     name: Req[ObjectName] = ""
     namespace: NamespaceName | None = None
     port: Port | None = None
     weight: Weight | None = None
-    filters: Annotated[tuple[GRPCRouteFilter, ...], Length(0, 16)] = ()
+    filters: GRPCRouteFilters = ()
 
 
 @message
@@ -151,7 +170,7 @@ class GRPCRouteRule(Message):
 
     name: SectionName | None = None
     matches: Annotated[tuple[GRPCRouteMatch, ...], Length(0, 64)] = ()
-    filters: Annotated[tuple[GRPCRouteFilter, ...], Length(0, 16)] = ()
+    filters: GRPCRouteFilters = ()
     backend_refs: Annotated[tuple[GRPCBackendRef, ...], Length(0, 16)] = ()
     session_persistence: Json = None
 
