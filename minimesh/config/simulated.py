@@ -285,6 +285,13 @@ ACTED_ON: dict[str, str] = {
     """,
     "WorkloadGroup": """
         spec.metadata.labels.**
+        spec.probe.initialDelaySeconds
+        spec.probe.timeoutSeconds
+        spec.probe.periodSeconds
+        spec.probe.successThreshold
+        spec.probe.failureThreshold
+        spec.probe.httpGet.**
+        spec.probe.tcpSocket.**
         spec.template.ports.**
         spec.template.labels.**
         spec.template.network

@@ -23,6 +23,7 @@ from minimesh.control_plane.discovery.refresh import refreshed
 from minimesh.control_plane.discovery.registration import GRACE_S
 from minimesh.control_plane.discovery.status import proxy_status, registered_workload
 from minimesh.control_plane.discovery.traffic_watch import TrafficWatch, watch_layer
+from minimesh.control_plane.discovery.workload_health import WorkloadHealth
 from minimesh.control_plane.file_source import FileSource
 from minimesh.control_plane.history import History, told
 from minimesh.control_plane.push_context import MeshConfig, PushContext
@@ -95,6 +96,7 @@ class ControlPlane:
         self._contexts = ContextBuilder(self._settings.of)
         self._statuses = StatusWriter(store)
         self._queue = PushQueue(self._push)
+        self._health = WorkloadHealth(lambda: self._queue.request("workload health"))
         self._pusher: Pusher[PushContext] = Pusher(
             self._build,
             translate,
@@ -197,6 +199,7 @@ class ControlPlane:
         await self._ads.stop()
         await self._debug.stop()
         self._pusher.registrations.stop()
+        self._health.stop()
 
     async def changed(self) -> None:
         """Wait for the next thing to happen: a connection, an answer of a proxy, a push."""
@@ -236,7 +239,7 @@ class ControlPlane:
         }
 
     def _build(self, registered: Sequence[RegisteredWorkload]) -> PushContext:
-        return self._contexts.build(self.config, registered)
+        return self._contexts.build(self.config, self._health.judged(registered, self.config))
 
     def _refresh(
         self, proxy: Proxy, context: PushContext, before: PushContext | None, snapshot: ProxySnapshot

@@ -70,6 +70,8 @@ class RegisteredWorkload:
     service_account: str = "default"
     group: str = ""
     """The WorkloadGroup of its namespace whose template it follows."""
+    ready: bool = True
+    """Whether the probe of its group, if that has one, finds it well."""
 
 
 def workload_of_pod(resource: Resource) -> Workload | None:
@@ -142,6 +144,7 @@ def workload_of_registration(registered: RegisteredWorkload, group: Any | None) 
         named_ports=registered.named_ports,
         port_map=registered.port_map,
         service_ports=dict(template.ports) if template is not None else {},
+        ready=registered.ready,
         service_account=registered.service_account,
         locality=labelled if any(labelled) else where,
         network=labels.get(NETWORK_LABEL, "") or (template.network if template is not None else ""),
