@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
+import yaml
 
 from minimesh.config.decoding import decode
 from minimesh.config.persistence import Persistence
@@ -162,3 +170,60 @@ def test_what_was_stored_through_the_api_survives_even_a_kill_until_it_is_purged
     assert said == "The mesh has stopped.\nWhat was stored is forgotten.\n"
     assert background.up().returncode == 0
     assert "sleep" not in pods()
+
+
+class Writer(threading.Thread):
+    """Stores ConfigMaps until the mesh is gone, and remembers which it was told are stored."""
+
+    def __init__(self, server: str, name: str) -> None:
+        super().__init__()
+        self._url = urlsplit(server)
+        self._name = name
+        self.stored: list[str] = []
+        self.begun = threading.Event()
+
+    def run(self) -> None:
+        assert self._url.hostname is not None
+        connection = http.client.HTTPConnection(self._url.hostname, self._url.port or 80, timeout=20)
+        path = f"{self._url.path}/api/v1/namespaces/default/configmaps"
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            for number in itertools.count():
+                name = f"{self._name}-{number}"
+                content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+                connection.request("POST", path, json.dumps(content), {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 201
+                self.stored.append(name)
+                if number == 20:
+                    self.begun.set()
+
+
+def server_of(background: Background) -> str:
+    kubeconfig = yaml.safe_load(background.state.kubeconfig.read_text(encoding="utf-8"))
+    return str(kubeconfig["clusters"][0]["cluster"]["server"])
+
+
+def config_maps(background: Background) -> set[str]:
+    path = "/api/v1/namespaces/default/configmaps"
+    with urlopen(server_of(background) + path, timeout=20) as answer:
+        return {each["metadata"]["name"] for each in json.load(answer)["items"]}
+
+
+def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(background: Background) -> None:
+    told: set[str] = set()
+    for round_ in range(2):
+        assert background.up().returncode == 0
+        assert told <= config_maps(background)
+        writers = [Writer(server_of(background), f"web-{round_}-{number}") for number in range(3)]
+        for writer in writers:
+            writer.start()
+        assert all(writer.begun.wait(60) for writer in writers)
+        processes = background.processes()
+        os.kill(background.run().pid, signal.SIGKILL)
+        for writer in writers:
+            writer.join(60)
+        wait_until(lambda ended=processes: all(gone(pid) for pid in ended), "every process ends")
+        told |= {name for writer in writers for name in writer.stored}
+    assert background.up().returncode == 0
+    assert told <= config_maps(background)
