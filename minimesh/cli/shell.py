@@ -12,6 +12,8 @@ import click
 from minimesh.cli.kubectl import cluster_environment, find_kubectl
 from minimesh.platform.state import StateFolder
 
+_ISTIOCTL = "from minimesh.cli.istioctl import istioctl; istioctl(prog_name='istioctl')"
+
 
 @click.command()
 def shell() -> None:
@@ -30,7 +32,8 @@ def _write_programs(folder: Path, kubectl: str) -> Path:
     python = shlex.quote(sys.executable)
     scripts = {
         "kubectl": f'exec {shlex.quote(kubectl)} "$@"',
-        "istioctl": f'exec {python} -m minimesh istioctl "$@"',
+        # Not by `-m`: what it says of itself should be what was typed.
+        "istioctl": f'exec {python} -c "{_ISTIOCTL}" "$@"',
         "minikube": f'exec {python} -m minimesh minikube "$@"',
     }
     for name, line in scripts.items():

@@ -77,6 +77,16 @@ def test_the_shell_finds_kubectl(mesh: Background, tmp_path: Path, monkeypatch: 
     assert "namespace/default" in mesh.minimesh("shell").stdout
 
 
+def test_istioctl_calls_itself_what_was_typed(
+    mesh: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nistioctl proxy-config nothing 2>&1\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("SHELL", str(script))
+    assert "Usage: istioctl proxy-config" in mesh.minimesh("shell").stdout
+
+
 def test_without_a_mesh_it_says_so(tmp_path: Path) -> None:
     done = Background(tmp_path).minimesh("kubectl", "get", "pods")
     assert done.returncode != 0
