@@ -30,7 +30,8 @@ class StatusWriter:
         if meant is None or meant is self._written:
             return
         self._written = meant
+        snapshot = self._store.snapshot()
         for told in meant.with_statuses(timestamp(datetime.now(UTC))):
-            current = self._store.snapshot().get(told.key)
+            current = snapshot.get(told.key)
             if current is not None and current.spec is told.spec and current.status != told.status:
                 self._store.put(replace(current, status=told.status))

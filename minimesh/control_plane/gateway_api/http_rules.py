@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.checks.http_fields import check_regex
 from minimesh.config.istio.virtual_service import (
     HTTPDirectResponse,
     HTTPMatchRequest,
@@ -48,11 +49,27 @@ def http_rules(route: Resource, backends: Backends) -> list[PlacedRule] | Fault:
         if isinstance(made, Fault):
             return made
         matches = rule.matches or (None,)
+        for each in rule.matches:
+            for expression in _expressions(each):
+                wrong = next(check_regex("", expression), None)
+                if wrong is not None:
+                    # The proxies would refuse all their routes because of it.
+                    return Fault("UnsupportedValue", f"regular expression: {wrong.message}")
         found += [
             PlacedRule(replace(made, match=tuple(_match(route.kind, each))), route, number, position)
             for position, each in enumerate(matches)
         ]
     return found
+
+
+def _expressions(match: Any) -> Iterator[str]:
+    """The regular expressions of one match."""
+    conditions = [getattr(match, "path", None), *match.headers, *getattr(match, "query_params", ())]
+    for each in conditions:
+        if each is not None and each.type == "RegularExpression":
+            yield each.value or ""
+    if getattr(match.method, "type", None) == "RegularExpression":
+        yield from filter(None, (match.method.service, match.method.method))
 
 
 def sorted_by_precedence(rules: Iterable[PlacedRule]) -> list[PlacedRule]:
