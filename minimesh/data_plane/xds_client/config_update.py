@@ -6,8 +6,8 @@ request sees either all of it or nothing. What is given away here (handles, hold
 lives on across updates.
 
 Warming, as in Envoy: a cluster that takes its endpoints from EDS exists for routes only once its first
-endpoints are there; a listener opens only when every route configuration it names has come. Either waits 15
-s at most.
+endpoints are there, one whose endpoints have names once these were looked up; a listener opens only when
+every route configuration it names has come. Either waits 15 s at most.
 """
 
 from __future__ import annotations
@@ -392,14 +392,20 @@ class LiveConfiguration:
             self._take_endpoints(live, known)
             return
         if compiled.dns_targets:
-            live.resolver = DnsResolver(compiled, live.cluster.update_hosts)
-        elif compiled.hosts or live.cluster.hosts:
+            live.resolver = DnsResolver(compiled, lambda hosts: self._take_resolved(live, hosts))
+            self.timers.call_after(self._warming_timeout_s, lambda: self._warm(live))
+            return
+        if compiled.hosts or live.cluster.hosts:
             factor_percent = overprovisioning_factor(compiled.message.load_assignment)
             live.cluster.update_hosts(compiled.hosts, factor_percent)
         live.cluster.health.when_checked(lambda: self._warm(live))
 
     def _take_endpoints(self, live: LiveCluster, endpoints: LiveEndpoints) -> None:
         live.cluster.update_hosts(endpoints.specs, overprovisioning_factor(endpoints.message))
+        live.cluster.health.when_checked(lambda: self._warm(live))
+
+    def _take_resolved(self, live: LiveCluster, hosts: Sequence[HostSpec]) -> None:
+        live.cluster.update_hosts(hosts)
         live.cluster.health.when_checked(lambda: self._warm(live))
 
     def _warm(self, live: LiveCluster, *, late: bool = False) -> None:

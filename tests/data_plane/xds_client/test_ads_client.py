@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from minimesh.data_plane.telemetry.stats import StatsStore
-from minimesh.data_plane.xds_client import ads_client
+from minimesh.data_plane.xds_client import ads_client, dns
 from minimesh.data_plane.xds_client.ads_client import AdsClient
 from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 from minimesh.xds import messages as m
@@ -103,6 +103,33 @@ async def test_clusters_are_acknowledged_once_requests_find_them() -> None:
             await plane.push("EDS", [endpoints("new", up)])
             await plane.reaction("CDS", Reaction.ACKED)
             assert not client.configuration.has_warming_clusters
+
+
+async def test_a_cluster_is_found_once_the_names_of_its_hosts_were_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def answer_late(hostname: str) -> list[str]:
+        await may_answer.wait()
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(dns, "_addresses", answer_late)
+    async with upstream(b"hello") as up, control_plane() as plane:
+        port = await _serve(plane, up)
+        assignment = m.json_format.MessageToDict(endpoints("up", up), preserving_proto_field_name=True)
+        address = assignment["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+        address["address"] = "up.example"
+        named = cluster("up", type="STRICT_DNS", load_assignment=assignment)
+        named.ClearField("eds_cluster_config")
+        plane.resources["CDS"] = [named]
+        async with following(plane.port) as client:
+            await plane.reaction("RDS")
+            assert client.configuration.has_warming_clusters
+            assert not plane.has_reaction("CDS")
+            may_answer.set()
+            await plane.reaction("CDS", Reaction.ACKED)
+            assert body_of(await exchange(port)) == b"hello"
 
 
 async def test_newer_clusters_take_the_place_of_those_that_are_warming() -> None:
