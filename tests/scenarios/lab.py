@@ -15,7 +15,7 @@ from typing import Any
 
 from minimesh.config.decoding import decode
 from minimesh.config.diagnostics import Severity
-from minimesh.config.resources import Resource
+from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Store
 from minimesh.control_plane.discovery.delivery import Delivery
 from minimesh.control_plane.server import ControlPlane
@@ -251,10 +251,14 @@ def _has_asked(delivery: Delivery) -> bool:
 
 
 def _decoded(texts: Sequence[str]) -> Sequence[Resource]:
-    decoded = decode("\n---\n".join(texts), "scenario.yaml")
-    errors = [str(each) for each in decoded.diagnostics if each.severity is Severity.ERROR]
-    assert not errors, errors
-    return decoded.resources
+    """What is there once all texts were applied: a later one may declare what an earlier one did."""
+    found: dict[ResourceKey, Resource] = {}
+    for text in texts:
+        decoded = decode(text, "scenario.yaml")
+        errors = [str(each) for each in decoded.diagnostics if each.severity is Severity.ERROR]
+        assert not errors, errors
+        found |= {each.key: each for each in decoded.resources}
+    return [*found.values()]
 
 
 @functools.cache

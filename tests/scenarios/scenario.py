@@ -5,6 +5,7 @@
     mesh: {reviews: [...]} # ... of one for each host inside the mesh
     config: [{kind: DestinationRule, name: r, spec: {...}}]
     files: [bookinfo/networking/virtual-service-all-v1.yaml]   # published samples
+    instead: {www.googleapis.com: localhost}   # text in those, and what stands there instead
     calls:
     - {call: GET shop.example/a, headers: {x: y}, status: 200, by: reviews-v1, path: /b}
 
@@ -34,6 +35,10 @@ _API_VERSIONS = {
     "Telemetry": "telemetry.istio.io/v1",
     "EnvoyFilter": "networking.istio.io/v1alpha3",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "GRPCRoute": "gateway.networking.k8s.io/v1",
+    "ReferenceGrant": "gateway.networking.k8s.io/v1beta1",
+    "TCPRoute": "gateway.networking.k8s.io/v1alpha2",
+    "TLSRoute": "gateway.networking.k8s.io/v1alpha2",
     "Ingress": "networking.k8s.io/v1",
 }
 _CALL_KEYS = frozenset(
@@ -80,10 +85,17 @@ def _scenario(group: str, written: dict[str, Any]) -> Scenario:
     documents = [
         *(json.dumps(each) for each in _virtual_services(written)),
         *(json.dumps(_document(each)) for each in written.get("config", ())),
-        *((SAMPLES / file).read_text() for file in written.get("files", ()) if SAMPLES.exists()),
+        *(_sample(file, written.get("instead", {})) for file in written.get("files", ()) if SAMPLES.exists()),
     ]
     calls = tuple(call for each in written["calls"] for call in _calls(each))
     return Scenario(f"{group}: {written['name']}", tuple(documents), calls, "files" in written)
+
+
+def _sample(file: str, instead: Mapping[str, str]) -> str:
+    text = (SAMPLES / file).read_text()
+    for old, new in instead.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _virtual_services(written: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

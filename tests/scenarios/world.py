@@ -66,7 +66,9 @@ class Backends:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             line, *lines = head.split("\r\n")[:-2]
-            headers = {key: value for key, _, value in (each.partition(": ") for each in lines)}
+            headers: dict[str, str] = {}
+            for key, _, value in (each.partition(": ") for each in lines):
+                headers[key] = f"{headers[key]},{value}" if key in headers else value
             body = await body_of(reader, headers)
             request = {"backend": name, "line": line, "headers": headers, "body": body.decode("latin-1")}
             self.seen.append(request)
