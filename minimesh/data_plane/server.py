@@ -13,7 +13,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFi
 from minimesh.data_plane.xds_client.build_version import introduce
 from minimesh.data_plane.xds_client.compile.error import CompileError
 from minimesh.data_plane.xds_client.process_configuration import process_configuration
+from minimesh.event_loop import loop_factory
 
 if TYPE_CHECKING:
     from minimesh.data_plane.workers.parent import Workers
@@ -314,13 +315,3 @@ async def _settle(server: ProxyServer) -> None:
     await server.live.wait()
     gc.collect()
     gc.freeze()
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed: some 5 % less CPU a request."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return new_event_loop

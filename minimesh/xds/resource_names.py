@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 CLUSTER_TYPE_URL = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT_TYPE_URL = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -80,6 +81,7 @@ def inbound(port: int) -> str:
     return str(ClusterName(TrafficDirection.INBOUND, port))
 
 
+@lru_cache(maxsize=65536)
 def parse_cluster_name(text: str) -> ClusterName | None:
     """Take apart a name in pipe or SNI form; None for a name that is neither (`BlackHoleCluster`)."""
     parts = text.split("|") if "|" in text else text.split("_.", 3)
