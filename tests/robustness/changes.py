@@ -171,6 +171,26 @@ class Changes:
         }
         self._toggle("ServiceEntry", "outside", spec)
 
+    def _change_sidecar(self) -> None:
+        """The sidecar is told of its own namespace alone, or of all."""
+        self._toggle("Sidecar", "narrow", {"egress": [{"hosts": ["./*"]}]})
+
+    def _change_ingress(self) -> None:
+        """Another host at the gateway's port, by what Kubernetes has for that."""
+        name = f"ingress-{self._random.randrange(3)}"
+        backend = {"service": {"name": "web", "port": {"number": 8000}}}
+        path = {"path": "/", "pathType": "Prefix", "backend": backend}
+        rule = {"host": f"{name}.example", "http": {"paths": [path]}}
+        self._toggle("Ingress", name, {"ingressClassName": "istio", "rules": [rule]}, "networking.k8s.io/v1")
+
+    def _change_http_route(self) -> None:
+        """A rule of the mesh in the words of the Gateway API, beside or without that of a VirtualService."""
+        spec = {
+            "parentRefs": [{"group": "", "kind": "Service", "name": "web", "port": 8000}],
+            "rules": [{"backendRefs": [{"name": "web", "port": 8000}]}],
+        }
+        self._toggle("HTTPRoute", "web", spec, "gateway.networking.k8s.io/v1")
+
     def _change_envoy_filter(self) -> None:
         number = self._random.randrange(len(_PATCHES))
         spec = {"configPatches": [_PATCHES[number]]}
@@ -290,6 +310,9 @@ _WEIGHTS: dict[Callable[[Changes], None], int] = {
     Changes._change_virtual_service_beside: 2,
     Changes._change_service_beside: 2,
     Changes._change_service_entry: 1,
+    Changes._change_sidecar: 1,
+    Changes._change_ingress: 2,
+    Changes._change_http_route: 2,
     Changes._change_envoy_filter: 2,
     Changes._change_telemetry: 2,
 }
