@@ -145,6 +145,11 @@ async def test_parts_of_logs_that_are_none(client: Client, asked: str) -> None:
         ("strategy", {"rollingUpdate": {"maxSurge": "\N{SUPERSCRIPT TWO}%"}}, "maxSurge: Invalid value"),
         ("strategy", {"rollingUpdate": {"maxUnavailable": "5"}}, "maxUnavailable: Invalid value"),
         ("strategy", {"rollingUpdate": {"maxSurge": -1}}, "maxSurge: Invalid value"),
+        (
+            "strategy",
+            {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}},
+            "may not be 0 when maxSurge is 0",
+        ),
     ],
 )
 async def test_numbers_that_a_deployment_cannot_have(

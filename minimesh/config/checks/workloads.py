@@ -71,6 +71,13 @@ def _check_rolling_update(spec: DeploymentSpec) -> Findings:
             path = f"spec.strategy.rollingUpdate.{name}"
             message = f'must be a number of pods or a share of them, such as 1 or "25%", it is {share!r}'
             yield Finding(path, "bad-value", message)
+    if _is_nothing(rolling.max_surge) and _is_nothing(rolling.max_unavailable):
+        path = "spec.strategy.rollingUpdate.maxUnavailable"
+        yield Finding(path, "bad-value", "may not be 0 when maxSurge is 0: no pod could ever be replaced")
+
+
+def _is_nothing(share: int | str | None) -> bool:
+    return share is not None and decimal(str(share).removesuffix("%")) == 0
 
 
 def check_pod_spec(spec: PodSpec) -> Findings:
