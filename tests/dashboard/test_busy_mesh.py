@@ -134,6 +134,7 @@ async def tell(port: int, seconds: int) -> None:
                 told.http_logs.log_entry.extend(entry(turn * batch + each) for each in range(batch))
                 await stream.send_message(told)
                 await asyncio.sleep(0.1)
+            await stream.cancel()  # nobody answers
     finally:
         channel.close()
 
@@ -163,6 +164,27 @@ async def test_a_busy_mesh_does_not_freeze_the_page(tmp_path: Path) -> None:
             await telling
         print(f"longest frame {longest_ms:.0f} ms")
         assert longest_ms < 5000, "a person would call it frozen"
+
+
+async def test_an_answer_that_takes_long_holds_up_nothing_else(tmp_path: Path) -> None:
+    async with served(tmp_path) as (plane, dashboard), opened(dashboard.url) as page:
+        answered = asyncio.Event()
+
+        async def slow(route: Any) -> None:
+            await answered.wait()
+            await route.continue_()
+
+        await page.route("**/api/send", slow)
+        await page.click("#try-form button[type=submit]")
+        telling = asyncio.create_task(tell(plane.ads_port, 1))
+        await playwright.expect(page.locator("#lines li").first).to_be_visible(timeout=LIMIT_MS)
+        theme = await page.locator("html").get_attribute("data-theme")
+        await page.click("#theme")
+        await playwright.expect(page.locator("html")).not_to_have_attribute("data-theme", theme or "")
+        assert not await page.inner_text("#answer")
+        answered.set()
+        await playwright.expect(page.locator("#answer .badge")).to_be_visible(timeout=LIMIT_MS)
+        await telling
 
 
 async def test_when_the_control_plane_goes_the_page_says_so_and_when_it_is_back(tmp_path: Path) -> None:

@@ -263,6 +263,18 @@ def test_the_graph_and_its_tables_show_requests_at_once(mesh: Mesh, page: Any) -
     seen(page, "#weights", "as expected")
 
 
+def test_requests_under_way_are_counted_at_their_endpoint(mesh: Mesh, page: Any) -> None:
+    send(page, "http://httpbin:8000/ip", source="sleep")
+    seen(page, "#answer", "200 OK")
+    under_way = page.locator("#endpoints tr", has_text=re.compile("^httpbin-[^2]")).locator("td").last
+    playwright.expect(under_way).to_have_text("0", timeout=LIMIT_MS)
+    page.fill("input[name=url]", "http://httpbin:8000/delay/8")
+    page.click("#try-form button[type=submit]")
+    playwright.expect(under_way).to_have_text("1", timeout=LIMIT_MS)
+    seen(page, "#answer", "/delay/8")
+    playwright.expect(under_way).to_have_text("0", timeout=LIMIT_MS)
+
+
 # --- 6: pushes ---
 
 
