@@ -22,7 +22,7 @@ from tests.processes import end
 
 #: Ports that a proxy of this process has been told to listen on.
 _given_out: set[int] = set()
-_START_S, _STOP_S, _LOG_S, _REST_S = 20.0, 5.0, 5.0, 0.6
+_START_S, _STOP_S, _LOG_S, _REST_S = 60.0, 20.0, 20.0, 0.6
 
 
 def envoy_command() -> list[str]:
