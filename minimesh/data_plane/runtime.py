@@ -12,6 +12,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+OwnerT = TypeVar("OwnerT")
 
 DENOMINATORS = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 ADMIN_LAYER = "admin"
@@ -40,7 +43,6 @@ class RuntimeFraction:
 
 
 AnyFraction = Fraction | RuntimeFraction
-_Assign = Callable[[RuntimeFraction, object], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class _Binding:
-    fraction: weakref.ReferenceType[RuntimeFraction]
-    assign: _Assign
+    owner: weakref.ReferenceType[Any]
+    assign: Callable[[Any, object], None]
 
 
 class Runtime:
@@ -114,22 +116,38 @@ class Runtime:
 
         return self._bound(key, numerator, denominator, assign)
 
-    def _bound(self, key: str, numerator: int, denominator: int, assign: _Assign) -> AnyFraction:
+    def follow(self, key: str, owner: OwnerT, assign: Callable[[OwnerT, object], None]) -> None:
+        """Tell an owner of the key's value, None where no layer has it: now, and whenever layers change.
+
+        The owner is not kept alive; `assign` must not hold it.
+        """
+        alive = [each for each in self._bindings.get(key, ()) if each.owner() is not None]
+        self._bindings[key] = [*alive, _Binding(weakref.ref(owner), assign)]
+        assign(owner, self.value(key))
+
+    def _bound(
+        self, key: str, numerator: int, denominator: int, assign: Callable[[RuntimeFraction, object], None]
+    ) -> AnyFraction:
         if not key:
             return Fraction(numerator, denominator)
         fraction = RuntimeFraction(numerator, denominator)
-        alive = [each for each in self._bindings.get(key, ()) if each.fraction() is not None]
-        self._bindings[key] = [*alive, _Binding(weakref.ref(fraction), assign)]
-        assign(fraction, self.value(key))
+        self.follow(key, fraction, assign)
         return fraction
 
     def _write_values(self) -> None:
         for key, bindings in self._bindings.items():
             value = self.value(key)
             for binding in bindings:
-                fraction = binding.fraction()
-                if fraction is not None:
-                    binding.assign(fraction, value)
+                owner = binding.owner()
+                if owner is not None:
+                    binding.assign(owner, value)
+
+
+def integer(value: object) -> int | None:
+    """A value as Envoy reads it where a whole number is wanted: what stands before the point, if any."""
+    if isinstance(value, float) and value >= 0:
+        return int(value)
+    return _whole(value)
 
 
 def flattened(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -19,7 +19,7 @@ from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.proxy import Proxy
 from minimesh.data_plane.http.filters.cors import CorsPolicy
-from minimesh.data_plane.http.filters.fault import FaultAbort, FaultDelay, FaultSettings, Share
+from minimesh.data_plane.http.filters.fault import FaultSettings
 from minimesh.data_plane.network.address_map import AddressMap
 from minimesh.data_plane.routing.actions import ClusterHandle, RouteAction
 from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable
@@ -165,10 +165,12 @@ def test_faults_origins_and_mirrors_arrive_as_written() -> None:
     assert host is not None
     route = next(route for _, route in host.routes if route.name == "matches.all")
     fault = route.typed_per_filter_config["envoy.filters.http.fault"]
-    assert fault == FaultSettings(
-        delay=FaultDelay(1.0, Share(Fraction(100_000, 1_000_000))),
-        abort=FaultAbort(503, Share(Fraction(15_000, 1_000_000))),
-    )
+    assert isinstance(fault, FaultSettings)
+    assert fault.delay is not None
+    assert fault.abort is not None
+    delayed, aborted = fault.delay.share.fraction, fault.abort.share.fraction
+    assert (fault.delay.delay_s, delayed.numerator, delayed.denominator) == (1.0, 100_000, 1_000_000)
+    assert (fault.abort.status, aborted.numerator, aborted.denominator) == (503, 15_000, 1_000_000)
     policy = route.typed_per_filter_config["envoy.filters.http.cors"]
     assert isinstance(policy, CorsPolicy)
     assert (policy.allow_methods, policy.expose_headers, policy.max_age) == ("GET,POST", "x-b", "86400")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 from minimesh.data_plane.routing.authority import without_port
@@ -147,19 +148,41 @@ class SingleCluster:
         return self.choice
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class WeightedClusters:
-    """One of several by weight; `upper_bounds` are the running totals of the weights."""
+    """One of several by weight; `upper_bounds` are the running totals of the weights.
+
+    Weights that keys of the runtime rule change while requests run, everything else is fixed.
+    """
 
     choices: tuple[ClusterChoice, ...]
     upper_bounds: tuple[int, ...]
     random_header: str = ""
     """A request header with the number to use in place of the random one; empty when not set."""
 
+    ruled_by_runtime: bool = False
+
+    def set_weight(self, index: int, weight: int) -> None:
+        """Give one of them another weight."""
+        totals = (0, *self.upper_bounds)
+        weights = [after - before for before, after in pairwise(totals)]
+        weights[index] = weight
+        self.upper_bounds = tuple(accumulate(weights))
+
     def choose(self, head: RequestHead, random_value: int) -> ClusterChoice:
         if self.random_header:
             random_value = _number_in_header(head, self.random_header, random_value)
         return self.choices[bisect_right(self.upper_bounds, random_value % self.upper_bounds[-1])]
+
+
+@dataclass(frozen=True, slots=True)
+class HasWeight:
+    """A condition: a route all of whose clusters the runtime has given no weight applies to nothing."""
+
+    clusters: WeightedClusters
+
+    def matches(self, _head: RequestHead, _random_value: int) -> bool:
+        return self.clusters.upper_bounds[-1] > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from minimesh.data_plane.routing.actions import (
     RedirectAction,
     RouteAction,
 )
+from minimesh.data_plane.routing.route_table import RouteTable
+from minimesh.data_plane.runtime import Fraction, Runtime
+from minimesh.data_plane.xds_client.compile.error import CompileError
 from tests.data_plane.routing.requests import Clusters, Head, compile_table, find, one_host, route_action
 
 
@@ -112,6 +116,51 @@ def test_weights_split_all_random_values() -> None:
 def test_a_header_can_bring_the_random_value(header: str | None, cluster: str) -> None:
     head = Head(headers=[("x-random", header)] if header else [])
     assert _weighted(header_name="X-Random").choose(head, 0).handle.name == cluster
+
+
+def _ruled_table(runtime: Runtime) -> RouteTable:
+    clusters = [{"name": "a", "weight": 30}, {"name": "b", "weight": 70}]
+    action = {"weighted_clusters": {"clusters": clusters, "runtime_key_prefix": "split"}}
+    return compile_table(one_host({"match": {"prefix": "/"}, "route": action}), runtime=runtime)
+
+
+def _shares(table: RouteTable) -> Mapping[str, int]:
+    route = find(table, Head())
+    assert route is not None
+    assert isinstance(route.action, RouteAction)
+    return Counter(route.action.choose(Head(), value).handle.name for value in range(100))
+
+
+@pytest.mark.parametrize(
+    ("values", "shares"),
+    [
+        ({}, {"a": 30, "b": 70}),
+        ({"split.a": 0}, {"b": 100}),
+        ({"split.a": 1, "split.b": 3}, {"a": 25, "b": 75}),
+        ({"split.a": "0"}, {"b": 100}),
+        ({"split.a": 0.5}, {"b": 100}),
+        ({"split.a": -1, "split.b": True}, {"a": 30, "b": 70}),
+        ({"split.a": Fraction(0, 100)}, {"a": 30, "b": 70}),
+    ],
+)
+def test_the_runtime_may_rule_weights(values: Mapping[str, object], shares: Mapping[str, int]) -> None:
+    runtime = Runtime()
+    table = _ruled_table(runtime)
+    assert _shares(table) == {"a": 30, "b": 70}
+    runtime.set_layer("admin", values)
+    assert _shares(table) == shares
+    runtime.set_layer("admin", {})
+    assert _shares(table) == {"a": 30, "b": 70}
+
+
+def test_a_route_whose_weights_the_runtime_takes_away_is_not_found() -> None:
+    runtime = Runtime()
+    table = _ruled_table(runtime)
+    nothing = {"split.a": 0, "split.b": 0}
+    runtime.set_layer("admin", nothing)
+    assert find(table, Head()) is None
+    with pytest.raises(CompileError, match="must be greater than 0"):
+        _ruled_table(runtime)
 
 
 def test_a_weighted_cluster_has_its_own_host_metadata_and_headers() -> None:

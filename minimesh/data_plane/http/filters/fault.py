@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.messages import RequestHead, ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.routing.actions import HeaderPredicate
-    from minimesh.data_plane.runtime import Fraction
+    from minimesh.data_plane.runtime import AnyFraction
     from minimesh.data_plane.telemetry.stats import StatsStore
 
 ABORTED = b"fault filter abort"
@@ -28,7 +28,7 @@ _THROUGHPUT = "x-envoy-fault-throughput-response"
 class Share:
     """How often a fault strikes. `header`, if there is one, may ask for less, never for more."""
 
-    fraction: Fraction
+    fraction: AnyFraction
     header: str = ""
 
     def includes(self, stream: Stream) -> bool:

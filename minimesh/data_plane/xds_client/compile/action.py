@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -27,7 +27,7 @@ from minimesh.data_plane.routing.actions import (
     WeightedClusters,
 )
 from minimesh.data_plane.routing.header_mutation import HeaderMutation, prepend
-from minimesh.data_plane.runtime import AnyFraction
+from minimesh.data_plane.runtime import AnyFraction, Runtime, integer
 from minimesh.data_plane.xds_client.compile.error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile.filter_configs import (
     compile_filter_configs,
@@ -218,18 +218,23 @@ class _RouteActionCompiler:
         return ClusterFromHeader(wire_text(header).lower(), find_cluster, template)
 
     def _weighted(self, message: Any, metadata: Mapping[str, object], path: str) -> WeightedClusters:
-        # Weights could be overridden by a runtime layer under runtime_key_prefix; there is none.
         supported = frozenset({"clusters", "total_weight", "runtime_key_prefix", "header_name"})
         refuse_unsupported(message, path, supported)
         entries = [(entry, f"{path}.clusters[{number}]") for number, entry in enumerate(message.clusters)]
         # A cluster without weight is never chosen, but may be named.
         bounds = tuple(accumulate(entry.weight.value for entry, _ in entries))
-        if not bounds or bounds[-1] == 0:
-            raise CompileError(path, "the sum of the weights must be greater than 0")
-        if bounds[-1] >= 2**32:
-            raise CompileError(path, "the sum of the weights must be less than 2**32")
         choices = tuple(self._weighted_choice(entry, metadata, where) for entry, where in entries)
-        return WeightedClusters(choices, bounds, wire_text(message.header_name).lower())
+        prefix = message.runtime_key_prefix
+        header = wire_text(message.header_name).lower()
+        weighted = WeightedClusters(choices, bounds, header, ruled_by_runtime=bool(prefix))
+        if prefix:
+            _follow_weights(weighted, message.clusters, prefix, self.environment.runtime)
+        # Judged with the weights that hold now, as Envoy does; the runtime may take them all away later.
+        if not bounds or weighted.upper_bounds[-1] == 0:
+            raise CompileError(path, "the sum of the weights must be greater than 0")
+        if weighted.upper_bounds[-1] >= 2**32:
+            raise CompileError(path, "the sum of the weights must be less than 2**32")
+        return weighted
 
     def _weighted_choice(self, message: Any, metadata: Mapping[str, object], path: str) -> ClusterChoice:
         refuse_unsupported(message, path, _CLUSTER_WEIGHT)
@@ -274,6 +279,22 @@ class _RouteActionCompiler:
         if self.message.HasField("max_stream_duration"):
             return 0.0
         return optional_seconds(self.message, "timeout", self.path)
+
+
+def _follow_weights(
+    weighted: WeightedClusters, entries: Sequence[Any], prefix: str, runtime: Runtime
+) -> None:
+    """Let `prefix.NAME` of the runtime stand for the weight of the cluster NAME."""
+
+    def follow(index: int, written: int) -> Callable[[WeightedClusters, object], None]:
+        def assign(owner: WeightedClusters, value: object) -> None:
+            weight = integer(value)
+            owner.set_weight(index, written if weight is None else weight)
+
+        return assign
+
+    for index, entry in enumerate(entries):
+        runtime.follow(f"{prefix}.{entry.name}", weighted, follow(index, entry.weight.value))
 
 
 def compile_path_rewrite(message: Any, match: PathMatch, path: str) -> PathRewrite | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from minimesh.data_plane.http.filters.fault import (
@@ -12,7 +13,7 @@ from minimesh.data_plane.http.filters.fault import (
     FaultSettings,
     Share,
 )
-from minimesh.data_plane.runtime import Fraction
+from minimesh.data_plane.runtime import Runtime
 from minimesh.data_plane.xds_client.compile.context import CompileContext
 from minimesh.data_plane.xds_client.compile.error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile.filter_kind import FilterKind, FilterSite
@@ -20,15 +21,13 @@ from minimesh.data_plane.xds_client.compile.match import compile_fraction, compi
 from minimesh.data_plane.xds_client.compile.route_environment import seconds, wire_text
 from minimesh.xds import messages as m
 
-# There is no runtime layer that could override the values written here, and no statistics by downstream.
+# The runtime rules how often, not what: durations and statuses are those written.
+# There are no statistics by downstream.
 _WITHOUT_EFFECT = {
-    "delay_percent_runtime",
-    "abort_percent_runtime",
     "delay_duration_runtime",
     "abort_http_status_runtime",
     "abort_grpc_status_runtime",
     "max_active_faults_runtime",
-    "response_rate_limit_percent_runtime",
     "disable_downstream_cluster_stats",
 }
 _FAULT = frozenset(
@@ -40,9 +39,16 @@ _FAULT = frozenset(
         "upstream_cluster",
         "downstream_nodes",
         "max_active_faults",
+        "delay_percent_runtime",
+        "abort_percent_runtime",
+        "response_rate_limit_percent_runtime",
     }
     | _WITHOUT_EFFECT
 )
+_DELAY_KEY = "fault.http.delay.fixed_delay_percent"
+_ABORT_KEY = "fault.http.abort.abort_percent"
+_RATE_LIMIT_KEY = "fault.http.rate_limit.response_percent"
+"""The keys of the runtime that rule every fault which names no key of its own."""
 
 
 def _compile(message: Any, site: FilterSite) -> FaultFilter:
@@ -53,11 +59,14 @@ def _compile(message: Any, site: FilterSite) -> FaultFilter:
 def compile_fault(message: Any, path: str, context: CompileContext) -> FaultSettings:
     """An HTTPFault; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _FAULT)
+    delay = _Shares(message.delay_percent_runtime or _DELAY_KEY, context.runtime)
+    abort = _Shares(message.abort_percent_runtime or _ABORT_KEY, context.runtime)
+    limit = _Shares(message.response_rate_limit_percent_runtime or _RATE_LIMIT_KEY, context.runtime)
     return FaultSettings(
-        delay=_delay(message.delay, join(path, "delay")) if message.HasField("delay") else None,
-        abort=_abort(message.abort, join(path, "abort")) if message.HasField("abort") else None,
+        delay=_delay(message.delay, join(path, "delay"), delay) if message.HasField("delay") else None,
+        abort=_abort(message.abort, join(path, "abort"), abort) if message.HasField("abort") else None,
         rate_limit=(
-            _rate_limit(message.response_rate_limit, join(path, "response_rate_limit"))
+            _rate_limit(message.response_rate_limit, join(path, "response_rate_limit"), limit)
             if message.HasField("response_rate_limit")
             else None
         ),
@@ -68,44 +77,52 @@ def compile_fault(message: Any, path: str, context: CompileContext) -> FaultSett
     )
 
 
-def _delay(message: Any, path: str) -> FaultDelay:
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """How often a kind of fault strikes: the key that rules it, and where that is looked up."""
+
+    key: str
+    runtime: Runtime
+
+    def of(self, message: Any, path: str, header: str = "") -> Share:
+        """Not at all where nothing is written."""
+        numerator, denominator = compile_fraction(message.percentage, join(path, "percentage"))
+        return Share(self.runtime.fraction(self.key, numerator, denominator), header)
+
+
+def _delay(message: Any, path: str, shares: _Shares) -> FaultDelay:
     refuse_unsupported(message, path, frozenset({"fixed_delay", "header_delay", "percentage"}))
     if message.HasField("header_delay"):
-        return FaultDelay(None, _share(message, path, "x-envoy-fault-delay-request-percentage"))
+        return FaultDelay(None, shares.of(message, path, "x-envoy-fault-delay-request-percentage"))
     delay_s = seconds(message.fixed_delay)
     if delay_s <= 0:
         raise CompileError(join(path, "fixed_delay"), "must be greater than 0s")
-    return FaultDelay(delay_s, _share(message, path))
+    return FaultDelay(delay_s, shares.of(message, path))
 
 
-def _abort(message: Any, path: str) -> FaultAbort:
+def _abort(message: Any, path: str, shares: _Shares) -> FaultAbort:
     kind = message.WhichOneof("error_type")
     if kind == "header_abort":
-        return FaultAbort(None, _share(message, path, "x-envoy-fault-abort-request-percentage"))
+        return FaultAbort(None, shares.of(message, path, "x-envoy-fault-abort-request-percentage"))
     if kind == "grpc_status":
         # Whoever is no gRPC client gets the text with the status that gRPC has for everything.
-        return FaultAbort(200, _share(message, path), message.grpc_status)
+        return FaultAbort(200, shares.of(message, path), message.grpc_status)
     if kind != "http_status":
         raise CompileError(path, "no error: one of http_status, grpc_status, header_abort")
     if not 200 <= message.http_status < 600:
         raise CompileError(join(path, kind), f"{message.http_status} is not between 200 and 599")
-    return FaultAbort(message.http_status, _share(message, path))
+    return FaultAbort(message.http_status, shares.of(message, path))
 
 
-def _rate_limit(message: Any, path: str) -> FaultRateLimit:
+def _rate_limit(message: Any, path: str, shares: _Shares) -> FaultRateLimit:
     kind = message.WhichOneof("limit_type")
     if kind == "header_limit":
-        return FaultRateLimit(None, _share(message, path, "x-envoy-fault-throughput-response-percentage"))
+        return FaultRateLimit(None, shares.of(message, path, "x-envoy-fault-throughput-response-percentage"))
     if kind != "fixed_limit":
         raise CompileError(path, "no limit: one of fixed_limit, header_limit")
     if not message.fixed_limit.limit_kbps:
         raise CompileError(join(path, "fixed_limit.limit_kbps"), "must be greater than 0")
-    return FaultRateLimit(message.fixed_limit.limit_kbps, _share(message, path))
-
-
-def _share(message: Any, path: str, header: str = "") -> Share:
-    """How often; not at all where nothing is written."""
-    return Share(Fraction(*compile_fraction(message.percentage, join(path, "percentage"))), header)
+    return FaultRateLimit(message.fixed_limit.limit_kbps, shares.of(message, path))
 
 
 FAULT = FilterKind(m.fault_pb2.HTTPFault, _compile, m.fault_pb2.HTTPFault, compile_fault)

@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minimesh.data_plane.routing.actions import ClusterHandle, MirrorPolicy, RetryPolicy
+from minimesh.data_plane.routing.actions import (
+    ClusterHandle,
+    HasWeight,
+    MirrorPolicy,
+    RetryPolicy,
+    RouteAction,
+    WeightedClusters,
+)
 from minimesh.data_plane.routing.header_mutation import CompileFormat, MutationStep, combine
 from minimesh.data_plane.routing.matchers import RouteMatch
 from minimesh.data_plane.routing.route_table import (
@@ -256,11 +263,13 @@ class _Compiler:
         match = compile_route_match(message.match, join(path, "match"), self.environment.runtime)
         deed = _deed(message)
         if deed is None:
-            return match, self._consequence(message, match, host, path)
+            route = self._consequence(message, match, host, path)
+            return _having_weight(match, route), route
         known = shared.get(deed)
         if known is None:
             known = shared[deed] = self._consequence(message, match, host, path)
-        return match, replace(known)  # a route is told from another by being another object
+        # A route is told from another by being another object.
+        return _having_weight(match, known), replace(known)
 
     def _consequence(self, message: Any, match: RouteMatch, host: _HostLevel, path: str) -> Route:
         own = _Level(message, path, self.environment)
@@ -295,6 +304,14 @@ class _Compiler:
             stat_prefix=message.stat_prefix,
             retry_buffer_limit_bytes=host.retry_buffer_limit_bytes if own_limit is None else own_limit,
         )
+
+
+def _having_weight(match: RouteMatch, route: Route) -> RouteMatch:
+    """The match, and where the runtime rules the weights of the route's clusters, the demand for some."""
+    clusters = route.action.clusters if isinstance(route.action, RouteAction) else None
+    if not isinstance(clusters, WeightedClusters) or not clusters.ruled_by_runtime:
+        return match
+    return replace(match, conditions=(*match.conditions, HasWeight(clusters)))
 
 
 def _deed(message: Any) -> bytes | None:
