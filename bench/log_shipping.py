@@ -316,8 +316,8 @@ def _compared(state: State, before: State) -> tuple[str, float]:
 def _more_percent(sample: Sample, before: Sample) -> float:
     """What the requests of a sample cost more than in the state before, in percent of a processor.
 
-    A gateway that has a processor for itself uses all of it here, so this is the share of its CPU. One that gets
-    less, on a busy machine, tells as much of fewer requests: then only this can be compared.
+    A gateway that has a processor for itself uses all of it here, so this is the share of its CPU. One that
+    gets less, on a busy machine, tells as much of fewer requests: then only this can be compared.
     """
     return (sample.cpu_us - before.cpu_us) * sample.requests_per_s / 1e6 * 100
 
