@@ -37,6 +37,9 @@ class Sharing:
         self._parts: dict[Hashable, _Results] = {}
         self._lasting: dict[str, _Lasting] = {}
         self._older: dict[str, _Lasting] = before._lasting if before is not None else {}
+        self._follow: dict[Hashable, _Results] = {}
+        self._followed: dict[Hashable, tuple[_Results, frozenset[str]]] = {}
+        """Parts as they were before the endpoints of these hosts changed."""
 
     def of(self, part: Hashable, proxy: Any, make: Callable[[Any], ResultT]) -> ResultT:
         """The part for this proxy: what `make(proxy)` returned for one of the same facts, or returns now.
@@ -45,6 +48,28 @@ class Sharing:
         that depend on endpoints are named by tuples, those that do not by words.
         """
         return _found(self._parts.setdefault(part, {}), proxy, make)
+
+    def following(
+        self,
+        part: Hashable,
+        proxy: Any,
+        make: Callable[[Any], ResultT],
+        update: Callable[[Any, ResultT, Collection[str]], ResultT],
+    ) -> ResultT:
+        """As `of`, for a part of a push that depends on the endpoints of many hosts.
+
+        `update(proxy, the part as it was, hosts)` makes it where nothing changed but the endpoints of these.
+        """
+
+        def make_or_update(seen: Any) -> ResultT:
+            older, hosts = self._followed.get(part, ({}, ()))
+            for questions, results in older.items():
+                found = results.get(_answers(seen, questions), _ABSENT)
+                if found is not _ABSENT:
+                    return update(seen, found, hosts)
+            return make(seen)
+
+        return _found(self._follow.setdefault(part, {}), proxy, make_or_update)
 
     def lasting(
         self,
@@ -77,6 +102,9 @@ class Sharing:
             for part, known in self._parts.items()
             if isinstance(part, str)
         }
+        changed = frozenset(hosts)
+        unasked = {part: (known, since | changed) for part, (known, since) in self._followed.items()}
+        carried._followed = unasked | {part: (known, changed) for part, known in self._follow.items()}
         carried._lasting = {host: known for host, known in self._lasting.items() if host not in hosts}
         carried._older = {host: known for host, known in self._older.items() if host not in hosts}
         return carried
@@ -152,6 +180,15 @@ class Unshared(Sharing):
     """Makes every part for every proxy: for those whose resources are changed after they were made."""
 
     def of(self, part: Hashable, proxy: Any, make: Callable[[Any], ResultT]) -> ResultT:
+        return make(proxy)
+
+    def following(
+        self,
+        part: Hashable,
+        proxy: Any,
+        make: Callable[[Any], ResultT],
+        update: Callable[[Any, ResultT, Collection[str]], ResultT],
+    ) -> ResultT:
         return make(proxy)
 
     def lasting(

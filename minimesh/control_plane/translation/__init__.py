@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.push_context.sharing import Sharing, Unshared
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.clusters import build_clusters, eds_cluster_names
-from minimesh.control_plane.translation.endpoints import build_endpoints
+from minimesh.control_plane.translation.endpoints import build_endpoints, update_endpoints
 from minimesh.control_plane.translation.envoy_filters import Patching
 from minimesh.control_plane.translation.layers import Layers
 from minimesh.control_plane.translation.listeners import build_listeners, route_names
@@ -58,8 +58,11 @@ def build_resources(proxy: Proxy, push: PushContext) -> Resources:
     secrets |= _of_layers("clusters' secrets", clusters, names_of_clusters, proxy, share)
     made = Resources(
         clusters=clusters,
-        endpoints=share.of(
-            ("endpoints", names), proxy, lambda seen: build_endpoints(seen, push, names, share)
+        endpoints=share.following(
+            names,
+            proxy,
+            lambda seen: build_endpoints(seen, push, names, share),
+            lambda seen, before, hosts: update_endpoints(seen, push, before, hosts, share),
         ),
         listeners=listeners,
         routes=share.of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.sharing import Sharing, Unshared
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def build_endpoints(
     proxy: Proxy, push: PushContext, names: Iterable[str], share: Sharing | None = None
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """One ClusterLoadAssignment for each cluster name, sorted; empty for a cluster without endpoints.
 
     A proxy that asks gets an answer even for a service that is gone: it would else wait for it. `share` gives
@@ -35,7 +35,21 @@ def build_endpoints(
     """
     share = share or Unshared()
     made = {name: _assignment(proxy, push, name, share) for name in sorted(set(names))}
-    # Namespaces that see all alike have the very same mapping.
+    return _same_mapping(made, proxy, share)
+
+
+def update_endpoints(
+    proxy: Proxy, push: PushContext, before: Mapping[str, Any], hosts: Collection[str], share: Sharing
+) -> Mapping[str, Any]:
+    """The assignments as `build_endpoints` makes them, where only the endpoints of these hosts are other."""
+    names = ((name, resource_names.parse_cluster_name(name)) for name in before)
+    touched = [name for name, cluster in names if cluster is not None and cluster.hostname in hosts]
+    made = {name: _assignment(proxy, push, name, share) for name in touched}
+    return _same_mapping({**before, **made}, proxy, share)
+
+
+def _same_mapping(made: Mapping[str, Any], proxy: Proxy, share: Sharing) -> Mapping[str, Any]:
+    """Namespaces that see all alike have the very same mapping."""
     return share.of(("endpoints by name", *map(id, made.values())), proxy, lambda _seen: made)
 
 
