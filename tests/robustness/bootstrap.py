@@ -17,14 +17,17 @@ def bootstrap(
     manager: Mapping[str, Any] | None = None,
     buffer_limit_bytes: int = 1024 * 1024,
     cluster: Mapping[str, Any] | None = None,
-    action: Mapping[str, Any] | None = None,
+    timeouts: Mapping[str, str] | None = None,
 ) -> str:
-    """JSON (which is YAML) of a file with `/name` leading to the cluster `name` on that port of 127.0.0.1."""
+    """JSON (which is YAML) of a file with `/name` leading to the cluster `name` on that port of 127.0.0.1.
+
+    `timeouts`: of the routes to some clusters, as Envoy writes them; the others have none.
+    """
     chain = {
         "filters": [
             {
                 "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": _manager(list(clusters), manager or {}, action or {}),
+                "typed_config": _manager(list(clusters), manager or {}, timeouts or {}),
             }
         ]
     }
@@ -62,9 +65,9 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
     }
 
 
-def _manager(names: list[str], more: Mapping[str, Any], action: Mapping[str, Any]) -> dict[str, Any]:
+def _manager(names: list[str], more: Mapping[str, Any], timeouts: Mapping[str, str]) -> dict[str, Any]:
     routes = [
-        {"match": {"prefix": f"/{name}"}, "route": {"cluster": name, "timeout": "0s"} | dict(action)}
+        {"match": {"prefix": f"/{name}"}, "route": {"cluster": name, "timeout": timeouts.get(name, "0s")}}
         for name in names
     ]
     return {

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from types import TracebackType
 
-_WAIT_S = 10.0
+_WAIT_S = 20.0
 _FAILURES_KEPT = 10
 
 

@@ -33,7 +33,7 @@ async def test_upstreams_that_fail_in_every_way(tmp_path: Path) -> None:
             name: await started.enter_async_context(origin(handler)) for name, handler in handlers.items()
         }
         ports |= {"good": await started.enter_async_context(good()), "nobody": free_port()}
-        running = await started.enter_async_context(proxy(tmp_path, ports, action={"timeout": "0.2s"}))
+        running = await started.enter_async_context(proxy(tmp_path, ports, timeouts={"hangs": "0.2s"}))
         loads = {name: await started.enter_async_context(Load(running.port, f"/{name}", 3)) for name in ports}
         await loads["hangs"].until(12)
         await loads["good"].until(500)
