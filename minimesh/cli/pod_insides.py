@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from minimesh.config.injection import PROXY_CONTAINER
-from minimesh.kubernetes.container_commands import CommandNotFoundError, ContainerCommand
+from minimesh.kubernetes.pods.container_commands import CommandNotFoundError, ContainerCommand
 from minimesh.platform.logs import LogSpan
 from minimesh.platform.runtime import PodRuntime
 

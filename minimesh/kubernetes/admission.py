@@ -9,12 +9,12 @@ from minimesh.config.diagnostics import Diagnostic, Severity
 from minimesh.config.resources import Resource
 from minimesh.config.validate import admission_warnings, strict_decoding_error
 from minimesh.kubernetes.api_errors import ApiError, bad_request, invalid
-from minimesh.kubernetes.object_rules import broken_rules, deprecated_uses
 from minimesh.kubernetes.objects import Object, to_resource
 from minimesh.kubernetes.resource_types import ResourceType
-from minimesh.kubernetes.strict_fields import mistyped, pruned, unknown_fields
-from minimesh.kubernetes.structural import has_cel_rules, violations
-from minimesh.kubernetes.type_schemas import Schema
+from minimesh.kubernetes.schemas.object_rules import broken_rules, deprecated_uses
+from minimesh.kubernetes.schemas.of_types import Schema
+from minimesh.kubernetes.schemas.strict_fields import mistyped, pruned, unknown_fields
+from minimesh.kubernetes.schemas.structural import has_cel_rules, violations
 
 
 class FieldValidation(StrEnum):

@@ -15,24 +15,25 @@ import structlog
 from aiohttp import web
 
 from minimesh.config.store import Store
-from minimesh.kubernetes import api_errors, discovery, openapi, openapi_v2
+from minimesh.kubernetes import api_errors, discovery
 from minimesh.kubernetes.access import new_secret, refusal
 from minimesh.kubernetes.answers import MAX_BODY_BYTES, answer, refused
 from minimesh.kubernetes.api_errors import ApiError
 from minimesh.kubernetes.bodies import read_object
-from minimesh.kubernetes.container_commands import ContainerCommands, NoCommands
-from minimesh.kubernetes.container_logs import ContainerLogs, NoLogs
-from minimesh.kubernetes.container_ports import ContainerPorts, NoPorts
 from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.objects_api import ObjectsApi
-from minimesh.kubernetes.pod_attach import serve_attach
-from minimesh.kubernetes.pod_exec import serve_exec
-from minimesh.kubernetes.pod_logs import ShownLines, serve_log
-from minimesh.kubernetes.pod_port_forward import serve_port_forward
+from minimesh.kubernetes.pods.attach import serve_attach
+from minimesh.kubernetes.pods.container_commands import ContainerCommands, NoCommands
+from minimesh.kubernetes.pods.container_logs import ContainerLogs, NoLogs
+from minimesh.kubernetes.pods.container_ports import ContainerPorts, NoPorts
+from minimesh.kubernetes.pods.execute import serve_exec
+from minimesh.kubernetes.pods.logs import ShownLines, serve_log
+from minimesh.kubernetes.pods.port_forward import serve_port_forward
 from minimesh.kubernetes.registry import Registry
 from minimesh.kubernetes.request_info import request_info
 from minimesh.kubernetes.resource_types import ResourceTypes
 from minimesh.kubernetes.reviews import answered, is_review
+from minimesh.kubernetes.schemas import openapi, openapi_v2
 from minimesh.kubernetes.tokens import answered_request
 from minimesh.kubernetes.watch import WatchCache
 

@@ -9,7 +9,7 @@ from typing import Any
 from minimesh.kubernetes.definitions import definition_status
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import ResourceType
-from minimesh.kubernetes.structural import defaulted
+from minimesh.kubernetes.schemas.structural import defaulted
 
 
 def set_defaults(shown: Object, type_: ResourceType, now: str, schema: Mapping[str, Any]) -> None:

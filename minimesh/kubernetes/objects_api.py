@@ -25,11 +25,11 @@ from minimesh.kubernetes.bodies import read_object
 from minimesh.kubernetes.deletion import delete, finish
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.pages import Pages, list_options
-from minimesh.kubernetes.patching import patch, scale, set_scale
+from minimesh.kubernetes.patching.requests import patch, scale, set_scale
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.selectors import Predicate
-from minimesh.kubernetes.tables import table, wants_table
+from minimesh.kubernetes.tables.tables import table, wants_table
 from minimesh.kubernetes.watch import WatchCache, version_of
 
 _BOOKMARK = "BOOKMARK"

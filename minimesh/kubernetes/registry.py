@@ -22,7 +22,9 @@ from minimesh.kubernetes.controllers import injector
 from minimesh.kubernetes.controllers.names import random_suffix
 from minimesh.kubernetes.controllers.service_addresses import ServiceAddresses
 from minimesh.kubernetes.defaults import set_defaults
-from minimesh.kubernetes.managed_fields import (
+from minimesh.kubernetes.nesting import refuse_deep
+from minimesh.kubernetes.objects import Object, to_object, to_resource
+from minimesh.kubernetes.patching.managed_fields import (
     UPDATE,
     Manager,
     Managers,
@@ -30,12 +32,10 @@ from minimesh.kubernetes.managed_fields import (
     updated,
     written_managers,
 )
-from minimesh.kubernetes.nesting import refuse_deep
-from minimesh.kubernetes.objects import Object, to_object, to_resource
 from minimesh.kubernetes.request_info import RequestInfo
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType, ResourceTypes
+from minimesh.kubernetes.schemas.of_types import TypeSchemas
 from minimesh.kubernetes.selectors import Predicate
-from minimesh.kubernetes.type_schemas import TypeSchemas
 
 _SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
 _DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from minimesh.kubernetes.container_commands import CommandNotFoundError, ContainerCommand
+from minimesh.kubernetes.pods.container_commands import CommandNotFoundError, ContainerCommand
 
 
 class LocalCommands:

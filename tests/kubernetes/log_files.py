@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from minimesh.kubernetes.container_logs import LogLine
+from minimesh.kubernetes.pods.container_logs import LogLine
 
 
 class LogFiles:

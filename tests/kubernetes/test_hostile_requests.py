@@ -14,7 +14,7 @@ from minimesh.config.store import Store
 from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.api_server import ApiServer
 from minimesh.kubernetes.initial_objects import initial_objects
-from minimesh.kubernetes.patches import MAX_COPIED_BYTES, MAX_OPERATIONS, PatchError, json_patch
+from minimesh.kubernetes.patching.json_patches import MAX_COPIED_BYTES, MAX_OPERATIONS, PatchError, json_patch
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"

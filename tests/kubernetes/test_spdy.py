@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from minimesh.kubernetes.spdy import (
+from minimesh.kubernetes.pods.spdy import (
     DICTIONARY,
     DataReceived,
     Pinged,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from minimesh.kubernetes.patches import PatchError
-from minimesh.kubernetes.schemas import schema_of_kind
-from minimesh.kubernetes.strategic_merge import strategic_merge
+from minimesh.kubernetes.patching.json_patches import PatchError
+from minimesh.kubernetes.patching.strategic_merge import strategic_merge
+from minimesh.kubernetes.schemas.published import schema_of_kind
 
 POD = schema_of_kind("", "v1", "Pod")
 SERVICE = schema_of_kind("", "v1", "Service")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from minimesh.kubernetes.ages import UNKNOWN, age
 from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.tables.ages import UNKNOWN, age
 
 NONE = "<none>"
 _MAX_ENDPOINTS = 3

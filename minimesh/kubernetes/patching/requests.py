@@ -9,12 +9,12 @@ from minimesh.kubernetes import api_errors
 from minimesh.kubernetes.api_errors import bad_request
 from minimesh.kubernetes.bodies import read_json
 from minimesh.kubernetes.objects import Object
-from minimesh.kubernetes.patches import PatchError, json_patch, merge_patch
+from minimesh.kubernetes.patching.json_patches import PatchError, json_patch, merge_patch
+from minimesh.kubernetes.patching.server_side_apply import server_side_apply
+from minimesh.kubernetes.patching.strategic_merge import strategic_merge
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written
 from minimesh.kubernetes.request_info import RequestInfo
-from minimesh.kubernetes.schemas import schema_of_kind
-from minimesh.kubernetes.server_side_apply import server_side_apply
-from minimesh.kubernetes.strategic_merge import strategic_merge
+from minimesh.kubernetes.schemas.published import schema_of_kind
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

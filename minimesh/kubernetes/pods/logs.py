@@ -13,8 +13,8 @@ from aiohttp import web
 from minimesh.config.decimals import decimal
 from minimesh.config.timestamps import moment
 from minimesh.kubernetes.api_errors import bad_request
-from minimesh.kubernetes.container_logs import ContainerLogs, LogLine, LogReader
 from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.pods.container_logs import ContainerLogs, LogLine, LogReader
 
 REMEMBERED_LOGS = 100
 _LONGEST_S = 100 * 365 * 86400

@@ -12,9 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minimesh.kubernetes.field_paths import EMPTY, FieldSet, Path, path_text, read_fields, written_fields
 from minimesh.kubernetes.objects import Object
-from minimesh.kubernetes.structured_merge import Schema, compared, fields_of, merged, without
+from minimesh.kubernetes.patching.field_paths import (
+    EMPTY,
+    FieldSet,
+    Path,
+    path_text,
+    read_fields,
+    written_fields,
+)
+from minimesh.kubernetes.patching.structured_merge import Schema, compared, fields_of, merged, without
 
 APPLY, UPDATE = "Apply", "Update"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

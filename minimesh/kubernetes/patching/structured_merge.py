@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from minimesh.kubernetes.field_paths import FieldSet, Path, field_step, key_step, value_step
-from minimesh.kubernetes.schemas import resolved
+from minimesh.kubernetes.patching.field_paths import FieldSet, Path, field_step, key_step, value_step
+from minimesh.kubernetes.schemas.published import resolved
 
 Schema = Mapping[str, Any]
 _NO_SCHEMA: Schema = {}

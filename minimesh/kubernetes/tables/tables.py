@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from minimesh.kubernetes import printers
-from minimesh.kubernetes.ages import age
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import AGE, PrinterColumn, ResourceType
+from minimesh.kubernetes.tables import printers
+from minimesh.kubernetes.tables.ages import age
 
 
 def wants_table(accept: str) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from minimesh.kubernetes.schemas import resolved
+from minimesh.kubernetes.schemas.published import resolved
 
 Schema = Mapping[str, Any]
 _TYPES: Mapping[str, tuple[type, ...]] = {

@@ -12,11 +12,11 @@ import json
 
 from aiohttp import web
 
-from minimesh.kubernetes.channels import Channel, Channels, open_channels
-from minimesh.kubernetes.container_logs import ContainerLogs, LogLine, LogReader
 from minimesh.kubernetes.objects import Object
-from minimesh.kubernetes.pod_exec import ended
-from minimesh.kubernetes.pod_logs import INTERVAL_S, ShownLines, chosen_container, open_log
+from minimesh.kubernetes.pods.channels import Channel, Channels, open_channels
+from minimesh.kubernetes.pods.container_logs import ContainerLogs, LogLine, LogReader
+from minimesh.kubernetes.pods.execute import ended
+from minimesh.kubernetes.pods.logs import INTERVAL_S, ShownLines, chosen_container, open_log
 
 _NO_INPUT = "minimesh: the program's input is empty here; `kubectl exec` starts one that can be typed into"
 

@@ -9,7 +9,7 @@ from minimesh.config.published_schema import published_schema
 from minimesh.config.resources import ResourceKey
 from minimesh.config.store import Store
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
-from minimesh.kubernetes.schemas import OBJECT_META, REFERENCE, schema_of_kind
+from minimesh.kubernetes.schemas.published import OBJECT_META, REFERENCE, schema_of_kind
 
 Schema = Mapping[str, Any]
 CustomSchemas = Callable[[ResourceType, str], Schema | None]

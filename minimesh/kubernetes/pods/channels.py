@@ -16,8 +16,8 @@ from typing import Protocol
 from aiohttp import WSMsgType, web
 
 from minimesh.kubernetes.api_errors import bad_request
-from minimesh.kubernetes.spdy import DataReceived, Pinged, SpdyConnection, SpdyError, StreamOpened
-from minimesh.kubernetes.spdy_transport import UpgradedConnection, asks_for_spdy
+from minimesh.kubernetes.pods.spdy import DataReceived, Pinged, SpdyConnection, SpdyError, StreamOpened
+from minimesh.kubernetes.pods.spdy_transport import UpgradedConnection, asks_for_spdy
 
 WEBSOCKET_PROTOCOL = "v5.channel.k8s.io"
 SPDY_PROTOCOL = "v4.channel.k8s.io"

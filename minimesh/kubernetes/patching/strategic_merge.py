@@ -10,8 +10,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from minimesh.kubernetes.patches import PatchError
-from minimesh.kubernetes.schemas import resolved
+from minimesh.kubernetes.patching.json_patches import PatchError
+from minimesh.kubernetes.schemas.published import resolved
 
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"

@@ -6,8 +6,9 @@ import json
 
 from minimesh.kubernetes.api_errors import ApiError, bad_request
 from minimesh.kubernetes.bodies import read_yaml
-from minimesh.kubernetes.field_paths import path_text
-from minimesh.kubernetes.managed_fields import (
+from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.patching.field_paths import path_text
+from minimesh.kubernetes.patching.managed_fields import (
     APPLY,
     LAST_APPLIED,
     ApplyConflictError,
@@ -17,11 +18,10 @@ from minimesh.kubernetes.managed_fields import (
     before_first_apply,
     read_managers,
 )
-from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.patching.structured_merge import Schema
 from minimesh.kubernetes.registry import Registry, WriteOptions, Written, key_of
 from minimesh.kubernetes.request_info import RequestInfo
-from minimesh.kubernetes.strict_fields import unknown_fields
-from minimesh.kubernetes.structured_merge import Schema
+from minimesh.kubernetes.schemas.strict_fields import unknown_fields
 
 
 def server_side_apply(registry: Registry, info: RequestInfo, body: bytes, options: WriteOptions) -> Written:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from minimesh.kubernetes.schemas import reference_in, resolved
+from minimesh.kubernetes.schemas.published import reference_in, resolved
 
 Schema = Mapping[str, Any]
 _GO_NUMBERS = {"int32": "int32", "int64": "int64", "double": "float64"}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from minimesh.kubernetes.container_ports import ContainerPorts
 from minimesh.kubernetes.objects import Object
-from minimesh.kubernetes.spdy import (
+from minimesh.kubernetes.pods.container_ports import ContainerPorts
+from minimesh.kubernetes.pods.spdy import (
     DataReceived,
     Event,
     Pinged,
@@ -25,7 +25,7 @@ from minimesh.kubernetes.spdy import (
     StreamOpened,
     StreamReset,
 )
-from minimesh.kubernetes.spdy_transport import Transport, Tunnel, UpgradedConnection, asks_for_spdy
+from minimesh.kubernetes.pods.spdy_transport import Transport, Tunnel, UpgradedConnection, asks_for_spdy
 
 PROTOCOL = "portforward.k8s.io"
 TUNNEL_PROTOCOL = f"SPDY/3.1+{PROTOCOL}"

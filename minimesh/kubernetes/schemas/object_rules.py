@@ -8,7 +8,7 @@ from typing import Any
 
 from minimesh.kubernetes.objects import Object
 from minimesh.kubernetes.resource_types import CRD_KIND, ResourceType
-from minimesh.kubernetes.structural import Cause
+from minimesh.kubernetes.schemas.structural import Cause
 
 _CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "Prefix", "ImplementationSpecific")

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minimesh.kubernetes.openapi import schemas_of
 from minimesh.kubernetes.resource_types import ResourceType, ResourceTypes
-from minimesh.kubernetes.schemas import REFERENCE
-from minimesh.kubernetes.type_schemas import CustomSchemas
+from minimesh.kubernetes.schemas.of_types import CustomSchemas
+from minimesh.kubernetes.schemas.openapi import schemas_of
+from minimesh.kubernetes.schemas.published import REFERENCE
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 Schema = Mapping[str, Any]

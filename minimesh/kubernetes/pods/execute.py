@@ -14,14 +14,14 @@ from typing import Any
 from aiohttp import web
 
 from minimesh.kubernetes.api_errors import bad_request
-from minimesh.kubernetes.channels import Channel, Channels, open_channels
-from minimesh.kubernetes.container_commands import (
+from minimesh.kubernetes.objects import Object
+from minimesh.kubernetes.pods.channels import Channel, Channels, open_channels
+from minimesh.kubernetes.pods.container_commands import (
     CommandNotFoundError,
     ContainerCommand,
     ContainerCommands,
 )
-from minimesh.kubernetes.objects import Object
-from minimesh.kubernetes.pod_logs import chosen_container
+from minimesh.kubernetes.pods.logs import chosen_container
 
 NOT_FOUND = 127
 _BLOCK_BYTES = 32 * 1024

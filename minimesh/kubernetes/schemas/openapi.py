@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minimesh.kubernetes.resource_types import ResourceType, ResourceTypes
-from minimesh.kubernetes.schemas import (
+from minimesh.kubernetes.schemas.of_types import CustomSchemas, with_metadata
+from minimesh.kubernetes.schemas.published import (
     DELETE_OPTIONS,
     OBJECT_META,
     REFERENCE,
@@ -19,7 +20,6 @@ from minimesh.kubernetes.schemas import (
     definitions,
     references,
 )
-from minimesh.kubernetes.type_schemas import CustomSchemas, with_metadata
 
 _FIELD_VALIDATION = {
     "name": "fieldValidation",
