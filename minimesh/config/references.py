@@ -7,6 +7,7 @@ All findings are warnings, because what is missing may be in a file that was not
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,10 @@ BUILT_IN_LOG_PROVIDER = "envoy"
 """The access log that every mesh has without naming it among its extension providers."""
 
 _DOMAIN = "svc.cluster.local"
+_SERVICE_HOST = re.compile(rf"[^.]+\.([^.]+)\.{re.escape(_DOMAIN)}")
+_NO_LABEL = ("", "")
+#: The labels of pods, by each one label of them.
+_Pods = defaultdict[tuple[str, str], list[Mapping[str, str]]]
 
 
 def check_references(resources: Sequence[Resource]) -> list[Diagnostic]:
@@ -57,7 +62,7 @@ class _Known:
         self.hosts: set[str] = set()
         self.ports: dict[str, set[int]] = {}
         self.subsets: dict[str, set[str]] = {}
-        self.pod_labels: list[tuple[str, Mapping[str, str]]] = []
+        self._pods: defaultdict[str, _Pods] = defaultdict(lambda: defaultdict(list))
         self.log_providers = {BUILT_IN_LOG_PROVIDER}
         for resource in resources:
             self._add(resource)
@@ -82,10 +87,26 @@ class _Known:
         ):
             self.log_providers.update(_log_providers(str(spec.data.get(CONFIG_MAP_KEY, ""))))
         elif resource.kind == "Pod":
-            self.pod_labels.append((namespace, resource.metadata.labels))
+            self._add_pod(namespace, resource.metadata.labels)
         elif resource.kind == "Deployment" and spec.template is not None:
             metadata = spec.template.metadata
-            self.pod_labels.append((namespace, metadata.labels if metadata else {}))
+            self._add_pod(namespace, metadata.labels if metadata else {})
+
+    def _add_pod(self, namespace: str, labels: Mapping[str, str]) -> None:
+        for label in labels.items() or [_NO_LABEL]:
+            self._pods[namespace][label].append(labels)
+
+    def has_pods(self, namespace: str) -> bool:
+        """Whether any pod is declared in a namespace."""
+        return namespace in self._pods
+
+    def has_pod_with(self, selector: Mapping[str, str], namespace: str | None = None) -> bool:
+        """Whether a pod of a namespace, of any for None, has all labels of a selector, which is not empty."""
+        first = next(iter(selector.items()))
+        namespaces = list(self._pods) if namespace is None else [namespace] if namespace in self._pods else []
+        return any(
+            _selects(selector, labels) for each in namespaces for labels in self._pods[each].get(first, ())
+        )
 
     def has_host(self, host: str) -> bool:
         """Whether a service of this full name, or a ServiceEntry whose wildcard covers it, is declared."""
@@ -200,26 +221,21 @@ def _destination_rule(resource: Resource, known: _Known) -> Iterator[Diagnostic]
         yield _warning(resource, "spec.host", "unknown-host", message, hint)
         return
     for index, subset in enumerate(resource.spec.subsets):
-        service_pods = [labels for namespace, labels in known.pod_labels if namespace == _namespace_of(host)]
-        if (
-            subset.labels
-            and service_pods
-            and not any(_selects(subset.labels, labels) for labels in service_pods)
-        ):
+        namespace = _namespace_of(host)
+        if subset.labels and known.has_pods(namespace) and not known.has_pod_with(subset.labels, namespace):
             shown = ", ".join(f"{key}={value}" for key, value in subset.labels.items())
             message = f'the subset "{subset.name}" selects no pods: none has the labels {shown}'
             yield _warning(resource, f"spec.subsets[{index}].labels", "selects-nothing", message)
 
 
 def _namespace_of(host: str) -> str:
-    found = re.fullmatch(rf"[^.]+\.([^.]+)\.{re.escape(_DOMAIN)}", host)
+    found = _SERVICE_HOST.fullmatch(host)
     return found[1] if found else ""
 
 
 def _gateway(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
     selector = resource.spec.selector
-    pods = [labels for _, labels in known.pod_labels]
-    if any(_selects(selector, labels) for labels in [BUILT_IN_GATEWAY_LABELS, *pods]):
+    if _selects(selector, BUILT_IN_GATEWAY_LABELS) or known.has_pod_with(selector):
         return
     shown = ", ".join(f"{key}={value}" for key, value in selector.items())
     message = f"selects no gateway: no pod has the labels {shown}; `istio: ingressgateway` is always there"
@@ -233,11 +249,11 @@ def _skipped_servers(gateways: Iterable[Resource]) -> Iterator[Diagnostic]:
 
 def _service(resource: Resource, known: _Known) -> Iterator[Diagnostic]:
     selector = resource.spec.selector
-    pods = [labels for namespace, labels in known.pod_labels if namespace == resource.namespace]
-    if not selector or not pods or any(_selects(selector, labels) for labels in pods):
+    namespace = resource.namespace
+    if not selector or not known.has_pods(namespace) or known.has_pod_with(selector, namespace):
         return
     shown = ", ".join(f"{key}={value}" for key, value in selector.items())
-    message = f"selects no pods: none in namespace {resource.namespace} has the labels {shown}"
+    message = f"selects no pods: none in namespace {namespace} has the labels {shown}"
     yield _warning(resource, "spec.selector", "selects-nothing", message)
 
 
