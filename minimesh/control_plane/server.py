@@ -199,7 +199,7 @@ class ControlPlane:
         await self._ads.stop()
         await self._debug.stop()
         self._pusher.registrations.stop()
-        self._health.stop()
+        await self._health.stop()
 
     async def changed(self) -> None:
         """Wait for the next thing to happen: a connection, an answer of a proxy, a push."""

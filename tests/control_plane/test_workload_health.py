@@ -62,7 +62,14 @@ async def application() -> AsyncIterator[tuple[Application, int]]:
     try:
         yield found, int(site.name.rpartition(":")[2])
     finally:
+        await _turns()  # a probe's connection that was just accepted is only now the server's
         await runner.cleanup()
+        await _turns()  # transports tell that they are closed
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 class Watched:
@@ -93,7 +100,7 @@ async def watched(workload: RegisteredWorkload, probe: str) -> AsyncIterator[Wat
     try:
         yield found
     finally:
-        found.health.stop()
+        await found.health.stop()
 
 
 @proves("WorkloadGroup", "spec.probe.httpGet.**", "spec.probe.periodSeconds")
@@ -138,12 +145,13 @@ async def test_a_machine_may_be_left_alone_at_first() -> None:
 
 @proves("WorkloadGroup", "spec.probe.timeoutSeconds")
 async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
-    called = asyncio.Event()
+    called, gone = asyncio.Event(), asyncio.Event()
 
-    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         called.set()
-        await asyncio.sleep(3600)
+        await reader.read()
         writer.close()
+        gone.set()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
@@ -155,7 +163,10 @@ async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
         # It is asked again, so the first time is over: without a limit it would last for an hour.
         await called.wait()
         assert watch.endpoints() == []
+        gone.clear()
+    await asyncio.wait_for(gone.wait(), _PATIENCE_S)
     silent.close()
+    await _turns()
 
 
 @proves("WorkloadGroup", "spec.probe.successThreshold", "spec.probe.failureThreshold")

@@ -78,11 +78,13 @@ class WorkloadHealth:
                 self._asked[address] = self._start(workload, probe)
         return tuple(replace(each, ready=self._is_ready(each)) for each in workloads)
 
-    def stop(self) -> None:
-        """Ask nobody any more."""
-        for asked in self._asked.values():
-            asked.task.cancel()
+    async def stop(self) -> None:
+        """Ask nobody any more. Returns when the last connection is closed."""
+        tasks = [asked.task for asked in self._asked.values()]
         self._asked.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_ready(self, workload: RegisteredWorkload) -> bool:
         asked = self._asked.get(workload.address)
