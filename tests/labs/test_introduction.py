@@ -253,8 +253,13 @@ def test_what_a_destination_rule_can_set(lab: Transcript) -> None:
 
 
 def test_the_busy_pod_gets_fewer_requests(lab: Transcript) -> None:
-    """Six slow requests, one after the other to the pod with fewer of them: three each."""
-    assert _under_way(lab["S4-23"][-1].out) == [3, 3]
+    """Six slow requests, each to the less busy of two pods drawn, which may be the same one twice.
+
+    Most often that makes three each. That all six go to one pod is one chance in a thousand.
+    """
+    first, second = _under_way(lab["S4-23"][-1].out)
+    assert min(first, second) > 0
+    assert first + second == 6
 
 
 def test_one_pod_each_of_two_services(lab: Transcript) -> None:
