@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import ssl
 
@@ -39,6 +40,7 @@ def control_plane(
 ) -> None:
     """Serve configuration to proxies; each that connects and asks for it becomes an endpoint."""
     from minimesh.config.store import Store
+    from minimesh.control_plane.discovery.debounce import Debounce
     from minimesh.control_plane.server import ControlPlane
     from minimesh.logs import configure
     from minimesh.platform.defaults import default_resources
@@ -66,6 +68,7 @@ def control_plane(
             config_paths=paths,
             mesh_config=mesh_config,
             on_diagnostics=DiagnosticsConsole().show,
+            debounce=Debounce.of_environment(os.environ),
         )
         await server.start()
         # What was read lasts; to look through it costs the garbage collector half a second with 5,000 pods.

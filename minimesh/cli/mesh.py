@@ -20,6 +20,7 @@ from minimesh.config.persistence import Persistence
 from minimesh.config.resources import Resource
 from minimesh.config.store import Snapshot, Store
 from minimesh.config.timestamps import timestamp
+from minimesh.control_plane.discovery.debounce import Debounce
 from minimesh.control_plane.server import ADS_PORT, DEBUG_PORT, ControlPlane
 from minimesh.dashboard.mesh_view import PROGRESS_FILE, RunningMesh
 from minimesh.kubernetes.access import new_secret, write_kubeconfig
@@ -181,6 +182,7 @@ class Mesh:
             extra_status=self._extra_status,
             on_diagnostics=self._diagnostics.show,
             watches_traffic=True,
+            debounce=Debounce.of_environment(os.environ),
         )
         await control_plane.start()
         self._control_plane = control_plane

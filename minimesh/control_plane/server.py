@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from minimesh.config.resources import Resource
     from minimesh.config.store import Change, Snapshot, Store
+    from minimesh.control_plane.discovery.debounce import Debounce
     from minimesh.control_plane.discovery.pusher import Connection
     from minimesh.control_plane.discovery.snapshot import ResourceSet
     from minimesh.control_plane.discovery.snapshot import Snapshot as ProxySnapshot
@@ -50,6 +51,7 @@ ADS_PORT = 15010
 DEBUG_PORT = 15014
 _KINDS_WITHOUT_EFFECT = frozenset({"Event", "ReplicaSet", "Deployment", "Endpoints", "EndpointSlice", "Node"})
 """What nothing is translated from: services lead to Pods, whoever made these."""
+_KINDS_OF_ENDPOINTS = frozenset({"Pod", "WorkloadEntry"})
 
 _log = get_logger("control plane")
 
@@ -75,6 +77,7 @@ class ControlPlane:
         registration_grace_s: float = GRACE_S,
         translate: Callable[[Proxy, PushContext], ResourceSet] = build_resources,
         watches_traffic: bool = False,
+        debounce: Debounce | None = None,
     ) -> None:
         """`extra_status` adds its entries to `status()`. `on_diagnostics` hears of all findings, by file,
         after
@@ -95,12 +98,12 @@ class ControlPlane:
         self._files = FileSource(store, config_paths, mesh_config=mesh_config, on_diagnostics=on_diagnostics)
         self._contexts = ContextBuilder(self._settings.of)
         self._statuses = StatusWriter(store)
-        self._queue = PushQueue(self._push)
-        self._health = WorkloadHealth(lambda: self._queue.request("workload health"))
+        self._queue = PushQueue(self._push, debounce)
+        self._health = WorkloadHealth(lambda: self._endpoints_changed("workload health"))
         self._pusher: Pusher[PushContext] = Pusher(
             self._build,
             translate,
-            self._queue.request,
+            self._endpoints_changed,
             refresh=self._refresh if translate is build_resources else None,
             grace_s=registration_grace_s,
         )
@@ -274,7 +277,11 @@ class ControlPlane:
             if _concerns_proxies(change):
                 self._changes += 1
                 self._changed_at = time.time()
-                self._queue.request(f"{change.type} {change.resource.key}")
+                of_endpoints = change.resource.kind in _KINDS_OF_ENDPOINTS
+                self._queue.request(f"{change.type} {change.resource.key}", of_endpoints=of_endpoints)
+
+    def _endpoints_changed(self, reason: str) -> None:
+        self._queue.request(reason, of_endpoints=True)
 
 
 def _concerns_proxies(change: Change) -> bool:

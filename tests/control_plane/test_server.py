@@ -12,10 +12,13 @@ import aiohttp
 import pytest
 
 from minimesh.config.store import Store
+from minimesh.control_plane.discovery.debounce import Debounce
 from minimesh.control_plane.server import ControlPlane
 from minimesh.xds.resource_names import CLUSTER_TYPE_URL as CDS
+from minimesh.xds.resource_names import ENDPOINT_TYPE_URL as EDS
 
 from .ads_peer import TIMEOUT_S, Peer, connected, node
+from .meshes import decode_all, running_pod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,6 +72,24 @@ async def test_a_saved_file_reaches_a_connected_proxy_within_a_tenth_of_a_second
             await peer.has(has_cluster(f"outbound|{port}||httpbin.default.svc.cluster.local"))
             taken_s.append(time.perf_counter() - started_s)
         assert sorted(taken_s)[2] < 0.1  # the middle one, since the machine may be busy
+
+
+async def test_pods_are_told_at_once_where_endpoints_are_not_debounced(tmp_path: Path) -> None:
+    cluster = "outbound|8000||httpbin.default.svc.cluster.local"
+    (tmp_path / "services.yaml").write_text(service("httpbin", 8000))
+    peer = Peer(node("p"))
+    peer.client.subscribe(EDS, [cluster])
+    debounce = Debounce.of_environment(
+        {"PILOT_DEBOUNCE_AFTER": "1h", "PILOT_DEBOUNCE_MAX": "1h", "PILOT_ENABLE_EDS_DEBOUNCE": "false"}
+    )
+    async with (
+        running(tmp_path, debounce=debounce) as control_plane,
+        connected(peer, control_plane.ads_port),
+    ):
+        await peer.has(lambda peer: peer.last(EDS) is not None)
+        for each in decode_all(running_pod("httpbin-1", "127.10.0.9", {"app": "httpbin"}, {})):
+            control_plane.store_document(each)
+        await peer.has(lambda peer: "127.10.0.9" in str(peer.last(EDS)))
 
 
 async def test_status_tells_what_each_proxy_has(tmp_path: Path) -> None:
