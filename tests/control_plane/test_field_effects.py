@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from minimesh.config.kinds import GATEWAY_API, KUBERNETES_GATEWAY
 from minimesh.control_plane.locality import Locality
 from minimesh.control_plane.push_context import PushContext
 from minimesh.control_plane.translation import build_resources
 from minimesh.control_plane.translation.proxy import Proxy
-from tests.control_plane.field_effects import MESH, PODS, Effect, effects
+from tests.control_plane.effects import effects
+from tests.control_plane.effects.effect import Effect
+from tests.control_plane.effects.istio import MESH, PODS
 from tests.control_plane.meshes import INGRESS_GATEWAY, gateway_proxy, push, sidecar_proxy
 
 pytestmark = pytest.mark.slow
@@ -20,7 +23,18 @@ pytestmark = pytest.mark.slow
 EFFECTS = list(effects())
 OWN_KEY = "minimesh"
 """Below it routes say which line they come from: no effect on any request."""
-API_VERSION = "networking.istio.io/v1"
+API_VERSIONS = {
+    "Ingress": "networking.k8s.io/v1",
+    "IngressClass": "networking.k8s.io/v1",
+    "GatewayClass": f"{GATEWAY_API}/v1",
+    KUBERNETES_GATEWAY: f"{GATEWAY_API}/v1",
+    "HTTPRoute": f"{GATEWAY_API}/v1",
+    "GRPCRoute": f"{GATEWAY_API}/v1",
+    "TCPRoute": f"{GATEWAY_API}/v1alpha2",
+    "TLSRoute": f"{GATEWAY_API}/v1alpha2",
+    "ReferenceGrant": f"{GATEWAY_API}/v1beta1",
+}
+CLUSTER_WIDE = ("GatewayClass", "IngressClass")
 
 
 def proxies() -> tuple[Proxy, ...]:
@@ -59,9 +73,17 @@ def messages(proxy: Proxy, context: PushContext) -> list[Any]:
 
 
 def document(effect: Effect, *, with_field: bool) -> str:
-    metadata = {"name": "subject", "namespace": "default"}
-    spec = effect.spec(with_field=with_field)
-    return json.dumps({"apiVersion": API_VERSION, "kind": effect.kind, "metadata": metadata, "spec": spec})
+    metadata = {"name": "subject"}
+    if effect.kind not in CLUSTER_WIDE:
+        metadata["namespace"] = "far" if effect.kind == "ReferenceGrant" else "default"
+    return json.dumps(
+        {
+            "apiVersion": API_VERSIONS.get(effect.kind, "networking.istio.io/v1"),
+            "kind": effect.kind.partition(".")[0],
+            "metadata": metadata,
+            "spec": effect.spec(with_field=with_field),
+        }
+    )
 
 
 @pytest.mark.parametrize("effect", EFFECTS, ids=[effect.id for effect in EFFECTS])

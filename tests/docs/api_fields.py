@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from minimesh.config.istio.mesh_config import MeshConfigFile
-from minimesh.config.kinds import DECODED
+from minimesh.config.kinds import DECODED, KUBERNETES_GATEWAY
 from minimesh.config.schema import FieldType, Message, schema_of
 from minimesh.config.simulated import not_simulated
 
@@ -22,7 +22,17 @@ KINDS = (
     "MeshConfig",
     "EnvoyFilter",
     "Telemetry",
+    "Ingress",
+    "IngressClass",
+    "GatewayClass",
+    KUBERNETES_GATEWAY,
+    "HTTPRoute",
+    "GRPCRoute",
+    "TCPRoute",
+    "TLSRoute",
+    "ReferenceGrant",
 )
+"""As the store has them: Istio's Gateway is `Gateway`, that of Kubernetes has its group in its name."""
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -30,9 +40,15 @@ WITHOUT_EFFECT = frozenset(
         "Gateway.spec.servers[].port.targetPort",
         "Sidecar.spec.egress[].port.name",
         "Sidecar.spec.ingress[].port.name",
+        "Ingress.spec.defaultBackend.service.name",
+        "Ingress.spec.defaultBackend.service.port.name",
+        "Ingress.spec.defaultBackend.service.port.number",
+        "GatewayClass.spec.description",
+        "TCPRoute.spec.rules[].name",
+        "TLSRoute.spec.rules[].name",
     }
 )
-"""Names for people, and what istiod does not read: accepted here as there, and nothing to be noted."""
+"""Names and texts for people, and what istiod does not read: accepted here as there, nothing to be noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +77,8 @@ def fields_of(kind: str) -> list[ApiField]:
     """All fields of a kind below `spec`, in the order of its classes; a MeshConfig has no `spec`."""
     if kind == "MeshConfig":
         return list(_walk(kind, MeshConfigFile, "", ()))
-    (known,) = {
-        id(one): one
-        for (version, name), one in DECODED.items()
-        if name == kind and version.partition("/")[0].endswith(".istio.io")
-    }.values()
-    return list(_walk(kind, known.spec_class, "spec", ()))
+    (spec_class,) = {known.spec_class for known in DECODED.values() if known.stored_as == kind}
+    return list(_walk(kind, spec_class, "spec", ()))
 
 
 def _walk(kind: str, cls: type[Message], path: str, outer: tuple[type[Message], ...]) -> Iterator[ApiField]:

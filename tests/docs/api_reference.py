@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.control_plane.field_effects import effects
+from tests.control_plane.effects import effects
 from tests.docs.api_fields import KINDS, ApiField, fields_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ _HEAD = """# The traffic API, field by field
 
 <!-- made by python -m tests.docs.api_reference -->
 
-Every field of Istio's networking and telemetry kinds, and of the MeshConfig.
+Every field of Istio's networking and telemetry kinds, of the MeshConfig, of Ingress, and of the Gateway API.
 
 * **acts**: it changes what proxies do, and a test proves it.
 * **no effect in Istio**: a name for people, or a field that istiod does not read.
@@ -96,11 +96,16 @@ def page() -> str:
     for kind, fields in by_kind.items():
         states = [field.state for field in fields]
         acting, idle = states.count("acts"), states.count("not simulated")
-        lines.append(f"| [{kind}](#{kind.lower()}) | {len(fields)} | {acting} | {idle} |")
+        lines.append(f"| [{kind}](#{_anchor(kind)}) | {len(fields)} | {acting} | {idle} |")
     for kind, fields in by_kind.items():
         lines += ["", f"## {kind}", "", "| field | type | state | proof |", "|---|---|---|---|"]
         lines += [_row(field, known) for field in fields]
     return "\n".join(lines) + "\n"
+
+
+def _anchor(heading: str) -> str:
+    """What the heading is linked by, as code hosts make it."""
+    return heading.lower().replace(".", "")
 
 
 def _row(field: ApiField, known: list[Proof]) -> str:

@@ -9,7 +9,7 @@ from tests.docs.api_reference import PAGE, page, proofs, unproven
 def test_every_field_that_acts_is_proven() -> None:
     missing = unproven(proofs())
     assert not missing, (
-        "no test proves these: add a value to tests/control_plane/field_effects.py, or mark the test that "
+        "no test proves these: add a value to tests/control_plane/effects, or mark the test that "
         "does with @proves of tests/proofs.py:\n" + "\n".join(missing)
     )
 

@@ -11,6 +11,7 @@ from minimesh.config.injection import ProxyRole, proxy_role
 from minimesh.config.kinds import KUBERNETES_GATEWAY
 from minimesh.config.resources import Resource, ResourceKey
 from tests.kubernetes.controllers.cluster import Cluster
+from tests.proofs import proves
 
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -66,6 +67,19 @@ def test_a_gateway_gets_a_deployment_whose_pod_is_a_gateway(cluster: Cluster) ->
     assert proxy_role(pod.spec) is ProxyRole.GATEWAY
     assert pod.spec.service_account_name == "web-istio"
     cluster.get("ServiceAccount", "web-istio")
+
+
+@proves("Gateway.gateway.networking.k8s.io", "spec.infrastructure.labels", "spec.infrastructure.annotations")
+def test_what_is_made_bears_the_labels_and_annotations_of_the_infrastructure() -> None:
+    cluster = Cluster()
+    asked = "{labels: {tier: edge}, annotations: {note: asked}}"
+    cluster.put(GATEWAY.replace("spec:\n", f"spec:\n  infrastructure: {asked}\n"))
+    cluster.settle()
+    for kind in ("Deployment", "Service", "ServiceAccount"):
+        made = cluster.get(kind, "web-istio").metadata
+        assert made.labels["tier"] == "edge", kind
+        assert "team" not in made.labels, kind
+        assert made.annotations["note"] == "asked", kind
 
 
 def test_its_service_has_a_port_for_each_number_and_leads_to_its_pods(cluster: Cluster) -> None:
