@@ -73,6 +73,14 @@ class RuntimeSettings:
     engine: Engine = field(default_factory=Engine)
     """Which proxies the real Envoy plays."""
 
+    @property
+    def is_first_mesh(self) -> bool:
+        """Whether no mesh that began before has istiod's own ports.
+
+        To that one's gateway belong the ports of localhost, also those that it does not listen on yet.
+        """
+        return all(port == real for port, real in self.control_plane_ports.items())
+
 
 class _ProxyFacts(TypedDict):
     """What either engine's proxy is told beside who it is."""
@@ -262,9 +270,10 @@ class PodRuntime:
         fixed: dict[int, int] = {}
         if _is_main_gateway(workload):
             fixed[GATEWAY_HTTP_PORT] = self._settings.ingress_port
-            # A second mesh on this machine has the gateway's other ports on localhost already.
             gateway_ports = {*ports, 15021, 15090} - {GATEWAY_HTTP_PORT}
-            fixed |= {port: _free_local_port() for port in gateway_ports if not can_bind(LOCALHOST, port)}
+            is_first = self._settings.is_first_mesh
+            taken = {port for port in gateway_ports if not is_first or not can_bind(LOCALHOST, port)}
+            fixed |= {port: _free_local_port() for port in taken}
         address = self._network.allocate(ports, fixed=fixed)
         if workload.role is ProxyRole.NONE:
             # Without a sidecar the application itself answers at the pod's address.

@@ -279,6 +279,28 @@ async def test_a_pod_without_sidecar_is_reached_at_its_own_address(cluster: Clus
     assert "http_proxy" not in pod.environment["app"]
 
 
+@pytest.mark.parametrize(("ads_port", "own_port"), [(15010, True), (45010, False)])
+async def test_ports_of_localhost_belong_to_the_gateway_of_the_first_mesh(
+    cluster: Cluster, ads_port: int, own_port: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens on 8443 yet; the first mesh may at any time, and a second that did too would fail."""
+    settings = RuntimeSettings(
+        xds_address=f"127.0.0.1:{ads_port}",
+        ingress_port=18080,
+        control_plane_ports={15010: ads_port},
+        inherited=dict(os.environ),
+    )
+    monkeypatch.setattr(cluster.runtime, "_settings", settings)
+    monkeypatch.setattr(runtime_module, "can_bind", lambda *_: True)
+    for resource in default_resources():
+        if (resource.kind, resource.name) == ("Deployment", "istio-ingressgateway"):
+            cluster.store.put(resource)
+    await cluster.until(lambda: len(cluster.runtime.pods) == 1)
+    (pod,) = cluster.runtime.pods
+    assert pod.address.real_port(8080) == 18080
+    assert (pod.address.real_port(8443) == 8443) == own_port or pod.address.pod_ip == "127.0.0.1"
+
+
 async def test_a_pod_of_its_own_runs_too(cluster: Cluster) -> None:
     cluster.apply(
         """
