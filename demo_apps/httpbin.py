@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
+from demo_apps.access_log import FORMATS, logged
 from demo_apps.serving import listening_options, serve
 
 PORT = 80
@@ -32,8 +33,15 @@ def load_application() -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve httpbin; requests that wait (`/delay`, `/drip`) hold one of sixteen threads each."""
-    chosen = listening_options("httpbin", "httpbin, the package", port=PORT).parse_args(argv)
-    return serve(load_application(), chosen.host, chosen.port, threads=16, server_name=SERVER_NAME)
+    options = listening_options("httpbin", "httpbin, the package", port=PORT)
+    options.add_argument(
+        "--access-log", choices=FORMATS, help="tell of answers, as which server (default: no)"
+    )
+    chosen = options.parse_args(argv)
+    application = load_application()
+    if chosen.access_log:
+        application = logged(application, FORMATS[chosen.access_log])
+    return serve(application, chosen.host, chosen.port, threads=16, server_name=SERVER_NAME)
 
 
 if __name__ == "__main__":

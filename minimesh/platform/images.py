@@ -178,11 +178,15 @@ def _with_program(arguments: Sequence[str]) -> Sequence[str]:
 
 def _own_command(entry: ImageEntry, command: Sequence[str]) -> Program:
     """A container's own command, done by the demo application where that is what the command amounts to."""
+    if tuple(command[:2]) == ("pipenv", "run"):
+        command = command[2:] or command
     program = PurePosixPath(command[0]).name
     if program == "sleep":
         return Program("sleep", tuple(command[1:]), None, entry.env)
     if program == "gunicorn" and entry.entry is not None:
-        return Program(entry.entry, entry.args, _gunicorn_port(command) or entry.port, entry.env)
+        is_logged = ("--access-logfile", "-") in itertools.pairwise(command) and entry.entry == "httpbin"
+        log = ("--access-log", "gunicorn") if is_logged else ()
+        return Program(entry.entry, (*entry.args, *log), _gunicorn_port(command) or entry.port, entry.env)
     return Program(None, tuple(command), entry.port, entry.env)
 
 

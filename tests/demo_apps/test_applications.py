@@ -57,6 +57,31 @@ def ask_httpbin() -> Iterator[Ask]:
     application.stop()
 
 
+@pytest.mark.parametrize(
+    ("server", "line"),
+    [
+        (
+            "gunicorn",
+            r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "
+            r'"GET /status/418\?a=b HTTP/1\.1" 418 \d+ "-" "curl/8 x"',
+        ),
+        (
+            "go-httpbin",
+            r'time=\S+Z level=INFO msg="418 GET /status/418\?a=b \d+\.\dms" status=418 method=GET '
+            r'uri="/status/418\?a=b" size_bytes=\d+ duration_ms=\S+ user_agent="curl/8 x" client_ip=127\.0\.0\.1',
+        ),
+    ],
+)
+def test_httpbin_logs_as_the_published_images_servers_do(server: str, line: str) -> None:
+    application = Application("httpbin", "--port", "0", "--access-log", server)
+    try:
+        application.ask("GET", "/status/418?a=b", User_Agent="curl/8 x")
+        assert application.process.stdout is not None
+        assert re.fullmatch(line, application.process.stdout.readline().rstrip("\n"))
+    finally:
+        application.stop()
+
+
 @pytest.mark.parametrize(("version", "shown", "other"), [("v1", "V1", "V2"), ("v2", "V2", "V1")])
 def test_gsservice_answers_the_time_and_its_version(version: str, shown: str, other: str) -> None:
     answer = gsservice.create_application(version).test_client().get("/")

@@ -89,6 +89,16 @@ def test_httpbin_started_by_gunicorn_listens_where_gunicorn_would(table: ImageTa
     assert (program.entry, program.port) == ("httpbin", 8080)
 
 
+@pytest.mark.parametrize("prefix", [(), ("pipenv", "run")])
+def test_httpbin_started_by_gunicorn_logs_where_it_is_told_to(
+    table: ImageTable, prefix: tuple[str, ...]
+) -> None:
+    command = (*prefix, "gunicorn", "--access-logfile", "-", "-b", "0.0.0.0:80", "httpbin:app")
+    program = table.program(Container(name="httpbin", image="docker.io/kong/httpbin", command=command))
+    assert (program.entry, program.port) == ("httpbin", 80)
+    assert program.argv[-2:] == ("--access-log", "gunicorn")
+
+
 def test_any_other_command_of_a_container_is_run_as_it_is(table: ImageTable) -> None:
     container = Container(name="c", image="busybox:1.36", command=("sh", "-c"), args=("echo hello",))
     program = table.program(container)
