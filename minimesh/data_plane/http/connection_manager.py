@@ -98,14 +98,21 @@ class ConnectionManager:
 
     __slots__ = (
         "_date", "_date_second", "_filters_for", "_http1_connection", "_http2_stats", "_last_prepared",
-        "block_memo", "config", "marks_responses", "random", "request_ids", "standing_filters", "stats",
+        "block_memo", "config", "marks_responses", "meters_bytes", "random", "request_ids",
+        "standing_filters", "stats",
     )  # fmt: skip
 
     def __init__(self, config: HttpConnectionManagerConfig, source: random.Random | None = None) -> None:
         # Connections know their manager's module, not the other way round.
         from minimesh.data_plane.http.http1.downstream import Http1ServerConnection
 
-        self._http1_connection = Http1ServerConnection
+        self._http1_connection: type[Http1ServerConnection] = Http1ServerConnection
+        #: Whether bytes on the wire are counted: an access log names them.
+        self.meters_bytes = config.meters_bytes
+        if config.meters_bytes:
+            from minimesh.data_plane.http.http1.metering import MeteredHttp1ServerConnection
+
+            self._http1_connection = MeteredHttp1ServerConnection
         self.config = config
         #: The filters for routes that configure none.
         self.standing_filters = standing_filters(config.filters)
@@ -149,6 +156,10 @@ class ConnectionManager:
         # Loaded with the first of them: the library takes memory.
         from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
 
+        if self.meters_bytes:
+            from minimesh.data_plane.http.http2.metering import MeteredHttp2ServerConnection
+
+            return MeteredHttp2ServerConnection(self, info, scope)
         return Http2ServerConnection(self, info, scope)
 
     @property

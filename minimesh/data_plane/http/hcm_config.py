@@ -119,6 +119,8 @@ class HttpConnectionManagerConfig:
     filters: tuple[Filter, ...] = ()
     """In front of the router, in order; the router itself is not among them."""
     access_logs: tuple[AccessLogger, ...] = ()
+    meters_bytes: bool = False
+    """An access log names bytes on the wire, so they are counted."""
     suppress_envoy_headers: bool = False
     """The router's option: no x-envoy-* headers of ours are added."""
     buffer_limit_bytes: int = 1024 * 1024

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.connection import ConnectionInfo
     from minimesh.data_plane.network.timers import TimerWheel
+    from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 
 class FilterStatus(Enum):
@@ -133,8 +134,15 @@ class UpstreamExchange(Protocol):
     protocol: str
     """"HTTP/1.1" or "HTTP/2"."""
     is_multiplexed: bool
-    local_address: str
-    connection_id: int
+
+    @property
+    def local_address(self) -> str: ...
+
+    @property
+    def connection_id(self) -> int: ...
+
+    def metered(self, info: StreamInfo) -> UpstreamExchange:
+        """The same exchange, its bytes counted for a stream's log; asked before `start`, if at all."""
 
     def start(
         self, receiver: ResponseReceiver, head: RequestHead, data: bytes, end_stream: bool, upgrade: bool

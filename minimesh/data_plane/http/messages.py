@@ -15,6 +15,7 @@ from minimesh.data_plane.routing.request import PeerCertificate
 
 #: Repetitions of these are joined by a comma when a header is added; all others get a line of their own.
 _JOINED_IN_RESPONSES = frozenset({"cache-control", "content-type"})
+_PSEUDO_NAMES_BYTES = len(":method:path:authority:scheme")
 _JOINED_IN_REQUESTS = _JOINED_IN_RESPONSES | {"accept", "accept-encoding", "user-agent"}
 
 
@@ -243,6 +244,13 @@ class RequestHead(_MutableFields):
         else:
             text = template.fill(values) if values else template.whole
         return text + fields_text(self.added) if self.added else text
+
+    def byte_size(self) -> int:
+        """Names and values of all headers, pseudo-headers included."""
+        pseudo = (self.method, self.path, self.authority, self.scheme)
+        text = self.header_text()
+        lines = text.count("\r\n")
+        return _PSEUDO_NAMES_BYTES + sum(map(len, pseudo)) + len(text) - len(": \r\n") * lines
 
     def _pseudo_values(self, name: str) -> Sequence[str]:
         if name == ":path":

@@ -394,6 +394,8 @@ class Stream(FilteredStream):
 
     def _send_trailers(self, fields: Sequence[Field]) -> None:
         self.info.response_trailers = Trailers(fields)
+        if self.manager.meters_bytes:
+            self.info.response_trailers_bytes = sum(len(name) + len(value) for name, value in fields)
         self.connection.send_trailers(self, fields)
 
     def send_local_reply(

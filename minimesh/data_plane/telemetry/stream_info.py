@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from minimesh.data_plane.telemetry.bytes_meter import NO_BYTES, BytesMeter
+
 
 class HeaderLookup(Protocol):
     """Reads a head, of a request or a response, as it was when the log line is written."""
@@ -81,14 +83,13 @@ class StreamInfo:
     #: Not broken off in its midst.
     response_is_complete: bool = True
     connection_termination_details: str | None = None
-    downstream_header_bytes_received: int = 0
-    downstream_header_bytes_sent: int = 0
-    downstream_wire_bytes_received: int = 0
-    downstream_wire_bytes_sent: int = 0
-    upstream_header_bytes_received: int = 0
-    upstream_header_bytes_sent: int = 0
-    upstream_wire_bytes_received: int = 0
-    upstream_wire_bytes_sent: int = 0
+    #: Counted only where an access log names them.
+    downstream_bytes: BytesMeter = NO_BYTES
+    upstream_bytes: BytesMeter = NO_BYTES
+    #: Names and values of headers, as the proxy knows them in the end; counted likewise.
+    request_headers_bytes: int = 0
+    response_headers_bytes: int = 0
+    response_trailers_bytes: int = 0
     downstream_transport_failure_reason: str | None = None
     downstream_local_close_reason: str | None = None
     #: The facts of a TLS connection by operator name without the DOWNSTREAM_ prefix
@@ -135,7 +136,7 @@ class StreamInfo:
         #: Envoy's short flags ("UF", "URX") joined by commas in the order they were set; "" for none.
         self.response_flags = ""
         self.upstream_service_time_ms: int | None = None
-        # --- how much: bodies without framing, heads, and all bytes on the wire ---
+        # --- how much: bodies without framing ---
         self.bytes_received = 0
         self.bytes_sent = 0
         # --- the downstream connection; addresses are "ip:port" ---
@@ -166,6 +167,12 @@ class StreamInfo:
             self.response_flags = flag
         elif flag not in flags.split(","):
             self.response_flags = f"{flags},{flag}"
+
+    def upstream_meter(self) -> BytesMeter:
+        """What counts the upstream's side: made for the first try."""
+        if self.upstream_bytes is NO_BYTES:
+            self.upstream_bytes = BytesMeter()
+        return self.upstream_bytes
 
     @property
     def upstream_tx_done_at(self) -> float | None:

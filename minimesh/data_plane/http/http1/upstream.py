@@ -17,7 +17,7 @@ from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1.body import LAST_CHUNK, BodyReader, chunk, last_chunk, response_body
 from minimesh.data_plane.http.http1.head import ResponseReader
-from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
+from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver, UpstreamExchange
 from minimesh.data_plane.http.messages import RequestHead, ResponseFields, ResponseHead
 from minimesh.data_plane.network.connection import address_text
 from minimesh.data_plane.network.write_batch import write_batch_of
@@ -26,6 +26,9 @@ from minimesh.data_plane.upstream.dial import dial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from minimesh.data_plane.http.http1.metering import UpstreamMeter
+    from minimesh.data_plane.network.write_batch import WriteBatch
+    from minimesh.data_plane.telemetry.stream_info import StreamInfo
     from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
     from minimesh.data_plane.upstream.connection_pool import ConnectionPool
     from minimesh.data_plane.upstream.host import Host
@@ -53,10 +56,10 @@ class Http1ClientConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_method",
-        "_out", "_reader", "_reading_paused", "_receiver", "_request_done", "_shared", "_shared_for",
-        "_transport", "_tunnel", "_upgrade", "closed", "connection_id", "idle_since", "local_address", "loop",
-        "pool", "requests_started",
+        "_block_keeps_alive", "_body", "_buffer", "_chunk_request", "_early", "_keep_alive", "_meter",
+        "_method", "_out", "_reader", "_reading_paused", "_receiver", "_request_done", "_shared",
+        "_shared_for", "_transport", "_tunnel", "_upgrade", "closed", "connection_id", "idle_since",
+        "local_address", "loop", "pool", "requests_started",
     )  # fmt: skip
 
     protocol = "HTTP/1.1"
@@ -77,6 +80,8 @@ class Http1ClientConnection(asyncio.Protocol):
         self._shared_for: HeaderBlock | None = None
         self._shared: ResponseFields
         self._block_keeps_alive = True
+        #: Once a stream was counted that it carried.
+        self._meter: UpstreamMeter | None = None
         # --- for one exchange ---
         self._receiver: ResponseReceiver | None = None
         self._method = ""
@@ -94,6 +99,22 @@ class Http1ClientConnection(asyncio.Protocol):
     is_multiplexed = False
 
     # --- asked by the router ---
+
+    def metered(self, info: StreamInfo) -> UpstreamExchange:
+        """The exchange that begins, its bytes counted for this stream."""
+        meter = self._meter
+        if meter is None:
+            from minimesh.data_plane.http.http1.metering import UpstreamMeter
+
+            meter = self._meter = UpstreamMeter(self, self._out)
+            self._out = meter.out
+            self._transport.set_protocol(meter)
+        meter.begin(info)
+        return self
+
+    def end_metering(self, out: WriteBatch) -> None:
+        """The connection is gone, and needs not know its meter any more."""
+        self._meter, self._out = None, out
 
     def start(
         self, receiver: ResponseReceiver, head: RequestHead, data: bytes, end_stream: bool, upgrade: bool

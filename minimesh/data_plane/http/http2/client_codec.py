@@ -56,6 +56,11 @@ class ClientH2(H2Connection):
         """Counted, and kept within the limit, by the connection's pool."""
         return 0
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much waits for `data_to_send`."""
+        return len(self._data_to_send)
+
     def forget(self, stream_id: int) -> None:
         """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
         stream = self.streams.get(stream_id)

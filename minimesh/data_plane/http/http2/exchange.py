@@ -19,7 +19,8 @@ from minimesh.data_plane.http.messages import RequestHead, ResponseFields, Respo
 
 if TYPE_CHECKING:
     from minimesh.data_plane.http.http2.upstream import Http2ClientConnection
-    from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver
+    from minimesh.data_plane.http.interfaces import ResetReason, ResponseReceiver, UpstreamExchange
+    from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 #: More of a request's body than this waits for the peer: the client is asked to pause.
 HIGH_WATER_BYTES = 256 * 1024
@@ -75,6 +76,12 @@ class Http2Exchange:
         return self._connection.connection_id
 
     # --- asked by the router ---
+
+    def metered(self, info: StreamInfo) -> UpstreamExchange:
+        """This exchange, its bytes counted for a stream; not yet started."""
+        from minimesh.data_plane.http.http2.metering import MeteredHttp2Exchange
+
+        return MeteredHttp2Exchange(self._connection, info.upstream_meter())
 
     def start(
         self, receiver: ResponseReceiver, head: RequestHead, data: bytes, end_stream: bool, upgrade: bool
@@ -222,8 +229,11 @@ class Http2Exchange:
             if self._trailers_to_send is None:
                 connection.send_data(stream_id, b"", True)
             else:
-                connection.send_trailers(stream_id, self._trailers_to_send)
+                self._send_trailers_now(self._trailers_to_send)
         self._tell_writable()
+
+    def _send_trailers_now(self, trailers: list[RawHeader]) -> None:
+        self._connection.send_trailers(self.stream_id, trailers)
 
     def _tell_writable(self) -> None:
         """Ask the client to pause when too much waits, and to go on when most of it is gone."""

@@ -31,6 +31,11 @@ class ServerH2(H2Connection):
         """Counted, and kept within the limit, by `Http2ServerConnection`."""
         return 0
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much waits for `data_to_send`."""
+        return len(self._data_to_send)
+
     def forget(self, stream_id: int) -> None:
         """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
         stream = self.streams.get(stream_id)

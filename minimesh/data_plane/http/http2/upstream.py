@@ -45,6 +45,7 @@ from minimesh.data_plane.http.http2.heads import (
     read_trailers,
 )
 from minimesh.data_plane.http.http2.keepalive import Keepalive
+from minimesh.data_plane.http.http2.metered_frames import MeteredFrames
 from minimesh.data_plane.http.interfaces import ResetReason
 from minimesh.data_plane.http.messages import ResponseFields
 from minimesh.data_plane.network.connection import address_text
@@ -52,6 +53,7 @@ from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.upstream.dial import dial
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.telemetry.bytes_meter import BytesMeter
     from minimesh.data_plane.upstream.cluster_settings import ClusterSettings
     from minimesh.data_plane.upstream.host import Host
     from minimesh.data_plane.upstream.multiplexed_pool import MultiplexedPool
@@ -191,6 +193,17 @@ class Http2ClientConnection(asyncio.Protocol):
     def send_trailers(self, stream_id: int, headers: list[RawHeader]) -> None:
         self.h2.send_headers(stream_id, headers, end_stream=True)
         self.ask_flush()
+
+    def watch(self, stream_id: int, meter: BytesMeter) -> None:
+        """Count what comes for this stream, as long as it lasts."""
+        if not isinstance(self._frames, MeteredFrames):
+            self._frames = MeteredFrames(self._frames)
+        self._frames.meters[stream_id] = meter
+
+    def unwatch(self, stream_id: int) -> None:
+        """The stream is over."""
+        if isinstance(self._frames, MeteredFrames):
+            self._frames.meters.pop(stream_id, None)
 
     def reset(
         self, stream_id: int, code: ErrorCodes = ErrorCodes.INTERNAL_ERROR, *, early: bool = False

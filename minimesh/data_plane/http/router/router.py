@@ -233,8 +233,12 @@ class Router:
     def on_pool_ready(self, connection: UpstreamExchange, host: Host) -> None:
         """A connection for this request."""
         self.waiting_on = None
-        self.connection = connection
         info, stream = self.stream.info, self.stream
+        if stream.manager.meters_bytes:
+            assert stream.head is not None
+            info.request_headers_bytes = stream.head.byte_size()
+            connection = connection.metered(info)
+        self.connection = connection
         info.upstream_local_address = connection.local_address
         info.upstream_connection_id = connection.connection_id
         info.upstream_protocol = connection.protocol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,6 +49,18 @@ def compile_access_logs(
 ) -> tuple[AccessLogger, ...]:
     """All logs of a listener, connection manager or TCP proxy. Raises CompileError."""
     return tuple(_access_log(log, f"{path}[{index}]", context) for index, log in enumerate(messages))
+
+
+#: Operators that are counted for, as they stand in a format.
+_METERED = re.compile(rb"%(?:UPSTREAM_|DOWNSTREAM_)[A-Z_]*BYTES_|%(?:REQUEST|RESPONSE)_[A-Z]+_BYTES%")
+
+
+def name_wire_bytes(messages: Sequence[Any]) -> bool:
+    """Whether any of these logs tells of bytes on the wire: they are counted for those alone."""
+    return any(
+        log.typed_config.TypeName() in _SERVICES or _METERED.search(log.typed_config.value)
+        for log in messages
+    )
 
 
 def _access_log(message: Any, path: str, context: CompileContext) -> AccessLogger:

@@ -17,7 +17,7 @@ from minimesh.data_plane.http.hcm_config import (
 from minimesh.data_plane.network.http2_options import Http2Options
 from minimesh.data_plane.routing.route_table import RouteConfigHolder
 from minimesh.data_plane.telemetry.access_log import value_formatter
-from minimesh.data_plane.xds_client.compile.access_log import compile_access_logs
+from minimesh.data_plane.xds_client.compile.access_log import compile_access_logs, name_wire_bytes
 from minimesh.data_plane.xds_client.compile.context import CompileContext
 from minimesh.data_plane.xds_client.compile.error import CompileError, join, refuse_unsupported
 from minimesh.data_plane.xds_client.compile.http2_options import compile_http2_options
@@ -227,6 +227,7 @@ def _config(
         filters=filters.filters,
         suppress_envoy_headers=filters.suppress_envoy_headers,
         access_logs=compile_access_logs(message.access_log, join(path, "access_log"), context),
+        meters_bytes=name_wire_bytes(message.access_log),
         buffer_limit_bytes=buffer_limit_bytes,
     )
 
