@@ -11,6 +11,7 @@ _MODULES = {
     "proxy": "minimesh.data_plane.command",
     "details": "demo_apps.bookinfo.details",
     "envoy": "minimesh.platform.envoy_agent",
+    "fortio": "demo_apps.fortio",
     "gsservice": "demo_apps.gsservice",
     "helloworld": "demo_apps.helloworld",
     "http-echo": "demo_apps.http_echo",

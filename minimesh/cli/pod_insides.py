@@ -19,6 +19,8 @@ from minimesh.platform.runtime import PodRuntime
 
 PILOT_AGENT = "pilot-agent"
 """A program of the proxy's image, which stands for one of ours."""
+_STAND_INS = {"fortio": "demo_apps.fortio"}
+"""Programs of images that a demo application plays, for who has not installed them."""
 
 
 class PodInsides:
@@ -40,6 +42,8 @@ class PodInsides:
             own = (sys.executable, "-m", "minimesh.cli.pilot_agent")
             return ContainerCommand((*own, *arguments[1:]), environment)
         program = shutil.which(arguments[0], path=environment.get("PATH", os.defpath))
+        if program is None and name in _STAND_INS:
+            return ContainerCommand((sys.executable, "-m", _STAND_INS[name], *arguments[1:]), environment)
         if program is None:
             raise CommandNotFoundError(
                 f"{arguments[0]!r} is not installed on this machine, where pods run. Install it first."

@@ -68,7 +68,8 @@ def ask_httpbin() -> Iterator[Ask]:
         (
             "go-httpbin",
             r'time=\S+Z level=INFO msg="418 GET /status/418\?a=b \d+\.\dms" status=418 method=GET '
-            r'uri="/status/418\?a=b" size_bytes=\d+ duration_ms=\S+ user_agent="curl/8 x" client_ip=127\.0\.0\.1',
+            r'uri="/status/418\?a=b" size_bytes=\d+ duration_ms=\S+ '
+            r'user_agent="curl/8 x" client_ip=127\.0\.0\.1',
         ),
     ],
 )
