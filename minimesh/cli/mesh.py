@@ -40,7 +40,7 @@ from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
 from minimesh.platform.runtime import PodRuntime, RuntimeSettings, unknown_images
 from minimesh.platform.service_network import ServiceNetwork
-from minimesh.platform.service_proxy import ServiceProxy
+from minimesh.platform.service_proxy import PORT_NOT_OPENED, ServiceProxy
 from minimesh.platform.state import Run, StateFolder
 
 READY_LIMIT_S = 20.0
@@ -222,6 +222,8 @@ class Mesh:
         return runtime
 
     def _tell(self, about: Resource, event: PodEvent) -> None:
+        if event.reason == PORT_NOT_OPENED and not self._options.detached:
+            say(f"Service {about.namespace}/{about.name}: {event.message}")
         note = Note(about, event.reason, event.message, event.component, event.warning)
         self._controllers.events.write(note)
 
@@ -281,6 +283,7 @@ class Mesh:
         return {
             "pods": list(self._shown_pods()),
             "ingress": {"address": LOCALHOST, "port": self._options.ingress_port},
+            "closed_ports": self._service_proxy.closed_ports() if self._service_proxy is not None else [],
         }
 
     async def _stop(self) -> None:

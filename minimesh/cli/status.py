@@ -52,11 +52,13 @@ def _ask(run: Run) -> dict[str, Any]:
 
 
 def _sections(document: dict[str, Any], run: Run) -> list[str]:
-    sections = [f"Ingress: http://localhost:{run.ingress_port}   Configuration: {', '.join(run.paths)}"]
+    files = f"   Configuration: {', '.join(run.paths)}" if run.paths else ""
+    sections = [f"Ingress: http://localhost:{run.ingress_port}{files}"]
     pods = document.get("pods", [])
     if pods:
         sections.append(pod_table(pods))
     sections += [f"{pod['name']}: {pod['message']}" for pod in pods if pod["message"] and not pod["ready"]]
+    sections += document.get("closed_ports", [])
     sections.append(_proxy_table(document["proxies"]))
     sections += _details(document["proxies"])
     sections.append(_findings(document["diagnostics"]))

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +200,9 @@ def _background(run: _Run, console_writer: int, ready_writer: int) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except Exception:
+        # `os._exit` would say nothing.
+        traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()

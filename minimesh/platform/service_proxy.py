@@ -31,6 +31,9 @@ CHECK_INTERVAL_S = 0.2
 """How often it is looked who listens: nobody tells when a proxy opens or closes a port."""
 
 COMPONENT = "kube-proxy"
+PORT_NOT_OPENED = "PortNotOpened"
+"""The reason of the Event."""
+
 _WATCHED = frozenset({"Service", "Endpoints", "Pod"})
 
 Place = tuple[str, int]
@@ -64,6 +67,7 @@ class ServiceProxy:
         self._real_port = real_port
         self._tell = tell
         self._open: dict[Place, Forwarder] = {}
+        self._wanted: list[Opening] = []
         self._problems: dict[tuple[Place, ResourceKey], str] = {}
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -135,18 +139,26 @@ class ServiceProxy:
         self._open[opening.place] = forwarder
         return ""
 
+    def closed_ports(self) -> list[str]:
+        """What to say of the ports that cannot be opened now, each with its reason."""
+        found = {(each.place, each.service): each for each in self._wanted}
+        return [
+            f"Service {key[1].namespace}/{key[1].name}: {_complaint(found[key], why)}"
+            for key, why in self._problems.items()
+            if key in found
+        ]
+
     def _report(self, wanted: list[Opening], problems: dict[tuple[Place, ResourceKey], str]) -> None:
         """Tell of each port that cannot be opened, once."""
-        before, self._problems = self._problems, problems
+        before, self._problems, self._wanted = self._problems, problems, wanted
         for each in wanted:
             key = (each.place, each.service)
             why = problems.get(key)
             about = self._store.snapshot().get(each.service)
             if why is None or before.get(key) == why or about is None:
                 continue
-            address, port = each.place
-            message = f"cannot open {address}:{port}, the {each.what} of port {_named(each.port)}: {why}"
-            self._tell(about, PodEvent("PortNotOpened", message, warning=True, component=COMPONENT))
+            event = PodEvent(PORT_NOT_OPENED, _complaint(each, why), warning=True, component=COMPONENT)
+            self._tell(about, event)
 
     def _publish(self) -> None:
         """Say where load balancers are, and which of their ports are not open."""
@@ -165,7 +177,7 @@ class ServiceProxy:
             return None
         address = self._network.external_address(service.spec.cluster_ip)
         failed = tuple(
-            PortStatus(port=port.port, protocol=port.protocol, error="PortNotOpened")
+            PortStatus(port=port.port, protocol=port.protocol, error=PORT_NOT_OPENED)
             for port in service.spec.ports
             if ((address, port.port), service.key) in self._problems
         )
@@ -211,6 +223,11 @@ def _targets(
                 pod = address.get("targetRef")
                 number = real_port(pod["namespace"], pod["name"], each["port"]) if pod else each["port"]
                 yield address["ip"], number
+
+
+def _complaint(opening: Opening, why: str) -> str:
+    address, port = opening.place
+    return f"cannot open {address}:{port}, the {opening.what} of port {_named(opening.port)}: {why}"
 
 
 def _named(port: ServicePort) -> str:

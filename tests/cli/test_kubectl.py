@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import random
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_up import Background
-from tests.end_to_end.mesh import wait_until
+from tests.end_to_end.mesh import REPOSITORY, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +26,14 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
     assert f"export KUBECONFIG={mesh.state.kubeconfig}" in started.stdout
     yield mesh
     mesh.minimesh("down", "--purge")
+
+
+def taken_node_port() -> socket.socket:
+    """A listener on one of Kubernetes' node ports."""
+    for port in random.sample(range(30000, 32768), 200):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    raise AssertionError("no node port is free")
 
 
 def kubectl(mesh: Background, *arguments: str) -> str:
@@ -84,7 +96,22 @@ def test_istioctl_calls_itself_what_was_typed(
     script.write_text("#!/bin/sh\nistioctl proxy-config nothing 2>&1\n")
     script.chmod(0o700)
     monkeypatch.setenv("SHELL", str(script))
-    assert "Usage: istioctl proxy-config" in mesh.minimesh("shell").stdout
+    assert 'unknown command "nothing" for "istioctl proxy-config"' in mesh.minimesh("shell").stdout
+
+
+def test_programs_of_the_shell_heed_no_module_of_the_users_folder(
+    mesh: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("platform", "json", "click", "minimesh"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('the user has a {name}.py')\n")
+    script = tmp_path / "script"
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    script.write_text(f"#!/bin/sh\ncd {tmp_path}\nistioctl version 2>&1\nminikube ip 2>&1\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("SHELL", str(script))
+    said = mesh.minimesh("shell").stdout
+    assert "control plane version" in said
+    assert said.splitlines()[-1] == "127.0.0.1"
 
 
 def test_without_a_mesh_it_says_so(tmp_path: Path) -> None:
@@ -101,5 +128,14 @@ def test_a_mesh_without_files_runs_what_kubectl_applies(tmp_path: Path) -> None:
         kubectl(mesh, "apply", "-f", "configs/gs")
         kubectl(mesh, "wait", "pods", "--all", "--for=condition=Ready", "--timeout=20s")
         wait_until(lambda: "V2" in mesh.answer(), "the gateway routes to what was applied")
+        first = mesh.minimesh("status").stdout.splitlines()[0]
+        assert first == f"Ingress: http://localhost:{mesh.port}"
+        with taken_node_port() as other:
+            taken = other.getsockname()[1]
+            port = {"name": "http", "nodePort": taken, "port": 80, "targetPort": 5000}
+            kubectl(mesh, "patch", "svc", "gsservice", "-p", json.dumps({"spec": {"type": "NodePort"}}))
+            kubectl(mesh, "patch", "svc", "gsservice", "-p", json.dumps({"spec": {"ports": [port]}}))
+            told = f"Service default/gsservice: cannot open 127.0.0.1:{taken}, the node port of"
+            wait_until(lambda: told in mesh.minimesh("status").stdout, "status tells of the port")
     finally:
         mesh.minimesh("down", "--purge")

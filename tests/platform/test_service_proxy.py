@@ -154,11 +154,14 @@ async def test_a_port_that_another_process_has_is_told_and_taken_once_it_is_free
         world.service(node_port)
         world.endpoints(await world.application("one"))
         await world.until(lambda: bool(world.events))
+        (closed,) = world.proxy.closed_ports()
+        assert closed == f"Service default/web: {world.events[0].removeprefix('PortNotOpened ')}"
     assert world.events == [
         f'PortNotOpened cannot open 127.0.0.1:{node_port}, the node port of port "http": '
         "another process has it"
     ]
     await answers(node_port, b"one!")
+    assert world.proxy.closed_ports() == []
 
 
 async def test_a_load_balancer_says_where_it_is(world: World) -> None:

@@ -14,6 +14,7 @@ from minimesh.cli.istioctl.certificate import is_credential
 from minimesh.cli.istioctl.command_group import namespace_option
 from minimesh.cli.istioctl.kubeconfig import current_namespace
 from minimesh.cli.istioctl.live_documents import live_documents
+from minimesh.cli.istioctl.manifest_files import manifest_files
 from minimesh.config.analysis import analyze as run_analyzers
 from minimesh.config.analysis import default_documents
 from minimesh.config.analysis.document import Document, read_documents
@@ -21,7 +22,6 @@ from minimesh.config.analysis.message import Level, Message
 from minimesh.platform.state import StateFolder
 
 _LEVELS = {level.word: level for level in Level}
-_SUFFIXES = (".yaml", ".yml", ".json")
 _REFERENCE = "https://istio.io/v1.27/docs/reference/config/analysis"
 _FOUND_ISSUES = 79  # what istioctl exits with when a message is at or above the failure threshold
 _LEVEL_NAMES = click.Choice([*_LEVELS], case_sensitive=False)
@@ -61,7 +61,7 @@ def analyze(
         click.echo(_analyzer_names(), nl=False)
         return
     live = live_documents() if use_kube and (not files or StateFolder.default().running()) else []
-    written = [each for file in _files(files, recursive=recursive) for each in _read(file, namespace)]
+    written = [each for file in manifest_files(files, recursive=recursive) for each in _read(file, namespace)]
     scope = None if all_namespaces or not live else (namespace or current_namespace())
     found = [
         message
@@ -92,18 +92,6 @@ def _analyzed(live: Sequence[Document], written: Sequence[Document]) -> list[Mes
 
 def _identity(document: Document) -> tuple[str, str, str]:
     return document.group, document.kind, document.full_name
-
-
-def _files(names: Iterable[str], *, recursive: bool) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = path.rglob("*") if recursive else path.glob("*")
-            found += sorted(str(each) for each in inside if each.suffix in _SUFFIXES)
-        else:
-            found.append(name)
-    return found
 
 
 def _read(file: str, namespace: str | None) -> list[Document]:

@@ -20,7 +20,8 @@ def describe_pod(view: View, pod: Document, ingress_url: str) -> str:
         for each in containers
         for port in items(each, "ports")
     ]
-    lines = [f"Pod: {pod.name}", "   Pod Revision: default", f"   Pod Ports: {', '.join(ports)}"]
+    exposed = f"Pod Ports: {', '.join(ports)}" if ports else "Pod does not expose ports"
+    lines = [f"Pod: {pod.name}", "   Pod Revision: default", f"   {exposed}"]
     if not any(each.get("name") == PROXY for each in containers):
         lines.append(f"WARNING: {pod.name} is not part of mesh; no Istio sidecar")
     services = [

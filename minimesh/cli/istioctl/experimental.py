@@ -12,8 +12,20 @@ from minimesh.cli.istioctl.live_documents import live_documents
 from minimesh.cli.istioctl.targets import running_pod, split_namespace
 from minimesh.config.analysis.view import View
 
+_ABSENT = {
+    "authz": "authorization policies are not acted on.",
+    "check-inject": "kubectl get ns -L istio-injection, and the pod's containers, show who is injected.",
+    "config": "there are no settings of istioctl itself.",
+    "injector": "kubectl get mutatingwebhookconfigurations shows the injector.",
+    "internal-debug": "the control plane's pages: istioctl dashboard istiod-debug",
+    "metrics": "there is no Prometheus; a proxy's own counters: pilot-agent request GET stats/prometheus",
+    "precheck": "there is no cluster to check.",
+    "revision": "the control plane has one revision, default.",
+    "wait": "istioctl proxy-status shows which proxies are in sync; a push takes milliseconds.",
+}
 
-@click.command(cls=AliasGroup, aliases={"des": "describe"})
+
+@click.command(cls=AliasGroup, aliases={"des": "describe"}, absent=_ABSENT)
 def experimental() -> None:
     """Experimental commands that may be modified or deprecated [alias: x]."""
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
+from minimesh.cli.istioctl.installation import installation
 from minimesh.cli.istioctl.kubernetes_api import Json, KubernetesApi
-from minimesh.cli.istioctl.manifest import ACCESS_LOG, PROFILES, components
+from minimesh.cli.istioctl.manifest import PROFILES, components, mesh_settings
 from minimesh.config.injection import ISTIO_VERSION
 
 _READY_LIMIT_S = 60.0
@@ -22,23 +23,27 @@ _LOOK_INTERVAL_S = 0.1
 
 
 @click.command()
-@click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Such as profile=demo.")
+@click.option("-f", "--filename", "files", multiple=True, metavar="FILE", help="An IstioOperator.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Such as meshConfig.enableTracing=true."
+)
 @click.option("-y", "--skip-confirmation", is_flag=True, help="Do not ask.")
-def install(settings: tuple[str, ...], skip_confirmation: bool) -> None:
-    """Install Istio's parts in the mesh that runs."""
-    profile = _profile(settings)
+def install(files: tuple[str, ...], settings: tuple[str, ...], skip_confirmation: bool) -> None:
+    """Install Istio's parts in the mesh that runs, and set what holds for all of it."""
+    wanted = installation(files, settings)
     api = KubernetesApi()
-    question = f'This will install the Istio {ISTIO_VERSION} profile "{profile}" into the cluster. Proceed?'
+    profile = f'profile "{wanted.profile}"'
+    question = f"This will install the Istio {ISTIO_VERSION} {profile} into the cluster. Proceed?"
     if not skip_confirmation and not click.confirm(question, default=False):
         click.echo("Cancelled.")
         return
-    for component in components(profile):
+    # First, so that what is started next begins with them.
+    api.put(mesh_settings(wanted.mesh_config))
+    for component in components(wanted.components):
         for each in component.objects:
             api.create(each)
         _wait_until_ready(api, component.deployments)
         click.echo(f"✔ {component.title} installed {component.sign}")
-    if profile == "demo":
-        api.create(ACCESS_LOG)
     click.echo("✔ Installation complete")
 
 
@@ -62,25 +67,10 @@ def uninstall(purge: bool, settings: tuple[str, ...], skip_confirmation: bool) -
     click.echo("kubectl still answers: its process is that of the mesh, and ends by: minimesh down", err=True)
 
 
-def _profile(settings: Sequence[str]) -> str:
-    chosen = "default"
-    for setting in settings:
-        path, _, value = setting.partition("=")
-        if path != "profile":
-            text = f"minimesh has no setting {path!r}: it installs profiles as they are"
-            raise click.ClickException(text)
-        chosen = value
-    if chosen not in PROFILES:
-        known = ", ".join(PROFILES)
-        raise click.ClickException(f"unknown profile: {chosen}; minimesh has: {known}")
-    return chosen
-
-
 def _everything() -> Iterator[Json]:
     """Every object of every profile, the last first: what refers to others goes before them."""
-    yield from reversed(
-        [*(each for component in components("demo") for each in component.objects), ACCESS_LOG]
-    )
+    objects = [each for component in components(PROFILES["demo"]) for each in component.objects]
+    yield from reversed([*objects, mesh_settings({})])
 
 
 def _wait_until_ready(api: KubernetesApi, deployments: Sequence[Json]) -> None:

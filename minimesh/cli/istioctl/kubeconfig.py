@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from minimesh.platform.state import StateFolder
 
 _DEFAULT_NAMESPACE = "default"
+
+
+def use_kubeconfig(file: str | None, context_name: str | None) -> None:
+    """Take `--kubeconfig` and `--context`: they may only mean the mesh. ClickException otherwise."""
+    try:
+        document = _document(Path(file)) if file else _document()
+    except (OSError, yaml.YAMLError) as error:
+        if file:
+            raise click.ClickException(f"cannot read the kubeconfig {file}: {error}") from error
+        document = {}
+    names = [each["name"] for each in document.get("contexts") or ()]
+    if context_name and context_name not in names:
+        raise click.ClickException(f'context "{context_name}" does not exist')
+    if file and document.get("clusters") != _document().get("clusters"):
+        raise click.ClickException(
+            f"{file} is not of the mesh that runs here, the only one that this istioctl knows"
+        )
 
 
 def server_url() -> str:
@@ -29,6 +48,7 @@ def current_namespace() -> str:
     return _DEFAULT_NAMESPACE
 
 
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(StateFolder.default().kubeconfig.read_text(encoding="utf-8"))
+def _document(file: Path | None = None) -> dict[str, Any]:
+    file = file or StateFolder.default().kubeconfig
+    document: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     return document

@@ -47,6 +47,11 @@ class KubernetesApi:
         self._ask("POST", _path(given).rpartition("/")[0], given)
         return True
 
+    def put(self, given: Json) -> None:
+        """Store an object in place of the one of that name. ClickException when it is refused."""
+        if not self.create(given):
+            self._ask("PUT", _path(given), given)
+
     def delete(self, like: Json) -> bool:
         """Delete an object and what it owns; False when it was not there."""
         return self._ask("DELETE", _path(like), {"propagationPolicy": "Background"}) is not None

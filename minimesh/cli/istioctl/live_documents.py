@@ -8,6 +8,7 @@ from typing import Any
 from minimesh.cli.istioctl.control_plane import ask_control_plane
 from minimesh.config.analysis.document import Document, live_document
 from minimesh.config.analysis.view import items, mapping
+from minimesh.config.injection import METRICS_PORT, PROXY_CONTAINER
 
 Json = Mapping[str, Any]
 
@@ -56,11 +57,12 @@ def _service(service: Json) -> Json:
 
 
 def _declared_ports(deployment: Document | None) -> Mapping[str, list[Json]]:
-    """The ports that a Deployment's template declares, by container."""
+    """The ports that a Deployment's template declares, by container, and an injected proxy's."""
     template = mapping(deployment.spec, "template") if deployment else {}
-    return {
+    declared = {
         str(each.get("name")): items(each, "ports") for each in items(mapping(template, "spec"), "containers")
     }
+    return {PROXY_CONTAINER: [{"containerPort": METRICS_PORT}], **declared}
 
 
 def _pod(pod: Json, ports: Mapping[str, list[Json]]) -> Json:

@@ -27,7 +27,8 @@ def wanted_levels(text: str, active_loggers: str) -> list[str]:
             else ("", "", part)
         )
         if separator and name != _ALL and name not in active_loggers:
-            raise click.ClickException(f"unrecognized logger name: {name}")
+            there = re.findall(r"^\s+([^\s:]+):", active_loggers, re.MULTILINE)
+            raise click.ClickException(f"unrecognized logger name: {name}; this proxy has {', '.join(there)}")
         if level not in _LEVELS:
             raise click.ClickException(f"unrecognized logging level: {level}")
         if not separator:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
+
+from minimesh.config.mesh_config import CONFIG_MAP, CONFIG_MAP_KEY, CONFIG_MAP_NAMESPACE
 from minimesh.config.resources import Resource
 from minimesh.config.timestamps import timestamp
 from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.kubernetes.objects import to_object
 from minimesh.kubernetes.resource_types import BUILT_IN
-from minimesh.platform.defaults import default_resources
+from minimesh.platform.defaults import default_resources, egress_gateway_resources
 
 Json = dict[str, Any]
 _NAMESPACE = "istio-system"
 _INGRESS = "istio-ingressgateway"
 _NEEDED = frozenset({"ConfigMap", "Deployment", "MutatingWebhookConfiguration", "Service", "ServiceAccount"})
 
-#: Profile -> the components that Istio's has and minimesh too. The egress gateway, which only the demo
-#: profile brings, is not part of minimesh.
+#: Profile -> the components that Istio's has and minimesh too.
 PROFILES: dict[str, tuple[str, ...]] = {
     "default": ("core", "istiod", "ingress"),
-    "demo": ("core", "istiod", "ingress"),
+    "demo": ("core", "istiod", "egress", "ingress"),
     "minimal": ("core", "istiod"),
     "empty": (),
 }
 #: What the demo profile says beyond the default one: everybody writes the access log.
-ACCESS_LOG: Json = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "istio", "namespace": _NAMESPACE},
-    "data": {"mesh": "accessLogFile: /dev/stdout\n"},
-}
+ACCESS_LOG_SETTINGS: Json = {"accessLogFile": "/dev/stdout"}
+
+
+def mesh_settings(settings: Json) -> Json:
+    """The ConfigMap of these settings of the mesh."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": CONFIG_MAP, "namespace": CONFIG_MAP_NAMESPACE},
+        "data": {CONFIG_MAP_KEY: yaml.safe_dump(settings, sort_keys=False) if settings else ""},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +56,23 @@ class Component:
         return tuple(each for each in self.objects if each["kind"] == "Deployment")
 
 
-def components(profile: str) -> tuple[Component, ...]:
-    """The components of a profile, in the order in which they are installed."""
-    types = {each.kind: each for each in BUILT_IN}
-    everything: list[Json] = [to_object(each, types[each.kind]) for each in _resources()]
+def components(names: Collection[str]) -> tuple[Component, ...]:
+    """These components, in the order in which they are installed."""
+    everything = _objects(_resources())
     ingress = tuple(each for each in everything if each["metadata"]["name"].startswith(_INGRESS))
     istiod = tuple(each for each in everything if each not in ingress)
     known = {
         "core": Component("Istio core", "⛵️"),
         "istiod": Component("Istiod", "🧠", istiod),
+        "egress": Component("Egress gateways", "🛫", _objects(egress_gateway_resources())),
         "ingress": Component("Ingress gateways", "🛬", ingress),
     }
-    return tuple(known[name] for name in PROFILES[profile])
+    return tuple(component for name, component in known.items() if name in names)
+
+
+def _objects(resources: Iterable[Resource]) -> tuple[Json, ...]:
+    types = {each.kind: each for each in BUILT_IN}
+    return tuple(to_object(each, types[each.kind]) for each in resources)
 
 
 def _resources() -> list[Resource]:

@@ -111,3 +111,70 @@ def test_what_is_suppressed_is_neither_shown_nor_counted(tmp_path: Path) -> None
     file.write_text(GATEWAY.replace("ingressgateway", "nobody"))
     found = run("analyze", "--use-kube=false", "-S", "IST0101=Gateway gw.default", str(file))
     assert found.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        ("-i", "istio-system"),
+        ("--istioNamespace=istio-system",),
+        ("--vklog", "9"),
+        ("-n", "default"),
+        ("--namespace=default",),
+    ],
+)
+def test_options_of_all_commands_may_stand_anywhere(shared: tuple[str, ...], dump: str) -> None:
+    line = ("pc", "cluster", "-f", dump)
+    plain = run(*line)
+    assert plain.exit_code == 0
+    for place in range(len(line)):
+        if line[place - 1] != "-f":
+            assert run(*line[:place], *shared, *line[place:]).output == plain.output
+    assert run(*line, *shared).output == plain.output
+
+
+def test_a_context_or_kubeconfig_that_is_not_the_meshs_is_refused(tmp_path: Path, dump: str) -> None:
+    refused = run("pc", "cluster", "-f", dump, "--context", "production")
+    assert (refused.exit_code, refused.output) == (1, 'Error: context "production" does not exist\n')
+    refused = run("pc", "cluster", "-f", dump, "--kubeconfig", str(tmp_path / "nowhere"))
+    assert "cannot read the kubeconfig" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (
+            ("nothing",),
+            'Error: unknown command "nothing" for "istioctl"\nRun \'istioctl --help\' for usage.\n',
+        ),
+        (("pc", "nothing"), 'Error: unknown command "nothing" for "istioctl pc"\n'),
+        (("tag", "list"), "Error: istioctl tag is not part of minimesh: "),
+        (("x", "precheck"), "Error: istioctl x precheck is not part of minimesh: "),
+    ],
+)
+def test_what_is_no_command_is_incorrect_usage(arguments: tuple[str, ...], error: str) -> None:
+    refused = run(*arguments)
+    assert refused.exit_code == 64
+    assert refused.output.startswith(error)
+
+
+@pytest.mark.parametrize("words", [(), ("pc",), ("pc", "route")])
+def test_help_is_a_command_too(words: tuple[str, ...]) -> None:
+    asked = run(*words, "--help").output.splitlines()
+    assert run("help", *words).output.splitlines()[1:] == asked[1:]
+
+
+def test_validate_tells_which_files_are_valid(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(GATEWAY)
+    assert run("validate", "-f", str(good)).output == f'"{good}" is valid\n'
+    bad.write_text(GATEWAY.replace("HTTP}", "HTTTP}").replace('["*"]', "[]"))
+    refused = run("validate", "-f", str(tmp_path))
+    assert refused.exit_code == 1
+    first, *errors = refused.output.replace(f'"{good}" is valid\n', "").rstrip().splitlines()
+    assert first == "Error: 2 errors occurred:"
+    assert [each.split(": ")[:2] for each in errors] == [
+        ["\t* Gateway default/gw", "spec.servers[0].port.protocol"],
+        ["\t* Gateway default/gw", "spec.servers[0].hosts"],
+    ]
+    assert "you must specify resources by --filename" in run("validate").output

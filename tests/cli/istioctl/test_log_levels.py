@@ -29,7 +29,7 @@ def test_levels_become_queries_all_loggers_first(text: str, queries: list[str]) 
     ("text", "error"),
     [
         ("xxx", "unrecognized logging level: xxx"),
-        ("xxx:debug", "unrecognized logger name: xxx"),
+        ("xxx:debug", "unrecognized logger name: xxx; this proxy has admin, http"),
         ("http:yyy", "unrecognized logging level: yyy"),
     ],
 )
