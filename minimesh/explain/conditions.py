@@ -34,6 +34,7 @@ _PATH_KINDS = {
     PathKind.SEPARATED_PREFIX: "path prefix",
     PathKind.REGEX: "regex",
 }
+PRESENT, ABSENT = "must be there", "must not be there"
 _PSEUDO = {":method": "method", ":authority": "authority", ":scheme": "scheme", ":path": "path"}
 
 
@@ -82,10 +83,10 @@ def _described(condition: Condition, head: RequestHead) -> tuple[str, str, str |
         wanted = f"anything but {condition.wanted}" if condition.invert else condition.wanted
         return _header_subject(condition.name), wanted, _values(head, condition.name)
     if isinstance(condition, HeaderPresence):
-        wanted = "must be there" if condition.present else "must not be there"
+        wanted = PRESENT if condition.present else ABSENT
         return _header_subject(condition.name), wanted, _values(head, condition.name)
     if isinstance(condition, QueryParameterMatcher):
-        wanted = condition.wanted or ("must be there" if condition.present else "must not be there")
+        wanted = condition.wanted or (PRESENT if condition.present else ABSENT)
         return f"query parameter {condition.name}", wanted, first_query_value(head.path, condition.name)
     if isinstance(condition, FractionMatcher):
         return "lot", "a fraction of the requests", "drawn"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.explain.causes.alike import alike, nearest
 from minimesh.explain.world import GATEWAY_HTTP_PORT
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from minimesh.explain.question import Question
     from minimesh.explain.world import Pod, World
 
+_CONTROL_PLANE_NAMESPACE = "istio-system"
+_NEAR = 0.5  # of how much two names have in common for one to be meant by the other
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -44,6 +47,17 @@ class Entry:
     """Which column of the row the client's port is in."""
 
 
+def command(question: Question, entry: Entry | None) -> str:
+    """The curl command that really sends a request, typed on this machine."""
+    if entry is None:
+        return question.curl
+    if not entry.pod.is_gateway:
+        return f"minimesh exec {entry.pod.name} -n {entry.pod.namespace} -- {question.curl}"
+    if entry.row is None or question.host in LOCAL_HOSTS:
+        return question.curl
+    return question.curl_to("localhost", entry.row.host)
+
+
 class EntryError(ValueError):
     """There is no proxy that the request could go to; the text says why."""
 
@@ -55,7 +69,9 @@ def entry_of(world: World, question: Question) -> Entry:
     pod = world.find_gateway(question.via)
     if pod is None:
         known = ", ".join(each.workload.removeprefix("istio-") for each in world.gateways)
-        raise EntryError(f"there is no gateway {question.via!r}; there are: {known or 'none'}")
+        near = nearest(question.via, known.split(", "))
+        hint = f". Did you mean {near}?" if near and alike(near, question.via) > _NEAR else ""
+        raise EntryError(f"there is no gateway {question.via!r}; there are: {known or 'none'}{hint}")
     rows = tuple(_rows(world, pod))
     row, column = _row_for(rows, question)
     port = _real_port(world, pod, row.listener) if row is not None else 0
@@ -71,8 +87,19 @@ def _real_port(world: World, pod: Pod, port: int) -> int:
 def _sidecar_entry(world: World, question: Question) -> Entry:
     pod = world.find_pod(question.source)
     if pod is None:
-        names = ", ".join(sorted({each.workload for each in world.pods if not each.is_gateway}))
-        raise EntryError(f"there is no pod {question.source!r}; there are: {names or 'none'}")
+        names = sorted(
+            {
+                each.workload
+                for each in world.pods
+                if not each.is_gateway
+                and (each.proxy is not None or each.namespace != _CONTROL_PLANE_NAMESPACE)
+            }
+        )
+        near = nearest(question.source, names)
+        hint = f". Did you mean {near}?" if near and alike(near, question.source) > _NEAR else ""
+        raise EntryError(
+            f"there is no pod {question.source!r}; there are: {', '.join(names) or 'none'}{hint}"
+        )
     if pod.proxy is None:
         raise EntryError(
             f"{pod.name} has no sidecar: its calls go straight to where they lead, and no rule of the mesh "
@@ -97,7 +124,9 @@ def _rows(world: World, pod: Pod) -> Iterator[PortRow]:
             next((p for p in resource.spec.ports if p.port == target.port.port), None) if resource else None
         )
         node = int(getattr(written, "node_port", 0) or 0)
-        host = world.ingress_port if target.target_port == GATEWAY_HTTP_PORT else target.target_port
+        host = _real_port(world, pod, target.target_port)
+        if target.target_port == GATEWAY_HTTP_PORT:
+            host = world.ingress_port
         yield PortRow(host, node, target.port.port, target.target_port, target.port.name)
 
 

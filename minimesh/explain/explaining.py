@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from minimesh.data_plane.routing.actions import RouteAction
 from minimesh.explain.causes import findings
-from minimesh.explain.entry import Entry, EntryError, entry_of
+from minimesh.explain.entry import Entry, EntryError, command, entry_of
 from minimesh.explain.flags import flag_words
 from minimesh.explain.ladder import Explanation, HopSummary, State, Step, Verdict
 from minimesh.explain.likeliest import is_certain, likeliest_draw
@@ -23,11 +23,12 @@ from minimesh.explain.routing_steps import (
     virtual_host_step,
 )
 from minimesh.explain.situation import Situation
+from minimesh.explain.tcp_steps import tcp_reaches, tcp_shares, tcp_steps
 from minimesh.explain.upstream_steps import application_step, cluster_step, endpoint_step
 
 if TYPE_CHECKING:
     from minimesh.explain.question import Question
-    from minimesh.explain.rehearsal import Hop, Outcome
+    from minimesh.explain.rehearsal import AppCall, Hop, Outcome
     from minimesh.explain.world import World
 
 _ORDER = ("listener", "filter-chain", "virtual-host", "route", "cluster", "endpoint", "application")
@@ -76,11 +77,14 @@ class Explainer:
             tuple(steps),
             tuple(findings(situation)) if causes else (),
             tuple(map(_summary, rehearsal.hops)),
+            command(question, entry),
         )
 
     def _no_way_in(self, question: Question, error: EntryError, *, causes: bool) -> Explanation:
-        step = Step("port-map", "no way in", State.FAILED, f"{error}.")
-        verdict = Verdict(0, sentence=f"Nobody is there to take it: {error}.")
+        said = f"{str(error)[0].upper()}{str(error)[1:]}".removesuffix("?").removesuffix(".")
+        said += "?" if str(error).endswith("?") else "."
+        step = Step("port-map", "no way in", State.FAILED, said)
+        verdict = Verdict(0, sentence=said)
         situation = Situation(self._world, question, None, None, verdict)
         found = tuple(findings(situation)) if causes else ()
         return Explanation(question, verdict, (step, *_not_reached([step])), found)
@@ -109,15 +113,25 @@ def _steps(world: World, rehearsal: Rehearsal, entry: Entry) -> Iterator[Step]:
         return
     for hop in _main_way(rehearsal):
         yield from _hop_steps(world, hop, rehearsal)
-    for call in rehearsal.apps[-1:]:
+    for call in _own_calls(rehearsal)[-1:]:
         yield application_step(call)
+
+
+def _is_copy(authority: str) -> bool:
+    """Whether a request is a mirror's: Envoy marks its host."""
+    return authority.partition(":")[0].endswith("-shadow")
+
+
+def _own_calls(rehearsal: Rehearsal) -> list[AppCall]:
+    """What applications were asked for the request itself."""
+    return [each for each in rehearsal.apps if not _is_copy(each.routing.authority)]
 
 
 def _main_way(rehearsal: Rehearsal) -> list[Hop]:
     """The proxies that the request itself passed: no mirrors, and of several tries the last."""
     found: dict[str, Hop] = {}
     for hop in rehearsal.hops:
-        if not hop.routing.authority.partition(":")[0].endswith("-shadow"):
+        if not _is_copy(hop.routing.authority):
             found["first" if hop is rehearsal.hops[0] else "upstream"] = hop
     return list(found.values())
 
@@ -155,6 +169,7 @@ def _without_request(world: World, rehearsal: Rehearsal, entry: Entry) -> Iterat
     if chosen is not None:
         yield listener_step(world, entry.pod, chosen)
         yield chain_step(world, entry.pod, chosen)
+        yield from tcp_steps(world, entry.pod, chosen)
     elif entry.port:
         tables = rehearsal.entry_tables
         ports = sorted({str(each.configured_address[1]) for each in tables.listeners()}) if tables else []
@@ -216,9 +231,15 @@ def _not_reached(steps: list[Step]) -> list[Step]:
 
 def _verdict(rehearsal: Rehearsal) -> Verdict:
     outcome = rehearsal.outcome
+    chosen = rehearsal.entry_chain
+    if outcome.refused == "tcp" and chosen is not None and tcp_reaches(chosen):
+        words = (
+            "What the application answers: bytes are passed on as they are, and no rule for HTTP has a say."
+        )
+        certain = len(tcp_shares(chosen)) < 2
+        return Verdict(0, answered_by="application", sentence=words, certain=certain)
     if outcome.refused == "tcp":
-        words = "The bytes are passed on as they are; what answers them is not HTTP of the mesh."
-        return Verdict(0, answered_by="application", sentence=words, certain=False)
+        return Verdict(0, sentence="The connection is closed: nobody is there to take the bytes.")
     if outcome.refused:
         words = "Connection refused" if outcome.refused == "refused" else "The connection is closed"
         return Verdict(0, sentence=f"{words}: no answer, and no line in any access log.")
@@ -230,10 +251,11 @@ def _verdict(rehearsal: Rehearsal) -> Verdict:
     details = (info.response_code_details or "") if info is not None else ""
     answering = _answering(rehearsal)
     certain = all(is_certain(hop.routing.route) for hop in rehearsal.hops)
-    by_application = bool(rehearsal.apps) and details == "via_upstream" and answering is None
+    calls = _own_calls(rehearsal)
+    by_application = bool(calls) and details == "via_upstream" and answering is None
     answered_at = proxy_name((answering or first).pod)
     if by_application:
-        call = rehearsal.apps[-1]
+        call = calls[-1]
         answered_at = proxy_name(call.pod) if call.pod is not None else call.address
     return Verdict(
         status=outcome.status,

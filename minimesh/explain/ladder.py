@@ -210,11 +210,13 @@ class Explanation:
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...] = ()
     hops: tuple[HopSummary, ...] = ()
+    command: str = ""
+    """The curl command that sends the request, as it is typed on this machine; else the question's."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as the module says."""
         return {
-            "request": _request(self.question),
+            "request": {**_request(self.question), "curl": self.command or self.question.curl},
             "outcome": _outcome(self.verdict),
             "steps": [_flat(each) for each in self.steps],
             "findings": [_flat(each) for each in self.findings],
@@ -230,7 +232,6 @@ def _request(question: Question) -> dict[str, Any]:
         "headers": [list(each) for each in question.headers],
         "via": question.via,
         "from": question.source,
-        "curl": question.curl,
     }
 
 

@@ -158,7 +158,7 @@ class Past:
             )
             parts.append(f"    {line.text}")
         if self.explanation is not None:
-            parts += ["", "By the configuration in force then:", "", as_text(self.explanation)]
+            parts += ["", "By the configuration in force then:", "", as_text(self.explanation, logs=False)]
         parts += [f"  But: {each}" for each in self.differences]
         return "\n".join(parts)
 

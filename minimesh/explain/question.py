@@ -52,6 +52,8 @@ class Question:
             raise QuestionError(f"{url!r} is no URL: {error}") from None
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
             raise QuestionError(f"{url!r} is no URL of http or https")
+        if any(each.isspace() for each in url):
+            raise QuestionError(f"{url!r} has a space, which no URL can have: write %20")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         given = [_header(each) for each in headers]
         hosts = [value for name, value in given if name.lower() == "host"]
@@ -75,16 +77,24 @@ class Question:
 
     @property
     def curl(self) -> str:
-        """The command that sends it."""
+        """The command that sends it, where the names of its URL lead there."""
+        return self.curl_to(self.host, self.port)
+
+    def curl_to(self, host: str, port: int) -> str:
+        """The command that sends it to another host and port."""
         words = ["curl", "-i"]
         if self.method != "GET":
             words += ["-X", self.method]
-        named = self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
-        if self.authority != named:
+        given = "" if port == _DEFAULT_PORTS[self.scheme] else f":{port}"
+        if self.scheme == "https" and host != self.host:  # the server name is that of the URL
+            words += ["-k", "--connect-to", f"::{host}:{port}"]
+            host, given = self.host, "" if self.port == 443 else f":{self.port}"
+        if self.authority != f"{host}{given}":
             words += ["-H", f"'Host: {self.authority}'"]
         for name, value in self.headers:
             words += ["-H", f"'{name}: {value}'"]
-        return " ".join([*words, f"'{self.url}'" if "?" in self.url else self.url])
+        url = f"{self.scheme}://{host}{given}{self.target}"
+        return " ".join([*words, f"'{url}'" if "?" in url else url])
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import errno
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,7 +75,7 @@ class Outcome:
     headers: tuple[tuple[str, str], ...] = ()
     body: str = ""
     refused: str = ""
-    """Why there was no connection at all: `refused`, or `closed` by the filter chain."""
+    """Why there was no connection at all: `refused`, or `closed` by the filter chain; `tcp`: none of HTTP."""
 
 
 @dataclass(slots=True)
@@ -226,6 +227,8 @@ class _Stage:
         server = self._server_at(host.address, host.port, client, source)
         if server is not None:
             self.result.refusals.append((host.name, server))
+            if self._is_nameless(host.address):
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         for _ in range(2):
             await asyncio.sleep(0)
@@ -244,10 +247,16 @@ class _Stage:
             return f"the application of {app.name} listens at {known}, not at {port}"
         if app is None and address.startswith(("127.10.", "127.11.")):
             return f"there is no pod at {address}"
-        if self.world.knows(address):
-            return f'"{address}" is a name of the mesh, which no DNS of this machine knows'
+        if self._is_nameless(address):
+            return f'no DNS of this machine knows the name "{address}"'
         self._app_at(app, f"{address}:{port}", client, source, port)
         return None
+
+    def _is_nameless(self, address: str) -> bool:
+        """Whether no DNS knows a name: those of the mesh's services, and names without a domain."""
+        of_cluster = address.endswith((".svc", ".cluster.local"))
+        alone = not any(each in address for each in ".:") and address != "localhost"
+        return of_cluster or alone or self.world.knows(address)
 
     def _sidecar_of(self, address: str, port: int) -> Pod | None:
         """The pod whose sidecar accepts there; where none does, one that has that address to itself."""

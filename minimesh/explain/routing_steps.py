@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.routing.actions import (
@@ -15,6 +15,7 @@ from minimesh.explain.ladder import NO_ORIGIN, Candidate, CandidateState, Origin
 from minimesh.explain.likeliest import fault_shares, faults_of, percent, shares
 from minimesh.explain.origins import (
     documents_of,
+    route_field,
     route_origin,
     route_resource,
     server_origin,
@@ -23,6 +24,8 @@ from minimesh.explain.origins import (
 )
 
 if TYPE_CHECKING:
+    from minimesh.control_plane.push_context.gateways import GatewayServer
+    from minimesh.data_plane.routing.route_table import Route, VirtualHost
     from minimesh.explain.observation import Routing, TriedRoute
     from minimesh.explain.rehearsal import Hop
     from minimesh.explain.tables import ChosenChain
@@ -42,8 +45,7 @@ def listener_step(world: World, pod: Pod, chosen: ChosenChain, log: str = "") ->
     servers = servers_at(world, pod, port) if pod.is_gateway else []
     origin = server_origin(servers[0]) if servers else NO_ORIGIN
     if pod.is_gateway:
-        names = ", ".join(dict.fromkeys(documents_of(each.resource) for each in servers))
-        text = f"{names or 'a listener of its own'} opens port {port}."
+        text = _opened_by(servers, port)
     elif settings.name == "virtualInbound":
         text = f"The sidecar takes what comes for port {port} of the pod."
     else:
@@ -58,6 +60,16 @@ def listener_step(world: World, pod: Pod, chosen: ChosenChain, log: str = "") ->
         origin=origin,
         log=log,
     )
+
+
+def _opened_by(servers: list[GatewayServer], port: int) -> str:
+    """Which Gateways open a listener, by the ports that they name."""
+    names = list(dict.fromkeys(documents_of(each.resource) for each in servers))
+    if not names:
+        return f"A listener of its own, at port {port}."
+    written = ", ".join(dict.fromkeys(str(each.port) for each in servers))
+    of_pod = "" if written == str(port) else f", which is port {port} of the pod"
+    return f"{' and '.join(names)} {'open' if len(names) > 1 else 'opens'} port {written}{of_pod}."
 
 
 def chain_step(world: World, pod: Pod, chosen: ChosenChain) -> Step:
@@ -116,8 +128,8 @@ def virtual_host_step(world: World, hop: Hop) -> Step:
     servers = servers_at(world, pod, hop.chosen.destination_port) if pod.is_gateway else []
     envoy = {"route_config": routing.table.name}
     if found is None:
-        known = ", ".join(dict.fromkeys(d for host in routing.table.virtual_hosts for d in host.domains))
-        text = f'No virtual host is for "{routing.authority}". There are: {_shortened(known) or "none"}.'
+        known = list(dict.fromkeys(d for host in routing.table.virtual_hosts for d in host.domains))
+        text = f'No virtual host is for "{routing.authority}". There are: {_some_of(known, 12) or "none"}.'
         origin = server_origin(servers[0], ".hosts") if servers else NO_ORIGIN
         return Step(
             "virtual-host",
@@ -147,16 +159,33 @@ def virtual_host_step(world: World, hop: Hop) -> Step:
 
 
 def _host_candidates(routing: Routing) -> Iterator[Candidate]:
-    for host in routing.table.virtual_hosts[:_SHOWN_HOSTS]:
+    for host in _hosts_to_show(routing):
         chosen = host is routing.virtual_host
         state = CandidateState.CHOSEN if chosen else CandidateState.REJECTED
+        if not chosen and routing.virtual_host is not None and _takes(routing, host):
+            reason = f"{_some_of(host.domains)} fits too, and {routing.virtual_host.name} is more exact"
+            yield Candidate(host.name, state, reason)
+            continue
         yield Candidate(
             host.name,
             state,
             subject="host",
-            wanted=_shortened(", ".join(host.domains)),
+            wanted=_some_of(host.domains),
             actual=routing.authority,
         )
+
+
+def _hosts_to_show(routing: Routing) -> list[VirtualHost]:
+    """The first virtual hosts, and the chosen one wherever it stands."""
+    hosts = list(routing.table.virtual_hosts)
+    chosen = [each for each in hosts[_SHOWN_HOSTS:] if each is routing.virtual_host]
+    return hosts[:_SHOWN_HOSTS] + chosen
+
+
+def _takes(routing: Routing, host: VirtualHost) -> bool:
+    """Whether a virtual host would take the request, were it alone."""
+    alone = type(routing.table)("", [host], ignore_port=routing.table.ignore_port)
+    return alone.find_virtual_host(routing.authority) is not None
 
 
 def _matched_domain(routing: Routing) -> str:
@@ -251,6 +280,16 @@ def _unreachable(world: World, tried: TriedRoute) -> Candidate:
 # --- what the route does --------------------------------------------------------------------------------
 
 
+def _rule_part(world: World, route: Route, part: str) -> Origin:
+    """Where a rule says what else is done to its requests; the rule where it does not."""
+    resource = route_resource(world, route)
+    rule = route_field(route).partition(".match")[0]
+    if resource is None or not rule.startswith("spec.http["):
+        return route_origin(world, route)
+    field = f"{rule}.{part}"
+    return Origin.of(resource, field) if field in resource.source.places else route_origin(world, route)
+
+
 def fault_step(world: World, hop: Hop) -> Step | None:
     """Faults that the route wants injected; None where there are none."""
     route, info = hop.routing.route, hop.info
@@ -267,7 +306,7 @@ def fault_step(world: World, hop: Hop) -> Step | None:
         text += " This request waits first."
     if aborted:
         text += f" This request is answered {info.response_code} here."
-    origin = route_origin(world, route)
+    origin = _rule_part(world, route, "fault")
     state = State.FAILED if aborted else State.PASSED
     return Step("fault", shares_text, state, text, proxy_name(hop.pod), origin=origin)
 
@@ -314,7 +353,7 @@ def rewrite_step(world: World, hop: Hop) -> Step | None:
     if not after and not before:
         return None
     text = "; ".join(_change_texts(before, after))
-    origin = route_origin(world, routing.route)
+    origin = _rule_part(world, routing.route, "rewrite" if {"path", "host"} & after.keys() else "headers")
     return Step(
         "rewrite",
         _rewrite_title(before, after),
@@ -353,5 +392,7 @@ def _change_texts(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str
             yield f"{name} becomes {new[name]}"
 
 
-def _shortened(text: str, limit: int = 160) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+def _some_of(names: Sequence[str], shown: int = 3) -> str:
+    """The first of some names, and how many more there are."""
+    left = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {left} more" if left > 0 else "")

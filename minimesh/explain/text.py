@@ -24,14 +24,16 @@ _KIND_WIDTH = 13
 #: Where all there were is worth reading even when there is but one.
 _ALWAYS_LISTED = frozenset({"route"})
 _SHOWN = 12
+_ROUTES_SHOWN = 50
 
 
-def as_text(explanation: Explanation) -> str:
-    """The whole answer, without a line end behind it."""
-    lines = [f"{explanation.question.method} {explanation.question.url}   ({explanation.question.curl})", ""]
+def as_text(explanation: Explanation, *, logs: bool = True) -> str:
+    """The whole answer, without a line end behind it; `logs`: with the lines to expect in access logs."""
+    question = explanation.question
+    lines = [f"{question.method} {question.url}   ({explanation.command or question.curl})", ""]
     proxy = ""
     for step in explanation.steps:
-        if step.proxy and step.proxy != proxy and step.kind != "application":
+        if step.proxy and step.kind != "application" and (step.proxy != proxy or step.kind == "listener"):
             proxy = step.proxy
             lines.append(proxy)
         lines += _step(step)
@@ -40,9 +42,11 @@ def as_text(explanation: Explanation) -> str:
         lines += _wrapped("        ", "Lots are drawn on the way: this is the likeliest outcome.")
     for finding in explanation.findings:
         lines += ["", *_finding(finding)]
-    logs = [f"  {each.log}" for each in explanation.hops if each.log]
-    if logs:
-        lines += ["", "In the access logs:", *logs]
+    expected = [f"  {each.log}" for each in explanation.hops if each.log]
+    if logs and expected:
+        guessed = explanation.verdict.answered_by == "application"
+        note = " (status, bytes and times are the application's to decide)" if guessed else ""
+        lines += ["", f"In the access logs{note}:", *expected]
     return "\n".join(lines)
 
 
@@ -57,15 +61,23 @@ def _step(step: Step) -> Iterator[str]:
     if step.rows:
         yield from _port_table(step.rows)
     if len(step.candidates) > 1 or step.kind in _ALWAYS_LISTED:
-        for each in step.candidates[:_SHOWN]:
-            yield from _candidate(each)
-        left = len(step.candidates) - _SHOWN
+        shown = _shown(step)
+        for each in shown:
+            yield from _candidate(each, step.origin)
+        left = len(step.candidates) - len(shown)
         if left > 0:
             yield f"{' ' * (_KIND_WIDTH + 6)}and {left} more"
 
 
-def _candidate(candidate: Candidate) -> Iterator[str]:
-    mark, place = _CANDIDATE_MARKS[candidate.state], _place(candidate.origin)
+def _shown(step: Step) -> list[Candidate]:
+    """As many as are worth reading, and always those that were not rejected."""
+    room = _ROUTES_SHOWN if step.kind == "route" else _SHOWN
+    first = set(map(id, step.candidates[:room]))
+    return [e for e in step.candidates if id(e) in first or e.state is not CandidateState.REJECTED]
+
+
+def _candidate(candidate: Candidate, known: Origin) -> Iterator[str]:
+    mark, place = _CANDIDATE_MARKS[candidate.state], _place_beside(candidate.origin, known)
     reason = candidate.reason or (f"{candidate.subject}: {candidate.wanted}" if candidate.wanted else "")
     first = (
         f"{mark} {candidate.name}{f' [{place}]' if place else ''}: " if reason else f"{mark} {candidate.name}"
@@ -99,6 +111,13 @@ def _place(origin: Origin) -> str:
     if origin.file:
         return f"{origin.resource}, {origin.file}:{origin.line}:{origin.column}"
     return origin.resource
+
+
+def _place_beside(origin: Origin, known: Origin) -> str:
+    """A place beside another: what both have in common is not said again."""
+    if origin.file and (origin.resource, origin.file) == (known.resource, known.file):
+        return f"line {origin.line}:{origin.column}"
+    return _place(origin)
 
 
 def _wrapped(first: str, text: str) -> list[str]:

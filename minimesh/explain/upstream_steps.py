@@ -69,7 +69,7 @@ def cluster_step(world: World, hop: Hop) -> Step:
         text = f"The route leads to {name}, and there is no such cluster{_why_missing(world, hop.pod, name)}."
         return Step("cluster", name, State.FAILED, text, proxy_name(hop.pod), candidates, origin=origin)
     share_text = f"{own_share:g} % of this route's requests go there. " if len(found) > 1 else ""
-    text = f"{share_text}{_what_it_is(name)}"
+    text = f"{share_text}{what_cluster_is(name)}{''.join(_copies(route.action))}"
     envoy = {"cluster": name}
     origin = cluster_origin(world, hop.pod, name)
     return Step(
@@ -77,7 +77,16 @@ def cluster_step(world: World, hop: Hop) -> Step:
     )
 
 
-def _what_it_is(name: str) -> str:
+def _copies(action: RouteAction) -> Iterator[str]:
+    """The mirrors of a route."""
+    for mirror in action.mirrors:
+        share = 100.0 * mirror.fraction.numerator / mirror.fraction.denominator
+        many = "each request" if share >= 100 else f"{share:g} % of the requests"
+        yield f" A copy of {many} goes to {mirror.cluster.name}; what answers it is thrown away."
+
+
+def what_cluster_is(name: str) -> str:
+    """What a cluster's name means, in a sentence."""
     if name == PASSTHROUGH_CLUSTER:
         return "No service has this host: the request goes to wherever the client wanted, past all rules."
     if name == BLACK_HOLE_CLUSTER:
@@ -120,7 +129,7 @@ def endpoint_step(world: World, hop: Hop, rehearsal: Rehearsal) -> Step:
     cluster = hop.tables.cluster(name)
     assert cluster is not None
     chosen = hop.info.upstream_host if hop.info is not None else None
-    candidates = (*_hosts(world, cluster, chosen), *_left_out(world, hop.pod, name))
+    candidates = (*hosts_of(world, cluster, chosen), *_left_out(world, hop.pod, name))
     origin = Origin.of(service_resource(world, name))
     flags = (hop.info.response_flags if hop.info is not None else "").split(",")
     usable = [each for each in cluster.hosts if each.health is not Health.UNHEALTHY]
@@ -131,16 +140,19 @@ def endpoint_step(world: World, hop: Hop, rehearsal: Rehearsal) -> Step:
         return Step("endpoint", "none", State.FAILED, text, proxy_name(hop.pod), candidates, origin=origin)
     refusal = next((reason for address, reason in rehearsal.refusals if address == chosen), "")
     if "UF" in flags:
-        text = f"{chosen} refuses the connection: {refusal}." if refusal else f"{chosen} cannot be reached."
+        text = f"No connection to {chosen}: {refusal}." if refusal else f"{chosen} cannot be reached."
         return Step("endpoint", chosen, State.FAILED, text, proxy_name(hop.pod), candidates, origin=origin)
     how = f", chosen {policy}" if len(usable) > 1 and policy else ""
     text = (
         f"One of {len(usable)} healthy endpoints{how}." if len(usable) > 1 else "The only healthy endpoint."
     )
+    if name == PASSTHROUGH_CLUSTER:
+        text = "The address that the client asked for."
     return Step("endpoint", chosen, State.PASSED, text, proxy_name(hop.pod), candidates, origin=origin)
 
 
-def _hosts(world: World, cluster: Cluster, chosen: str | None) -> Iterator[Candidate]:
+def hosts_of(world: World, cluster: Cluster, chosen: str | None) -> Iterator[Candidate]:
+    """The hosts of a cluster, with their health."""
     for host in cluster.hosts:
         there = [each for each in world.pods if host.address in (each.ip, each.app_address)]
         name = f"{host.name} ({there[0].name})" if len(there) == 1 else host.name

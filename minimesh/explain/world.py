@@ -175,7 +175,7 @@ class World:
 
     def knows(self, name: str) -> bool:
         """Whether a host is the name of a Service, short or full."""
-        return any(name in _names_of(each) for each in self.push.registry.services)
+        return any(name in names_of(each) for each in self.push.registry.services)
 
     def resource(self, kind: str, namespace: str, name: str) -> Resource | None:
         """An object, also one of Istio's that others were translated into."""
@@ -190,7 +190,8 @@ class World:
         return self.resource(_KIND_OF_PATH.get(parts[6], parts[6]), parts[5], parts[7])
 
 
-def _names_of(service: Service) -> tuple[str, ...]:
+def names_of(service: Service) -> tuple[str, ...]:
+    """What a Service is called, shortest first; its short name means it in its own namespace only."""
     if not service.kubernetes:
         return ()
     full = f"{service.name}.{service.namespace}"

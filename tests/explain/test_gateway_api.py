@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from minimesh.explain.explaining import Explanation, explain
-from minimesh.explain.ladder import Severity
+from minimesh.explain.explaining import explain
+from minimesh.explain.ladder import Explanation, Severity
 from minimesh.explain.question import Question
 from minimesh.explain.world import World
 

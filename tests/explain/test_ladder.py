@@ -122,7 +122,7 @@ async def test_it_may_be_asked_where_a_loop_runs(world: World) -> None:
 def test_who_is_not_there_cannot_be_asked(world: World) -> None:
     found = explain(world, Question.parse("GET", "http://a/", source="nobody"))
     assert found.verdict.status == 0
-    assert "there is no pod 'nobody'" in found.steps[0].text
+    assert "There is no pod 'nobody'" in found.steps[0].text
 
 
 def test_delays_take_no_time_and_are_told() -> None:

@@ -66,6 +66,8 @@ def policy(situation: Situation) -> Iterator[Finding]:
     parsed = parse_cluster_name(name)
     if cluster is None or parsed is None or len(cluster.hosts) < 2 or pod is None or pod.proxy is None:
         return
+    if first is None or first.info is None or not first.info.upstream_host:
+        return  # it came to no endpoint
     if cluster.settings.load_balancing.policy.name != "LEAST_REQUEST":
         return
     rule = situation.world.push.destination_rule(parsed.hostname, pod.proxy.namespace, pod.proxy.labels)

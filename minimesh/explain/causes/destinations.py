@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
 from minimesh.control_plane.service_registry.protocols import Protocol
+from minimesh.explain.causes.alike import nearest
 from minimesh.explain.causes.hosts import name_of
 from minimesh.explain.causes.meant import rule_of
 from minimesh.explain.ladder import Finding, Origin, Severity
 from minimesh.explain.patches import document_of, new_object, spec_patch
 from minimesh.explain.upstream_steps import chosen_cluster
-from minimesh.xds.resource_names import ClusterName, parse_cluster_name
+from minimesh.explain.world import names_of
+from minimesh.xds.resource_names import (
+    BLACK_HOLE_CLUSTER,
+    PASSTHROUGH_CLUSTER,
+    ClusterName,
+    parse_cluster_name,
+)
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
     from minimesh.control_plane.service_registry.services import Service
     from minimesh.explain.situation import Situation
+
+_UNROUTED = frozenset({PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER})
 
 
 def _missing(situation: Situation) -> tuple[VirtualServiceConfig, int, ClusterName] | None:
@@ -101,13 +110,28 @@ def missing_subset(situation: Situation) -> Iterator[Finding]:
         return
     known = situation.world.push.destination_rule(cluster.hostname, pod.proxy.namespace, pod.proxy.labels)
     labels = _labels_for(situation, service, cluster.subset)
-    subset = {"name": cluster.subset, "labels": labels}
-    origin = Origin.of(rule.resource, f"spec.http[{number}].route")
+    subset = {"name": cluster.subset, "labels": labels or {"version": cluster.subset}}
+    http, index = document_of(rule.resource)["spec"]["http"], 0
+    for at, each in enumerate(http[number].get("route", [])):
+        if each["destination"].get("subset") == cluster.subset:
+            index = at
+    origin = Origin.of(rule.resource, f"spec.http[{number}].route[{index}].destination.subset")
     said = f"{name_of(rule)} routes to subset {cluster.subset} of {service.name}"
     if known is None:
         spec = {"host": service.hostname, "subsets": [subset]}
         patch = new_object("networking.istio.io/v1", "DestinationRule", service.namespace, service.name, spec)
         text = f"{said}, and no DestinationRule for {service.hostname} says what that is: add one."
+        if not labels:
+            text += f" No pod of {service.name} has a label {cluster.subset} yet."
+    elif not labels and known.subsets:
+        near = nearest(cluster.subset, [each.name for each in known.subsets])
+        http[number]["route"][index]["destination"]["subset"] = near
+        patch = spec_patch(rule.resource, {"http": http})
+        names = ", ".join(each.name for each in known.subsets)
+        text = (
+            f"{said}; DestinationRule {known.namespace}/{known.name} has {names}, and no pod has a label "
+            f"{cluster.subset}: write subset: {near}."
+        )
     else:
         subsets = [*document_of(known.resource)["spec"].get("subsets", []), subset]
         patch = spec_patch(known.resource, {"subsets": subsets})
@@ -117,13 +141,13 @@ def missing_subset(situation: Situation) -> Iterator[Finding]:
 
 
 def _labels_for(situation: Situation, service: Service, subset: str) -> dict[str, str]:
-    """The label of the service's pods that has the subset's name for its value; else a guess by custom."""
+    """The label of the service's pods that has the subset's name for its value; empty where none has."""
     for workload in situation.world.push.registry.workloads:
         if service.selector.items() <= workload.labels.items():
             for key, value in workload.labels.items():
                 if value.lower() == subset.lower() and key not in service.selector:
                     return {key: value}
-    return {"version": subset}
+    return {}
 
 
 def missing_service(situation: Situation) -> Iterator[Finding]:
@@ -136,13 +160,57 @@ def missing_service(situation: Situation) -> Iterator[Finding]:
     ):
         return
     rule, number, cluster = found
-    known = ", ".join(each.name for each in situation.world.push.registry.services if each.kubernetes)
+    services = [each for each in situation.world.push.registry.services
+                if each.kubernetes and each.namespace == rule.namespace]  # fmt: skip
+    known = ", ".join(each.name for each in services) or "none"
+    near = nearest(cluster.hostname.partition(".")[0], [each.name for each in services])
+    http, index = document_of(rule.resource)["spec"]["http"], 0
+    for at, each in enumerate(http[number].get("route", [])):
+        host = each["destination"]["host"]
+        if host.partition(".")[0] == cluster.hostname.partition(".")[0]:
+            each["destination"]["host"], index = ".".join([near, *host.split(".")[1:]]), at
     yield Finding(
         "unknown-host",
-        f"{name_of(rule)} routes to {cluster.hostname}, which no Service or ServiceEntry declares; there "
-        f"are: {known}.",
+        f"{name_of(rule)} routes to {cluster.hostname}, which no Service or ServiceEntry declares; in "
+        f"namespace {rule.namespace} there are: {known}." + (f" Did you mean {near}?" if near else ""),
         code="IST0101",
-        origin=Origin.of(rule.resource, f"spec.http[{number}].route[0].destination.host"),
+        origin=Origin.of(rule.resource, f"spec.http[{number}].route[{index}].destination.host"),
+        patch=spec_patch(rule.resource, {"http": http}) if near else "",
+    )
+
+
+def unknown_port_or_name(situation: Situation) -> Iterator[Finding]:
+    """A pod's call that is for no service's host and port, so that it leaves the mesh unrouted."""
+    first, pod = situation.first, situation.pod
+    if first is None or pod is None or pod.is_gateway or chosen_cluster(first) not in _UNROUTED:
+        return
+    number = decimal(situation.question.authority.rpartition(":")[2]) or 80
+    host = situation.host.lower()
+    services = [each for each in situation.world.push.registry.services if each.kubernetes]
+    for service in services:
+        if host in names_of(service) and (host != service.name or service.namespace == pod.namespace):
+            if service.port(number) is not None:
+                return
+            ports = ", ".join(str(each.port) for each in service.ports)
+            yield Finding(
+                "service-port",
+                f"Service {service.namespace}/{service.name} has no port {number}; it has {ports}: ask "
+                f"http://{host}:{service.ports[0].port}/.",
+                origin=Origin.of(service.resource, "spec.ports"),
+            )
+            return
+    if "." in host:
+        return
+    known = [each.name for each in services if each.namespace == pod.namespace]
+    near = nearest(host, known)
+    elsewhere = next((each for each in services if each.name == host), None)
+    hint = f" Did you mean {near}?" if near else ""
+    if elsewhere is not None:
+        hint = f" One is in namespace {elsewhere.namespace}: ask for {host}.{elsewhere.namespace}."
+    yield Finding(
+        "unknown-service",
+        f'No Service of namespace {pod.namespace} is called "{host}"; there are: '
+        f"{', '.join(known) or 'none'}.{hint}",
     )
 
 

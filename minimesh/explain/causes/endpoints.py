@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from minimesh.explain.causes.alike import alike, nearest
+from minimesh.explain.causes.meant import rule_of
 from minimesh.explain.ladder import Finding, Origin
 from minimesh.explain.patches import document_of, spec_patch
 from minimesh.explain.upstream_steps import chosen_cluster, why_no_endpoint
@@ -42,15 +44,34 @@ def subset_without_pods(situation: Situation) -> Iterator[Finding]:
     index = next(i for i, each in enumerate(rule.resource.spec.subsets) if each.name == cluster.subset)
     subsets = document_of(rule.resource)["spec"]["subsets"]
     subsets[index]["labels"] = better = _better(labels, members)
+    patch, advice = spec_patch(rule.resource, {"subsets": subsets}), f"Write {_text(better)}."
+    served = [
+        each.name for each in rule.subsets if any(each.labels.items() <= m.labels.items() for m in members)
+    ]
+    if any(dict(each.labels) == better for each in rule.subsets) and served:
+        near = nearest(cluster.subset, served)
+        patch = _routed_to(situation, cluster.subset, near)
+        advice = f"Start pods that have it, or route to a subset that has pods ({', '.join(served)})."
     yield Finding(
         "subset-without-pods",
         f"Subset {cluster.subset} of DestinationRule {rule.namespace}/{rule.name} wants {_text(labels)}, "
-        "and of the pods "
-        f"of {service.name} none has that: {had}. Write {_text(better)}.",
+        f"and of the pods of {service.name} none has that: {had}. {advice}",
         code="IST0173",
         origin=Origin.of(rule.resource, f"spec.subsets[{index}].labels"),
-        patch=spec_patch(rule.resource, {"subsets": subsets}),
+        patch=patch,
     )
+
+
+def _routed_to(situation: Situation, subset: str, other: str) -> str:
+    """The rule that took the request, with another subset in the place of one."""
+    found = rule_of(situation, situation.first) if situation.first is not None else None
+    if found is None:
+        return ""
+    http = document_of(found[0].resource)["spec"]["http"]
+    for each in http[found[1]].get("route", []):
+        if each["destination"].get("subset") == subset:
+            each["destination"]["subset"] = other
+    return spec_patch(found[0].resource, {"http": http})
 
 
 def _better(labels: dict[str, str], members: list[Workload]) -> dict[str, str]:
@@ -113,7 +134,7 @@ def _selector(situation: Situation, service: Service) -> Iterator[Finding]:
             "selects-no-pod", f"{said}.", code="KIA0701", origin=Origin.of(service.resource, "spec.selector")
         )
         return
-    best = max(near, key=lambda w: max(_alike(w.labels.get(key, ""), value) for key, value in wanted.items()))
+    best = max(near, key=lambda w: max(alike(w.labels.get(key, ""), value) for key, value in wanted.items()))
     better = {key: best.labels.get(key, value) for key, value in wanted.items()}
     yield Finding(
         "selects-no-pod",
@@ -122,12 +143,6 @@ def _selector(situation: Situation, service: Service) -> Iterator[Finding]:
         origin=Origin.of(service.resource, "spec.selector"),
         patch=spec_patch(service.resource, {"selector": better}),
     )
-
-
-def _alike(one: str, other: str) -> float:
-    from difflib import SequenceMatcher
-
-    return SequenceMatcher(None, one, other).ratio()
 
 
 def nobody_listens(situation: Situation) -> Iterator[Finding]:

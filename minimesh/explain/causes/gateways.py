@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.control_plane.push_context.gateways import selects
 from minimesh.explain.entry import service_targets_of
 from minimesh.explain.ladder import Finding, Origin, Severity
-from minimesh.explain.origins import documents_of, merged_gateway
+from minimesh.explain.origins import documents_of, merged_gateway, server_origin, servers_at
 from minimesh.explain.patches import document_of, spec_patch
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def selector_text(labels: dict[str, str]) -> str:
 def _refused(situation: Situation) -> Pod | None:
     """The gateway that refused the connection; None when it did not."""
     rehearsal, pod = situation.rehearsal, situation.pod
-    if pod is None or not pod.is_gateway or rehearsal is None or rehearsal.outcome.refused == "":
+    if pod is None or not pod.is_gateway or rehearsal is None or rehearsal.outcome.refused in ("", "tcp"):
         return None
     return pod
 
@@ -58,29 +58,61 @@ def selects_nothing(situation: Situation) -> Iterator[Finding]:
 def opens_other_ports(situation: Situation) -> Iterator[Finding]:
     """Gateways select the pod, and open no port that the client could reach."""
     pod, entry = _refused(situation), situation.entry
-    if pod is None or entry is None or entry.row is None:
+    if pod is None or entry is None or entry.row is None or situation.first is not None:
+        return
+    if situation.rehearsal is not None and situation.rehearsal.entry_chain is not None:
         return
     ports = {target.port.port for target in service_targets_of(situation.world, pod)}
+    comes = (
+        f"the request comes by port {entry.row.service} of the Service, which leads to "
+        f"{entry.row.listener} of {pod.workload}"
+    )
     for gateway in _selecting(situation, pod):
-        for index, server in enumerate(gateway.spec.servers):
-            number = server.port.number if server.port is not None else 0
-            if number == entry.row.service:
-                continue
+        written = [each.port.number if each.port is not None else 0 for each in gateway.spec.servers]
+        unknown = next((index for index, number in enumerate(written) if number not in ports), None)
+        changed = document_of(gateway)["spec"]["servers"]
+        if unknown is not None:
             listed = ", ".join(map(str, sorted(ports)))
-            unknown = "" if number in ports else f", which its Service does not have (it has {listed})"
-            changed = document_of(gateway)["spec"]["servers"]
-            changed[index]["port"]["number"] = entry.row.service
-            yield Finding(
-                "gateway-opens-other-port",
-                f"Gateway {gateway.namespace}/{gateway.name} opens port {number}{unknown}; the request "
-                "comes by port "
-                f"{entry.row.service} of the Service, which leads to {entry.row.listener} of "
-                f"{pod.workload}: write "
-                f"number: {entry.row.service}.",
-                code="IST0162" if unknown else "",
-                origin=Origin.of(gateway, f"spec.servers[{index}].port.number"),
-                patch=spec_patch(gateway, {"servers": changed}),
+            changed[unknown]["port"]["number"] = entry.row.service
+            said = (
+                f"opens port {written[unknown]}, which its Service does not have (it has {listed}); {comes}"
             )
+            what = f"write number: {entry.row.service}."
+        else:
+            changed.append(_http_server(entry.row.service, changed))
+            said = f"opens port {', '.join(map(str, dict.fromkeys(written)))}; {comes}"
+            what = f"ask at a port that is open, or add a server for port {entry.row.service}."
+        yield Finding(
+            "gateway-opens-other-port",
+            f"Gateway {gateway.namespace}/{gateway.name} {said}: {what}",
+            code="IST0162" if unknown is not None else "",
+            origin=Origin.of(gateway, f"spec.servers[{unknown or 0}].port.number"),
+            patch=spec_patch(gateway, {"servers": changed}),
+        )
+
+
+def _http_server(port: int, servers: list[Any]) -> dict[str, Any]:
+    """A server for plain HTTP, with the hosts of those that there are."""
+    hosts = list(dict.fromkeys(host for each in servers for host in each.get("hosts", [])))
+    return {"port": {"number": port, "name": f"http-{port}", "protocol": "HTTP"}, "hosts": hosts}
+
+
+def server_name(situation: Situation) -> Iterator[Finding]:
+    """TLS whose server name no server of a Gateway is for."""
+    rehearsal, pod, entry = situation.rehearsal, situation.pod, situation.entry
+    if rehearsal is None or rehearsal.outcome.refused != "closed" or pod is None or entry is None:
+        return
+    servers = servers_at(situation.world, pod, entry.row.listener if entry.row is not None else entry.port)
+    hosts = list(dict.fromkeys(host for each in servers for host in each.hosts))
+    if not hosts or situation.question.scheme != "https":
+        return
+    yield Finding(
+        "server-name",
+        f'The TLS hello asks for the server name "{situation.host}" (SNI); the Gateways are for '
+        f"{', '.join(hosts)} at this port. Ask for one of these: curl takes the name from the URL, not from "
+        "a Host header.",
+        origin=server_origin(servers[0], ".hosts"),
+    )
 
 
 def unmapped_port(situation: Situation) -> Iterator[Finding]:
@@ -88,16 +120,12 @@ def unmapped_port(situation: Situation) -> Iterator[Finding]:
     entry = situation.entry
     if entry is None or not entry.rows or entry.row is not None:
         return
-    table = "; ".join(
-        f"{row.host or '-'} of this machine, {row.node or '-'} of the node, {row.service} of the Service -> "
-        f"{row.listener}" for row in entry.rows
-    )  # fmt: skip
     best = next((row for row in entry.rows if row.host == situation.world.ingress_port), entry.rows[0])
     yield Finding(
         "port-leads-nowhere",
-        f"Port {situation.question.port} leads to no listener of {entry.pod.workload}. The way in is: "
-        f"{table}. From this "
-        f"machine ask localhost:{best.host}.",
+        f"Port {situation.question.port} leads to no listener of {entry.pod.workload}. For HTTP ask "
+        f"localhost:{best.host} of this machine, {best.node or best.host} of the node, or port "
+        f"{best.service} of the Service.",
     )
 
 

@@ -11,8 +11,9 @@ from minimesh.control_plane.push_context.hostnames import (
     is_subset,
     resolve_gateway_name,
 )
+from minimesh.explain.causes.alike import nearest
 from minimesh.explain.ladder import Finding, Origin, Severity
-from minimesh.explain.origins import documents_of, merged_gateway, route_resource
+from minimesh.explain.origins import documents_of, route_resource, servers_at
 from minimesh.explain.patches import document_of, spec_patch
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def _at_gateway(situation: Situation) -> bool:
 
 
 def _for_host(situation: Situation) -> list[VirtualServiceConfig]:
-    """The VirtualServices that mean the request's host."""
+    """The VirtualServices with rules for HTTP that mean the request's host."""
     host = situation.host.lower()
-    return [r for r in _written(situation) if any(is_subset(host, each) for each in r.hosts)]
+    return [r for r in _written(situation) if r.http and any(is_subset(host, each) for each in r.hosts)]
 
 
 def _written(situation: Situation) -> list[VirtualServiceConfig]:
@@ -49,9 +50,11 @@ def _written(situation: Situation) -> list[VirtualServiceConfig]:
 
 
 def _servers(situation: Situation) -> list[GatewayServer]:
-    merged = merged_gateway(situation.world, situation.pod) if situation.pod is not None else None
-    groups = (*merged.plain_servers.values(), *merged.tls_servers.values()) if merged is not None else ()
-    return [server for group in groups for server in group]
+    """The servers of Gateways at the port that the request came by."""
+    first = situation.first
+    if first is None or not first.pod.is_gateway:
+        return []
+    return servers_at(situation.world, first.pod, first.chosen.destination_port)
 
 
 def gateway_elsewhere(situation: Situation) -> Iterator[Finding]:
@@ -69,8 +72,15 @@ def gateway_elsewhere(situation: Situation) -> Iterator[Finding]:
             said = f'{name_of(rule)} names gateway "{written}", which resolves to {meant} and does not exist'
             if not alike:
                 others = ", ".join(sorted(known)) or "none"
-                yield Finding("gateway-unknown", f"{said}; there are: {others}.", code="IST0101",
-                              origin=Origin.of(rule.resource, f"spec.gateways[{index}]"))  # fmt: skip
+                near = nearest(meant, sorted(each.gateway for each in _servers(situation)) or sorted(known))
+                gateways = [near if each == written else each for each in spec.gateways]
+                yield Finding(
+                    "gateway-unknown",
+                    f"{said}; there are: {others}." + (f" Write {near}." if near else ""),
+                    code="IST0101",
+                    origin=Origin.of(rule.resource, f"spec.gateways[{index}]"),
+                    patch=spec_patch(rule.resource, {"gateways": gateways}) if near else "",
+                )
                 continue
             gateways = [alike[0] if each == written else each for each in spec.gateways]
             yield Finding(
@@ -87,11 +97,10 @@ def host_not_let_in(situation: Situation) -> Iterator[Finding]:
     if not (_at_gateway(situation) and _unrouted(situation)):
         return
     for rule in _for_host(situation):
-        for server in _servers(situation):
-            if server.gateway not in rule.gateways or intersection(
-                server.hosts_for(rule.namespace), rule.hosts
-            ):
-                continue
+        servers = [each for each in _servers(situation) if each.gateway in rule.gateways]
+        if any(intersection(each.hosts_for(rule.namespace), rule.hosts) for each in servers):
+            continue
+        for server in servers:
             spec: Any = server.resource.spec
             index = next(i for i, each in enumerate(spec.servers)
                          if each.port is not None and each.port.name == server.port_name)  # fmt: skip
@@ -200,7 +209,7 @@ def merged_on_gateway(situation: Situation) -> Iterator[Finding]:
     found = {}
     for _, route in first.routing.virtual_host.routes:
         resource = route_resource(situation.world, route)
-        if resource is not None and resource.made_of is None:
+        if resource is not None and resource.made_of is None and resource.spec.hosts:  # a delegate has none
             found[resource.key] = resource
     if len(found) < 2:
         return
@@ -221,7 +230,8 @@ def wrong_host_header(situation: Situation) -> Iterator[Finding]:
     if first is None or not (_at_gateway(situation) and _unrouted(situation)) or _for_host(situation):
         return
     bound = {server.gateway for server in _servers(situation)}
-    hosts = [h for r in situation.world.push.virtual_services if bound & set(r.gateways) for h in r.hosts]
+    rules = [r for r in situation.world.push.virtual_services if r.http and bound & set(r.gateways)]
+    hosts = [host for rule in rules for host in rule.hosts]
     if not hosts:
         gateways = ", ".join(sorted(bound))
         yield Finding(
@@ -231,12 +241,15 @@ def wrong_host_header(situation: Situation) -> Iterator[Finding]:
         )
         return
     listed = ", ".join(dict.fromkeys(hosts))
-    example = hosts[0].replace("*", "www", 1) if hosts[0].startswith("*.") else hosts[0]
+    near = nearest(situation.host.lower(), hosts) or hosts[0]
+    example = near.replace("*", "www", 1) if near.startswith("*.") else near
+    below = (
+        f" {near} is for names below {near[2:]}, not for {near[2:]}." if near[2:] == situation.host else ""
+    )
     yield Finding(
         "host-header",
         f'The Host header is "{situation.question.authority}", and the rules at this gateway are for '
-        f"{listed}: send "
-        f"-H 'Host: {example}'.",
+        f"{listed}: send -H 'Host: {example}'.{below}",
     )
 
 

@@ -7,12 +7,15 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from minimesh.data_plane.routing.matchers import PathKind
+from minimesh.explain.causes.alike import alike
 from minimesh.explain.causes.meant import rule_of
+from minimesh.explain.conditions import ABSENT, PRESENT
 from minimesh.explain.ladder import Finding, Origin, Severity
 from minimesh.explain.origins import route_origin, route_resource
 from minimesh.explain.patches import document_of, spec_patch
 
 if TYPE_CHECKING:
+    from minimesh.explain.conditions import Check
     from minimesh.explain.observation import TriedRoute
     from minimesh.explain.rehearsal import Hop
     from minimesh.explain.situation import Situation
@@ -38,7 +41,7 @@ def asterisk_in_path(situation: Situation) -> Iterator[Finding]:
             f'"{plain}" as a prefix '
             f"takes everything that begins so: write prefix: {plain}.",
             origin=place,
-            patch=_with_uri(situation, tried, {"prefix": plain}),
+            patch=_with_match(situation, tried, {"uri": {"prefix": plain}}),
         )
 
 
@@ -53,23 +56,41 @@ def nearest_route(situation: Situation) -> Iterator[Finding]:
         return
     place = _place(situation, nearest)
     count = len(first.routing.tried)
-    which = (
-        "The only route" if count == 1 else f"Of {count} routes the nearest is number {nearest.number}, which"
-    )
+    which = "The only route" if count == 1 else f"Of {count} routes the nearest is number {nearest.number}"
     had = "the request has none" if failed.actual is None else f'the request has "{failed.actual}"'
-    yield Finding(
-        "nearest-route",
-        f"{which} ({place}) asks for {failed.subject} {failed.wanted}; {had}.",
-        origin=place,
-    )
+    asks = f"asks for {failed.subject} {failed.wanted}"
+    if failed.wanted in (PRESENT, ABSENT):
+        asks = f"wants {'a' if failed.wanted == PRESENT else 'no'} {failed.subject}"
+    advice, match = _almost(failed)
+    patch = _with_match(situation, nearest, match) if match else ""
+    yield Finding("nearest-route", f"{which} ({place}): it {asks}; {had}.{advice}", origin=place, patch=patch)
 
 
-def _closeness(tried: TriedRoute) -> tuple[float, int]:
-    """How near a route came: its conditions that hold, and how far the path agrees."""
+def _closeness(tried: TriedRoute) -> tuple[bool, float, float]:
+    """How near a route came: whether its path fits, how far it agrees, and what else of it holds."""
     path = tried.checks[0]
-    value, actual = path.wanted.partition('"')[2], path.actual or ""
+    value, actual = _quoted(path.wanted).lower(), (path.actual or "/").lower()
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(value, actual, strict=False)))
-    return sum(each.holds for each in tried.checks) / len(tried.checks), same
+    holding = sum(each.holds for each in tried.checks) / len(tried.checks)
+    return path.holds, max(same / len(actual), alike(value, actual)), holding
+
+
+def _almost(failed: Check) -> tuple[str, dict[str, Any]]:
+    """(what to do about it, the fields of the match) where a path fails by its case or by what follows it."""
+    kind, value, actual = failed.wanted.partition(" ")[0], _quoted(failed.wanted), failed.actual or ""
+    if failed.subject != "path" or kind not in ("exact", "prefix") or failed.wanted.endswith("case"):
+        return "", {}
+    if (actual.lower() if kind == "exact" else actual.lower()[: len(value)]) == value.lower():
+        return " They differ in case only: add ignoreUriCase: true.", {"ignoreUriCase": True}
+    if kind == "exact" and value != "/" and actual.startswith(value.rstrip("/") + "/"):
+        words = f" exact takes this very path and none below it: write prefix: {value}."
+        return words, {"uri": {"prefix": value}}
+    return "", {}
+
+
+def _quoted(wanted: str) -> str:
+    """The value of a condition, without its quotation marks."""
+    return wanted.partition('"')[2].rpartition('"')[0]
 
 
 def text_prefix(situation: Situation) -> Iterator[Finding]:
@@ -154,8 +175,8 @@ def _place(situation: Situation, tried: TriedRoute) -> Origin:
     return route_origin(situation.world, tried.route)
 
 
-def _with_uri(situation: Situation, tried: TriedRoute, uri: dict[str, str]) -> str:
-    """The match of a route with another path."""
+def _with_match(situation: Situation, tried: TriedRoute, fields: dict[str, Any]) -> str:
+    """The match of a route with some fields otherwise."""
     resource = route_resource(situation.world, tried.route)
     field = route_origin(situation.world, tried.route).field
     rule, _, match = field.removeprefix("spec.http[").partition("]")
@@ -163,7 +184,7 @@ def _with_uri(situation: Situation, tried: TriedRoute, uri: dict[str, str]) -> s
     if resource is None or not rule.isdigit() or not position.isdigit():
         return ""
     http = document_of(resource)["spec"]["http"]
-    http[int(rule)]["match"][int(position)]["uri"] = uri
+    http[int(rule)]["match"][int(position)] |= fields
     return spec_patch(resource, {"http": http})
 
 
