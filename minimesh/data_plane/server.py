@@ -248,7 +248,7 @@ class ProxyServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.admin is not None:
-            await asyncio.sleep(0)  # it may have been asked to end this, and its answer waits for the next turn
+            await asyncio.sleep(0)  # the answer to what may have ended this waits for the next turn
             self.admin.close()
         if self._workers is not None:
             await self._workers.close()
