@@ -1,4 +1,7 @@
-"""What a mesh has before anybody configures it; the resources are in `defaults.yaml`."""
+"""What a mesh has before anybody configures it, and what else installing Istio may bring.
+
+The resources are in `defaults.yaml` and `egress_gateway.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from importlib import resources
 from minimesh.config.decoding import decode
 from minimesh.config.resources import Resource, ResourceKey
 
-FILE = "minimesh/platform/defaults.yaml"
 DEFAULT_NAMESPACE = ResourceKey("Namespace", "", "default")
 
 
@@ -18,12 +20,22 @@ def default_resources(*, injects_by_default: bool = True) -> tuple[Resource, ...
     `injects_by_default`: whether the `default` namespace asks for sidecars. It does in a mesh over files, for
     labs begin by labelling it; in an empty one its user labels it, as in a cluster.
     """
-    text = resources.files("minimesh.platform").joinpath("defaults.yaml").read_text(encoding="utf-8")
-    decoded = decode(text, FILE)
-    assert not decoded.diagnostics, decoded.diagnostics
+    found = _read("defaults.yaml")
     if not injects_by_default:
-        return decoded.resources
-    return tuple(_labelled(each) if each.key == DEFAULT_NAMESPACE else each for each in decoded.resources)
+        return found
+    return tuple(_labelled(each) if each.key == DEFAULT_NAMESPACE else each for each in found)
+
+
+def egress_gateway_resources() -> tuple[Resource, ...]:
+    """The egress gateway, for whoever installs one."""
+    return _read("egress_gateway.yaml")
+
+
+def _read(name: str) -> tuple[Resource, ...]:
+    text = resources.files("minimesh.platform").joinpath(name).read_text(encoding="utf-8")
+    decoded = decode(text, f"minimesh/platform/{name}")
+    assert not decoded.diagnostics, decoded.diagnostics
+    return decoded.resources
 
 
 def _labelled(namespace: Resource) -> Resource:

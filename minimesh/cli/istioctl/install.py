@@ -24,9 +24,7 @@ _LOOK_INTERVAL_S = 0.1
 
 @click.command()
 @click.option("-f", "--filename", "files", multiple=True, metavar="FILE", help="An IstioOperator.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Such as meshConfig.enableTracing=true."
-)
+@click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Such as profile=demo.")
 @click.option("-y", "--skip-confirmation", is_flag=True, help="Do not ask.")
 def install(files: tuple[str, ...], settings: tuple[str, ...], skip_confirmation: bool) -> None:
     """Install Istio's parts in the mesh that runs, and set what holds for all of it."""

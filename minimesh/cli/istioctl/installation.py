@@ -1,4 +1,7 @@
-"""What `istioctl install` is asked for: an IstioOperator, by files and by `--set`, as far as minimesh has it."""
+"""What `istioctl install` is asked for: an IstioOperator, by files and by `--set`.
+
+Members of lists are kept by their places until all is said, for `--set` may name one of them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _GATEWAYS = {
     "ingressGateways": ("ingress", "istio-ingressgateway"),
     "egressGateways": ("egress", "istio-egressgateway"),
 }
-#: The Gateway API's experimental kinds are on anyhow, so that what the texts set first is no setting.
+#: What texts about the Gateway API set first: its experimental kinds are on anyhow.
 _ALWAYS_ON = ("values", "pilot", "env", "PILOT_ENABLE_ALPHA_GATEWAY_API")
 
 
@@ -46,10 +49,10 @@ def installation(files: Sequence[str], settings: Sequence[str]) -> Installation:
     if profile not in PROFILES:
         raise click.ClickException(f"unknown profile: {profile}; minimesh has: {', '.join(PROFILES)}")
     mesh_config = dict(ACCESS_LOG_SETTINGS) if profile == "demo" else {}
-    _merge(mesh_config, _checked_mesh_config(asked.pop("meshConfig", {})))
+    _merge(mesh_config, asked.pop("meshConfig", None) or {})
     chosen = _components(PROFILES[profile], asked.pop("components", {}))
     _refuse_the_rest(asked)
-    return Installation(profile, chosen, mesh_config)
+    return Installation(profile, chosen, _checked(mesh_config))
 
 
 def _spec_of(file: str) -> Settings:
@@ -66,7 +69,7 @@ def _spec_of(file: str) -> Settings:
 
 
 def _nested(path: str, value: Any) -> Settings:
-    """`a.b[0].c` and a value -> {"a": {"b": {0: {"c": value}}}}; so members of lists merge by their place."""
+    """`a.b[0].c` and a value -> {"a": {"b": {0: {"c": value}}}}."""
     steps: list[str | int] = []
     position = 0
     while position < len(path):
@@ -83,7 +86,7 @@ def _nested(path: str, value: Any) -> Settings:
 def _merge(into: Settings, more: Mapping[Any, Any]) -> None:
     for name, value in more.items():
         held = into.get(name)
-        numbered = dict(enumerate(value)) if isinstance(value, list) and name in _GATEWAYS else value
+        numbered = dict(enumerate(value)) if isinstance(value, list) and value else value
         if isinstance(held, dict) and isinstance(numbered, dict):
             _merge(held, numbered)
         elif isinstance(numbered, dict):
@@ -113,16 +116,16 @@ def _components(of_profile: Sequence[str], asked: Any) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _checked_mesh_config(asked: Any) -> Settings:
-    decoded = decode_mesh_config(yaml.safe_dump(_with_lists(asked)), "meshConfig")
+def _checked(mesh_config: Settings) -> Settings:
+    found: Settings = _with_lists(mesh_config)
+    decoded = decode_mesh_config(yaml.safe_dump(found), "meshConfig")
     if has_errors(decoded.diagnostics):
         raise click.ClickException("\n".join(str(each) for each in decoded.diagnostics))
-    found: Settings = _with_lists(asked)
     return found
 
 
 def _with_lists(value: Any) -> Any:
-    """What `--set` numbered as lists again."""
+    """The same with its numbered members as lists again."""
     if not isinstance(value, dict):
         return value
     made = {name: _with_lists(each) for name, each in value.items()}
@@ -133,7 +136,7 @@ def _with_lists(value: Any) -> Any:
 
 def _refuse_the_rest(asked: Settings) -> None:
     for path in _paths(asked):
-        if path != _ALWAYS_ON:
+        if path not in ((), _ALWAYS_ON):
             raise _unknown(".".join(map(str, path)))
 
 

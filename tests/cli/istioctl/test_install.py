@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from minimesh.cli.istioctl.installation import installation
 from minimesh.cli.istioctl.main import istioctl
 from minimesh.cli.istioctl.manifest import PROFILES, components
 from tests.end_to_end.mesh import wait_until
@@ -21,8 +23,9 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabShell]:
 
 
 def test_profiles_differ_by_their_components() -> None:
-    titles = {profile: [each.title for each in components(profile)] for profile in PROFILES}
-    assert titles["demo"] == titles["default"] == ["Istio core", "Istiod", "Ingress gateways"]
+    titles = {profile: [each.title for each in components(PROFILES[profile])] for profile in PROFILES}
+    assert titles["demo"] == ["Istio core", "Istiod", "Egress gateways", "Ingress gateways"]
+    assert titles["default"] == ["Istio core", "Istiod", "Ingress gateways"]
     assert titles["minimal"] == ["Istio core", "Istiod"]
     assert titles["empty"] == []
 
@@ -32,6 +35,11 @@ def test_profiles_differ_by_their_components() -> None:
     [
         ("install --set profile=ambient -y", "unknown profile: ambient; minimesh has: default, demo"),
         ("install --set values.global.hub=x -y", "no setting 'values.global.hub'"),
+        ("install --set components.cni.enabled=true -y", "no setting 'components.cni'"),
+        ("install --set components.egressGateways[0].name=other -y", "minimesh installs istio-egressgateway"),
+        ("install --set meshConfig.outboundTrafficPolicy.mode=NOBODY -y", "meshConfig"),
+        ("install --set meshConfig..x=1 -y", "is no path of settings"),
+        ("install -f /nowhere.yaml -y", "/nowhere.yaml"),
         ("uninstall", "minimesh knows --purge"),
     ],
 )
@@ -41,12 +49,60 @@ def test_what_is_not_there_is_refused_in_one_line(line: str, said: str) -> None:
     assert said in ran.output
 
 
+def test_the_tasks_settings_are_taken() -> None:
+    wanted = installation(
+        (),
+        (
+            "components.egressGateways[0].name=istio-egressgateway",
+            "components.egressGateways[0].enabled=true",
+            "meshConfig.outboundTrafficPolicy.mode=REGISTRY_ONLY",
+            "meshConfig.accessLogFile=/dev/stdout",
+            "values.pilot.env.PILOT_ENABLE_ALPHA_GATEWAY_API=true",
+            "profile=minimal",
+        ),
+    )
+    assert [each.title for each in components(wanted.components)] == [
+        "Istio core",
+        "Istiod",
+        "Egress gateways",
+    ]
+    assert wanted.mesh_config == {
+        "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
+        "accessLogFile": "/dev/stdout",
+    }
+
+
+def test_an_operator_file_says_the_same_and_set_is_stronger(tmp_path: Path) -> None:
+    file = tmp_path / "operator.yaml"
+    file.write_text("""
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+spec:
+  profile: demo
+  components:
+    ingressGateways: [{name: istio-ingressgateway, enabled: false}]
+  meshConfig:
+    accessLogEncoding: JSON
+    extensionProviders:
+    - {name: one, envoyFileAccessLog: {path: /dev/stdout}}
+""")
+    wanted = installation([str(file)], ["meshConfig.extensionProviders[0].name=two"])
+    assert wanted.profile == "demo"
+    assert set(wanted.components) == {"core", "istiod", "egress"}
+    assert wanted.mesh_config == {
+        "accessLogFile": "/dev/stdout",
+        "accessLogEncoding": "JSON",
+        "extensionProviders": [{"name": "two", "envoyFileAccessLog": {"path": "/dev/stdout"}}],
+    }
+
+
 @pytest.mark.slow
 def test_installing_uninstalling_and_installing_again(shell: LabShell) -> None:
     installed = shell("istioctl install --set profile=demo -y")
     assert installed.lines == [
         "✔ Istio core installed ⛵️",
         "✔ Istiod installed 🧠",
+        "✔ Egress gateways installed 🛫",
         "✔ Ingress gateways installed 🛬",
         "✔ Installation complete",
     ]
@@ -61,6 +117,9 @@ def test_installing_uninstalling_and_installing_again(shell: LabShell) -> None:
     )
     assert shell("istioctl install -y").lines[-1] == "✔ Installation complete"
     assert "istio-ingressgateway" in shell("kubectl get deploy -n istio-system").out
+    assert not shell("kubectl get cm istio -n istio-system -o jsonpath='{.data.mesh}'").out
+    shell("istioctl install --set meshConfig.outboundTrafficPolicy.mode=REGISTRY_ONLY -y")
+    assert "REGISTRY_ONLY" in shell("kubectl get cm istio -n istio-system -o jsonpath='{.data.mesh}'").out
 
 
 @pytest.mark.slow
