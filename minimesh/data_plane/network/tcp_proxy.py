@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.telemetry.access_log import AccessLogger
+from minimesh.data_plane.telemetry.bytes_meter import BytesMeter
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 from minimesh.data_plane.upstream.connection_pool import transport_reason
@@ -336,7 +337,12 @@ class TcpProxyConnection(asyncio.Protocol):
 
     def _log(self) -> None:
         self._count_bytes()
-        self.stream.completed_at = asyncio.get_running_loop().time()
+        stream = self.stream
+        stream.completed_at = asyncio.get_running_loop().time()
+        if self._proxy.config.access_logs:
+            client, host = stream.downstream_bytes, stream.upstream_bytes = BytesMeter(), BytesMeter()
+            client.wire_received = host.wire_sent = stream.bytes_received
+            client.wire_sent = host.wire_received = stream.bytes_sent
         for access_log in self._proxy.config.access_logs:
             access_log.log(self.stream)
 

@@ -583,7 +583,7 @@ _PLAIN: dict[str, Expression] = {
     "UPSTREAM_TRANSPORT_FAILURE_REASON": _text("upstream_transport_failure_reason"),
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": _number("upstream_request_attempt_count"),
     "UPSTREAM_LOCAL_CLOSE_REASON": _nothing(),
-    "UPSTREAM_DETECTED_CLOSE_TYPE": Expression("('Normal' if i.upstream_local_address else None)"),
+    "UPSTREAM_DETECTED_CLOSE_TYPE": Expression("('Normal' if i.upstream_host else None)"),
     "DOWNSTREAM_DETECTED_CLOSE_TYPE": Expression("'Normal'", nullable=False),
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _text("downstream_local_close_reason"),
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _text("downstream_transport_failure_reason"),

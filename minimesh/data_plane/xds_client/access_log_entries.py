@@ -81,6 +81,11 @@ def _fill_common(common: Any, info: StreamInfo) -> None:
     common.connection_termination_details = info.connection_termination_details or ""
     common.upstream_request_attempt_count = info.upstream_request_attempt_count
     common.stream_id = info.request_id or ""
+    client, host = info.downstream_bytes, info.upstream_bytes
+    common.downstream_wire_bytes_received = client.wire_received
+    common.downstream_wire_bytes_sent = client.wire_sent
+    common.upstream_wire_bytes_received = host.wire_received
+    common.upstream_wire_bytes_sent = host.wire_sent
     if info.requested_server_name:
         common.tls_properties.tls_sni_hostname = info.requested_server_name
     if info.response_flags:
@@ -117,6 +122,9 @@ def _fill_request(request: Any, info: StreamInfo, headers: LoggedHeaders) -> Non
     request.request_id = info.request_id or ""
     request.original_path = info.original_path or ""
     request.request_body_bytes = info.bytes_received
+    request.request_headers_bytes = info.request_headers_bytes
+    request.downstream_header_bytes_received = info.downstream_bytes.header_received
+    request.upstream_header_bytes_sent = info.upstream_bytes.header_sent
     if info.request is not None:
         request.scheme = _first(info.request, ":scheme")
         _copy_headers(request.request_headers, info.request, headers.request)
@@ -126,6 +134,9 @@ def _fill_response(response: Any, info: StreamInfo, headers: LoggedHeaders) -> N
     response.response_code.value = info.response_code
     response.response_code_details = info.response_code_details or ""
     response.response_body_bytes = info.bytes_sent
+    response.response_headers_bytes = info.response_headers_bytes
+    response.downstream_header_bytes_sent = info.downstream_bytes.header_sent
+    response.upstream_header_bytes_received = info.upstream_bytes.header_received
     if info.response_headers is not None:
         _copy_headers(response.response_headers, info.response_headers, headers.response)
     if info.response_trailers is not None:

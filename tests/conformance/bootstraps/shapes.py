@@ -106,12 +106,15 @@ def address(port: int) -> Document:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def access_logs(logs: Logs, **more: Any) -> list[Document]:
-    """Both logs. The client's own port comes first in a line: it tells which case the line belongs to."""
+def access_logs(logs: Logs, json_format: Mapping[str, str] = _JSON_FORMAT, **more: Any) -> list[Document]:
+    """Both logs. The client's own port comes first in a line: it tells which case the line belongs to.
+
+    `json_format` has `client` and `cut_agent`, by which lines are told apart.
+    """
     text = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS% " + ISTIO_DEFAULT_FORMAT
     formats = {
         logs.text: {"text_format_source": {"inline_string": text}},
-        logs.json: {"json_format": _JSON_FORMAT},
+        logs.json: {"json_format": json_format},
     }
     kind = TYPE + "access_loggers.file.v3.FileAccessLog"
     return [
@@ -142,12 +145,13 @@ def http_connection_manager(name: str, logs: Logs, **manager: Any) -> Document:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def tcp_listener(name: str, port: int, logs: Logs, cluster: str) -> Document:
+def tcp_listener(name: str, port: int, logs: Logs, cluster: str, **proxy: Any) -> Document:
     config = {
         "@type": TYPE + "filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": name,
         "cluster": cluster,
         "access_log": access_logs(logs),
+        **proxy,
     }
     return _listener(name, port, [{"name": "envoy.filters.network.tcp_proxy", "typed_config": config}])
 

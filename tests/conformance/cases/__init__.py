@@ -9,6 +9,7 @@ from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
 from tests.conformance.bootstraps.tls import TLS
 from tests.conformance.bootstraps.upstreams import HEALTH_CHECKS, UPSTREAM_BEHAVIOUR
+from tests.conformance.bootstraps.wire_bytes import WIRE_BYTES
 from tests.conformance.case import Chapter
 from tests.conformance.cases import (
     features,
@@ -20,6 +21,7 @@ from tests.conformance.cases import (
     streaming,
     tls,
     upstreams,
+    wire_bytes,
 )
 
 CHAPTERS: tuple[Chapter, ...] = (
@@ -46,4 +48,5 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),
     Chapter("time settings", MANAGERS, managers.TIME),
+    Chapter("wire bytes", WIRE_BYTES, wire_bytes.CASES),
 )

@@ -129,7 +129,11 @@ def _manager() -> dict[str, Any]:
         "@type": _TYPE + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "http",
         "use_remote_address": True,
-        "access_log": [{"name": "envoy.access_loggers.http_grpc", "typed_config": log}],
+        # Sizes on the wire are told where another log has them counted.
+        "access_log": [
+            {"name": "envoy.access_loggers.http_grpc", "typed_config": log},
+            {"name": "envoy.access_loggers.stdout", "typed_config": _COUNTING},
+        ],
         "route_config": {
             "name": "r",
             "virtual_hosts": [{"name": "all", "domains": ["lab", "lab:*"], "routes": routes}],
@@ -141,6 +145,13 @@ def _manager() -> dict[str, Any]:
             }
         ],
     }
+
+
+_COUNTING = {
+    "@type": _TYPE + "access_loggers.file.v3.FileAccessLog",
+    "path": "/dev/null",
+    "log_format": {"text_format_source": {"inline_string": "%DOWNSTREAM_WIRE_BYTES_SENT%\n"}},
+}
 
 
 def _bootstrap(ports: Mapping[str, int]) -> dict[str, Any]:
@@ -202,14 +213,12 @@ async def _told_by(command: list[str], folder: Path) -> tuple[Any, list[Any], li
         return service.identifiers[0], service.http, service.tcp
 
 
-#: Ports, moments, the machine's own address, and what only Envoy fills in: sizes on the wire, which our proxy
-#: does not count for HTTP.
+#: Ports, moments, the machine's own address and the sizes of what tells of them, and what only Envoy fills in.
 _VARYING = frozenset(
     {
         "port_value", "start_time", "duration", "request_headers_bytes", "response_headers_bytes",
-        "upstream_wire_bytes_sent", "upstream_wire_bytes_received", "downstream_wire_bytes_sent",
-        "downstream_wire_bytes_received", "upstream_header_bytes_sent", "upstream_header_bytes_received",
-        "downstream_header_bytes_received", "downstream_header_bytes_sent", "access_log_type", "stream_id",
+        "upstream_wire_bytes_sent", "upstream_header_bytes_sent", "downstream_wire_bytes_sent",
+        "downstream_header_bytes_sent", "access_log_type", "stream_id",
         "request_id", "intermediate_log_entry", "forwarded_for", "port", "upstream_transport_failure_reason",
     }
 )  # fmt: skip

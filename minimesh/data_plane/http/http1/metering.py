@@ -10,9 +10,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from minimesh.data_plane.http.header_block import Refusal
+from minimesh.data_plane.http.header_block import (
+    CODEC_ERROR,
+    HEADERS_TOO_LARGE,
+    INVALID_CHARACTERS,
+    TOO_MANY_HEADERS,
+    Refusal,
+)
 from minimesh.data_plane.http.http1.downstream import Http1ServerConnection
-from minimesh.data_plane.http.http1.head import ResponseReader
+from minimesh.data_plane.http.http1.head import ResponseReader, head_length
 from minimesh.data_plane.network.write_batch import WriteBatch
 from minimesh.data_plane.telemetry.bytes_meter import NO_BYTES, BytesMeter
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.block_memo import Values
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.http.header_block import HeaderBlock
+    from minimesh.data_plane.http.http1.body import BodyReader
     from minimesh.data_plane.http.http1.request_line import RequestLine
     from minimesh.data_plane.http.http1.upstream import Http1ClientConnection
     from minimesh.data_plane.http.messages import ResponseHead
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Envoy counts so much for the colon and the line end of each header that it reads, blanks never.
 _AROUND_READ_HEADER = 3
+#: Refused before the headers were read; whatever else is refused has its headers counted.
+_NO_HEAD = frozenset({CODEC_ERROR, INVALID_CHARACTERS, HEADERS_TOO_LARGE, TOO_MANY_HEADERS})
 #: `:status` and its three digits.
 _STATUS_BYTES = 10
 
@@ -108,8 +117,17 @@ class MeteredHttp1ServerConnection(Http1ServerConnection):
         super()._begin_stream(line, block, values, rest)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._in_hand_bytes = max(self._in_hand_bytes, len(self._buffer))
+        data = self._buffer
+        self._in_hand_bytes = max(self._in_hand_bytes, len(data))
+        if refusal not in _NO_HEAD:
+            self._head_bytes = read_header_bytes(data[: head_length(data)])
         super()._refuse(refusal)
+
+    def _take_trailers(self, stream: Stream, body: BodyReader) -> None:
+        super()._take_trailers(stream, body)
+        around = _AROUND_READ_HEADER
+        size = sum([len(name) + len(value) + around for name, value in stream.request_trailers])
+        stream.info.downstream_bytes.header_received += size
 
     def _stream_info(self, version: str) -> StreamInfo:
         info = super()._stream_info(version)

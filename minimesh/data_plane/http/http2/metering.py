@@ -1,7 +1,7 @@
 """Bytes on the wire of HTTP/2 streams, counted as Envoy counts them, for access logs that name them.
 
-A stream counts its HEADERS, CONTINUATION and DATA frames, whole. Streams of a manager whose logs do not name
-bytes are of the plain classes, and pay nothing.
+A stream counts its HEADERS and DATA frames whole, and what CONTINUATION frames carry. Streams of a manager
+whose logs do not name bytes are of the plain classes, and pay nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from minimesh.data_plane.http.http2.downstream import Http2ServerConnection
 from minimesh.data_plane.http.http2.exchange import Http2Exchange
 from minimesh.data_plane.http.http2.frames import HEADER_BYTES, MAX_FRAME_BYTES, FrameType
-from minimesh.data_plane.http.http2.metered_frames import HEAD_FRAMES, count_frame
+from minimesh.data_plane.http.http2.metered_frames import HEAD_FRAMES, count_frame, counted_head_bytes
 from minimesh.data_plane.http.http2.server_events import Http2ServerEvents
 from minimesh.data_plane.http.http2.server_stream import Http2ServerStream
 from minimesh.data_plane.telemetry.bytes_meter import BytesMeter
@@ -117,8 +117,9 @@ class _MeteredStream(Http2ServerStream):
         """A head, or trailers, went out in so many bytes."""
         meter, stream = self.meter, self._stream
         size = _list_bytes(headers)
-        meter.wire_sent += wire_bytes
-        meter.header_sent += wire_bytes
+        counted = counted_head_bytes(wire_bytes)
+        meter.wire_sent += counted
+        meter.header_sent += counted
         meter.decompressed_header_sent += size
         if stream.head is not None:
             stream.info.request_headers_bytes = stream.head.byte_size()
@@ -160,7 +161,7 @@ class MeteredHttp2Exchange(Http2Exchange):
         h2 = self._connection.h2
         before = h2.unsent_bytes
         super().start(receiver, head, data, end_stream, upgrade)
-        head_bytes = h2.unsent_bytes - before - self._pumped_bytes
+        head_bytes = counted_head_bytes(h2.unsent_bytes - before - self._pumped_bytes)
         self._meter.wire_sent += head_bytes
         self._meter.header_sent += head_bytes
         self._meter.decompressed_header_sent += head.byte_size()

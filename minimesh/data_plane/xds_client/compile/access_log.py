@@ -56,11 +56,11 @@ _METERED = re.compile(rb"%(?:UPSTREAM_|DOWNSTREAM_)[A-Z_]*BYTES_|%(?:REQUEST|RES
 
 
 def name_wire_bytes(messages: Sequence[Any]) -> bool:
-    """Whether any of these logs tells of bytes on the wire: they are counted for those alone."""
-    return any(
-        log.typed_config.TypeName() in _SERVICES or _METERED.search(log.typed_config.value)
-        for log in messages
-    )
+    """Whether the format of any of these logs tells of bytes on the wire: they are counted for those alone.
+
+    A log service is told of them where another log has them counted: too few want them for all to pay.
+    """
+    return any(_METERED.search(log.typed_config.value) for log in messages)
 
 
 def _access_log(message: Any, path: str, context: CompileContext) -> AccessLogger:
