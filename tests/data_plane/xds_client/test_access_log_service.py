@@ -213,7 +213,7 @@ async def _told_by(command: list[str], folder: Path) -> tuple[Any, list[Any], li
         return service.identifiers[0], service.http, service.tcp
 
 
-#: Ports, moments, the machine's own address and the sizes of what tells of them, and what only Envoy fills in.
+#: Ports, moments, the machine's own address, the sizes of what tells of them, and what only Envoy fills in.
 _VARYING = frozenset(
     {
         "port_value", "start_time", "duration", "request_headers_bytes", "response_headers_bytes",
