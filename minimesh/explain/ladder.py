@@ -41,6 +41,7 @@
       "sentence"   what is wrong, and what would mend it
       "resource", "field", "file", "line", "column"
       "patch"      YAML documents for `kubectl apply`, merged into what there is; empty where none would help
+      "change"     the lines that the patch takes away (-) and adds (+), with those around them
 
 Everything is always there; what does not apply is empty, 0 or null.
 """
@@ -158,6 +159,7 @@ class Finding:
     code: str = ""
     origin: Origin = NO_ORIGIN
     patch: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Mapping
+from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -71,6 +72,23 @@ def patched(documents: Iterable[Mapping[str, Any]], patch: str) -> list[dict[str
         else:
             _merge(target, change)
     return found
+
+
+def difference(before: Iterable[Mapping[str, Any]], patch: str) -> str:
+    """The lines of documents that a patch changes, as a unified diff without its headings."""
+    old = [dict(each) for each in before]
+    found: list[str] = []
+    for change in yaml.safe_load_all(patch):
+        was = next((each for each in old if _key(each) == _key(change)), None)
+        now = next(
+            each for each in patched([was] if was else [], as_yaml([change])) if _key(each) == _key(change)
+        )
+        lines = [as_yaml([each]).splitlines() if each else [] for each in (was, now)]
+        told = [
+            each for each in unified_diff(*lines, lineterm="", n=3) if not each.startswith(("---", "+++"))
+        ]
+        found += ["..." if each.startswith("@@") else each for each in told[1:]]
+    return "\n".join(found)
 
 
 def _merge(target: dict[str, Any], change: Mapping[str, Any]) -> None:

@@ -163,14 +163,16 @@ def _host_candidates(routing: Routing) -> Iterator[Candidate]:
         chosen = host is routing.virtual_host
         state = CandidateState.CHOSEN if chosen else CandidateState.REJECTED
         if not chosen and routing.virtual_host is not None and _takes(routing, host):
-            reason = f"{_some_of(host.domains)} fits too, and {routing.virtual_host.name} is more exact"
-            yield Candidate(host.name, state, reason)
+            which = _some_of(sorted(host.domains, key=len))
+            yield Candidate(
+                host.name, state, f"{which} fits too, and {routing.virtual_host.name} is more exact"
+            )
             continue
         yield Candidate(
             host.name,
             state,
             subject="host",
-            wanted=_some_of(host.domains),
+            wanted=_some_of(sorted(host.domains, key=len)),
             actual=routing.authority,
         )
 

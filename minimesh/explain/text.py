@@ -24,6 +24,8 @@ _KIND_WIDTH = 13
 #: Where all there were is worth reading even when there is but one.
 _ALWAYS_LISTED = frozenset({"route"})
 _SHOWN = 12
+#: A longer patch hides what changes in it.
+_PATCH_LINES = 20
 _ROUTES_SHOWN = 50
 
 
@@ -102,7 +104,10 @@ def _finding(finding: Finding) -> Iterator[str]:
     place = _place(finding.origin)
     if place:
         yield f"  {place}"
-    if finding.patch:
+    if finding.patch.count("\n") > _PATCH_LINES and finding.change:
+        yield "  To mend it, change this (-o json has the whole patch for `kubectl apply`):"
+        yield textwrap.indent(finding.change, "    ")
+    elif finding.patch:
         yield "  To mend it, `kubectl apply` this or write it into the file:"
         yield textwrap.indent(finding.patch.rstrip(), "    ")
 

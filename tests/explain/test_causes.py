@@ -373,3 +373,23 @@ def test_who_is_misspelt_is_guessed() -> None:
     said = asked("", "http://web:8000/", source="slep").verdict.sentence
     assert said.startswith("There is no pod 'slep'")
     assert said.endswith("Did you mean sleep?")
+
+
+def test_of_a_long_patch_the_lines_that_change_are_shown() -> None:
+    many = "".join(
+        f"- match: [{{uri: {{exact: /{n}}}}}]\n  route: [{{destination: {{host: web}}}}]\n" for n in range(9)
+    )
+    found = asked(shop(f"{many}- route: [{{destination: {{host: wep}}}}]"))
+    changed = [each.strip() for each in the(found, "unknown-host").change.splitlines() if each[0] in "+-"]
+    assert changed == ["-        host: wep", "+        host: web"]
+    text = as_text(found)
+    assert "To mend it, change this" in text
+    assert "exact: /3" not in text.partition("To mend it")[2]
+
+
+def test_what_is_made_anew_is_all_change() -> None:
+    rules = shop("- route: [{destination: {host: web, subset: v1}}]")
+    services = "---".join(each for each in SERVICES.split("---") if "DestinationRule" not in each)
+    found = explain(World.of_files({"s.yaml": services, "r.yaml": rules}), question("http://shop.test.com/"))
+    finding = the(found, "missing-subset")
+    assert finding.change == "\n".join(f"+{line}" for line in finding.patch.splitlines())

@@ -7,7 +7,10 @@ None decides what the proxy does: they read what it did, and look in the documen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import yaml
 
 from minimesh.explain.causes import (
     balancing,
@@ -22,6 +25,7 @@ from minimesh.explain.causes import (
     paths,
 )
 from minimesh.explain.ladder import Finding, Severity
+from minimesh.explain.patches import difference, document_of
 
 if TYPE_CHECKING:
     from minimesh.explain.situation import Situation
@@ -72,5 +76,21 @@ _ORDER = [Severity.CAUSE, Severity.WARNING, Severity.NOTE]
 
 def findings(situation: Situation) -> list[Finding]:
     """All that can be said, causes first, each once."""
-    found = {each.sentence: each for check in CHECKS for each in check(situation)}
+    found = {each.sentence: _with_change(situation, each) for check in CHECKS for each in check(situation)}
     return sorted(found.values(), key=lambda each: _ORDER.index(each.severity))
+
+
+def _with_change(situation: Situation, finding: Finding) -> Finding:
+    """A finding with what its patch changes."""
+    if not finding.patch:
+        return finding
+    written = []
+    for change in yaml.safe_load_all(finding.patch):
+        metadata = change["metadata"]
+        namespace = metadata.get("namespace", "")
+        resource = situation.world.resource(change["kind"], namespace, metadata["name"])
+        if resource is not None:
+            document = document_of(resource)
+            document["metadata"] = {**document.get("metadata", {}), **metadata}
+            written.append(document)
+    return replace(finding, change=difference(written, finding.patch))
