@@ -33,7 +33,7 @@ from minimesh.platform.defaults import default_resources
 from minimesh.platform.engine import Engine
 from minimesh.platform.images import ImageTable
 from minimesh.platform.logs import ContainerLogs
-from minimesh.platform.node import node
+from minimesh.platform.node import lease, node
 from minimesh.platform.pod_events import PodEvent
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
@@ -145,7 +145,7 @@ class Mesh:
         now = datetime.now(UTC)
         defaults = default_resources(injects_by_default=bool(self._options.paths))
         own = initial_objects(timestamp(now))
-        for resource in (*defaults, *own, node(now, VERSION["gitVersion"])):
+        for resource in (*defaults, *own, node(now, VERSION["gitVersion"]), lease()):
             if self._store.snapshot().get(resource.key) is None:
                 self._store.put(resource)
 

@@ -168,7 +168,11 @@ def _detached(run: _Run) -> None:
     os.close(ready_writer)
     with os.fdopen(console_reader, "r", errors="replace") as console:
         for line in console:
-            click.echo(line, nl=False)
+            try:
+                click.echo(line, nl=False)
+            except BrokenPipeError:
+                # Whoever read this has read enough; the mesh goes on.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with os.fdopen(ready_reader, "rb") as ready:
         if ready.read() == _READY:
             say(f"runs in the background as process {pid}; stop it with: {invocation('down')}")

@@ -16,10 +16,12 @@ _SUBRESOURCE_VERBS = {
     "portforward": ("create", "get"),
     "finalize": ("update",),
     "token": ("create",),
+    "eviction": ("create",),
 }
 _SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+    "eviction": ("policy", "v1", "Eviction"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -55,6 +56,8 @@ class ObjectsApi:
             return self._get(request, info) if info.name else self._list(request, info)
         if not info.type.can_be_written and request.method != "DELETE":
             raise api_errors.not_served(info.type.qualified_plural)
+        if info.subresource == "eviction":
+            return await self._evict(request, replace(info, subresource=""))
         if request.method == "POST" and not info.name:
             return self._written(
                 request, info, self._registry.create(info, await read_object(request), _options(request))
@@ -194,6 +197,14 @@ class ObjectsApi:
             key = ResourceKey(info.type.store_kind, info.namespace, metadata["name"])
             finish(self._registry, written.object, key)
         return self._shown(request, info, written.object, 201 if written.created else 200, written.warnings)
+
+    async def _evict(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        """What `kubectl drain` asks for; there are no disruption budgets that could refuse it."""
+        if request.method != "POST":
+            raise api_errors.method_not_allowed()
+        asked = (await read_object(request)).get("deleteOptions") or {}
+        delete(self._registry, info, asked, dry_run=request.query.get("dryRun") == "All")
+        return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}, status=201)
 
     def _delete(self, request: web.Request, info: RequestInfo, options: Object) -> web.StreamResponse:
         dry_run = request.query.get("dryRun") == "All"

@@ -169,6 +169,7 @@ _MESSAGES: Mapping[str, _Message] = {
         4: _Field("propagationPolicy"),
         5: _Field("dryRun", many=True),
     },
+    "Eviction": {1: _METADATA, 2: _Field("deleteOptions", "DeleteOptions")},
     "Preconditions": {1: _Field("uid"), 2: _Field("resourceVersion")},
 }
 

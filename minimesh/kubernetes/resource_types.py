@@ -279,7 +279,9 @@ _GATEWAY_COLUMNS = (
 BUILT_IN: tuple[ResourceType, ...] = (
     _built_in("", "Namespace", "namespaces", "ns", namespaced=False, subresources="status finalize"),
     _built_in("", "Node", "nodes", "no", namespaced=False),
-    _built_in("", "Pod", "pods", "po", everyday=True, subresources="status log exec attach portforward"),
+    _built_in(
+        "", "Pod", "pods", "po", everyday=True, subresources="status log exec attach portforward eviction"
+    ),
     _built_in("", "Service", "services", "svc", everyday=True),
     _built_in("", "Endpoints", "endpoints", "ep", subresources=""),
     _built_in("", "ServiceAccount", "serviceaccounts", "sa", subresources="token"),
@@ -289,6 +291,7 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _built_in("", "Event", "events", "ev", subresources=""),
     _built_in("apps", "Deployment", "deployments", "deploy", everyday=True, subresources="status scale"),
     _built_in("apps", "ReplicaSet", "replicasets", "rs", everyday=True, subresources="status scale"),
+    _built_in("coordination.k8s.io", "Lease", "leases", subresources=""),
     _built_in("discovery.k8s.io", "EndpointSlice", "endpointslices", subresources=""),
     _built_in("networking.k8s.io", "Ingress", "ingresses", "ing"),
     _built_in("networking.k8s.io", "IngressClass", "ingressclasses", namespaced=False, subresources=""),
@@ -310,12 +313,14 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _absent("autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", versions="v2 v1"),
     _absent("batch", "CronJob", "cronjobs", "cj"),
     _absent("batch", "Job", "jobs"),
+    _absent("networking.k8s.io", "NetworkPolicy", "networkpolicies", "netpol"),
     _absent("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
     _absent(_RBAC, "ClusterRole", "clusterroles", namespaced=False),
     _absent(_RBAC, "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
     _absent(_RBAC, "Role", "roles"),
     _absent(_RBAC, "RoleBinding", "rolebindings"),
     _absent("scheduling.k8s.io", "PriorityClass", "priorityclasses", "pc", namespaced=False),
+    _absent("storage.k8s.io", "StorageClass", "storageclasses", "sc", namespaced=False),
     _istio("extensions", "v1alpha1", "TrafficExtension", "trafficextensions"),
     _istio("extensions", "v1alpha1", "WasmPlugin", "wasmplugins"),
     _istio("networking", _ALL, "DestinationRule", "destinationrules", "dr", (_HOST, AGE)),

@@ -37,6 +37,15 @@ def node(now: datetime, version: str) -> Resource:
     )
 
 
+def lease() -> Resource:
+    """What a kubelet would renew to show that its node lives; here one process is both, and nobody asks."""
+    content = {"spec": {"holderIdentity": NODE_NAME, "leaseDurationSeconds": 40}}
+    metadata = ObjectMeta(name=NODE_NAME, namespace="kube-node-lease")
+    return Resource(
+        api_version="coordination.k8s.io/v1", kind="Lease", metadata=metadata, spec=content, raw=content
+    )
+
+
 def _status(now: datetime, version: str) -> dict[str, Any]:
     written = timestamp(now)
     amounts = {"cpu": str(os.cpu_count() or 1), "memory": f"{_memory_kib()}Ki", "pods": str(PODS_LIMIT)}

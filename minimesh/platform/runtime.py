@@ -23,6 +23,7 @@ from minimesh.config.kubernetes import pod as kubernetes
 from minimesh.config.proxy_settings import told_environment
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
+from minimesh.config.timestamps import timestamp
 from minimesh.platform import logs
 from minimesh.platform.container import ContainerPlan, RestartPolicy
 from minimesh.platform.engine import Engine
@@ -34,6 +35,7 @@ from minimesh.platform.pod_network import PodAddress, PodNetwork, can_bind
 from minimesh.platform.pod_processes import PodProcesses, ProcessRequest
 from minimesh.platform.proxy_process import ADMIN_PORT, envoy_arguments, proxy_arguments
 from minimesh.platform.readiness import Check, http_check, tcp_check
+from minimesh.platform.scheduling import failed_scheduling, unscheduled
 from minimesh.platform.state import StateFolder
 from minimesh.platform.workloads import (
     Workload,
@@ -114,6 +116,7 @@ class PodRuntime:
         self._tell = tell
         self._pods: dict[tuple[str, str], Pod] = {}
         self._ending: dict[Pod, asyncio.Task[None]] = {}
+        self._waiting: dict[str, str] = {}
         self._unpublished: set[Pod] = set()
         self._publishing: asyncio.Handle | None = None
         self._reconciling: asyncio.Handle | None = None
@@ -184,7 +187,7 @@ class PodRuntime:
         self._network.close()
 
     def _store_changed(self, changes: Sequence[Change]) -> None:
-        if any(change.resource.kind == "Pod" for change in changes):
+        if any(change.resource.kind in ("Pod", "Node") for change in changes):
             self._reconcile_soon()
 
     def _reconcile_soon(self) -> None:
@@ -202,7 +205,18 @@ class PodRuntime:
             self._end(self._pods.pop((key.namespace, key.name)))
         for workload in steps.start:
             self._create(workload, snapshot)
+        self._hold(steps.waiting)
         self._write_state()
+
+    def _hold(self, waiting: Sequence[tuple[Workload, str]]) -> None:
+        """Tell of pods that no node takes, once."""
+        before, self._waiting = self._waiting, {workload.uid: why for workload, why in waiting}
+        for workload, why in waiting:
+            stored = self._store.snapshot().get(workload.key)
+            if stored is not None and before.get(workload.uid) != why:
+                status = unscheduled(why, timestamp(datetime.now(UTC)))
+                self._store.put(dataclasses.replace(stored, status=status))
+                self._tell(stored, failed_scheduling(why))
 
     def _create(self, workload: Workload, snapshot: Snapshot) -> None:
         programs = {c.name: self._program(c) for c in workload.applications}
@@ -210,7 +224,6 @@ class PodRuntime:
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
         facts = _facts(workload, address, self._state.write_curl_home(*workload.key[1:], curl_rules(address)))
-        facts = dataclasses.replace(facts, tunnels=not self._settings.engine.runs_envoy(workload.role))
         plans: list[ContainerPlan] = []
         environments: dict[str, dict[str, str]] = {}
         for container in workload.applications:

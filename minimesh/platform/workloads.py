@@ -14,6 +14,7 @@ from minimesh.config.kubernetes.meta import ObjectMeta
 from minimesh.config.kubernetes.pod import Container, PodSpec
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot
+from minimesh.platform.scheduling import refusal
 
 DEFAULT_GRACE_S = 30
 
@@ -74,9 +75,11 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The pods to start, the pods to end, and the Pods whose removal has nothing left to wait for."""
+    """The pods to start, those that no node takes yet (with the reason), the pods to end, and the Pods whose
+    removal has nothing left to wait for."""
 
     start: tuple[Workload, ...]
+    waiting: tuple[tuple[Workload, str], ...]
     end: tuple[ResourceKey, ...]
     gone: tuple[ResourceKey, ...]
 
@@ -106,8 +109,10 @@ def plan(snapshot: Snapshot, running: Sequence[Workload], ending: Collection[Res
     wanted = {workload.key: workload for workload in workloads(snapshot)}
     end = tuple(each.key for each in running if not _serves(each, wanted.get(each.key)))
     there = {*ending, *(each.key for each in running)}
+    missing = [(each, refusal(each.spec, snapshot)) for each in wanted.values() if each.key not in there]
     return Plan(
-        start=tuple(each for each in wanted.values() if each.key not in there),
+        start=tuple(each for each, why in missing if not why),
+        waiting=tuple((each, why) for each, why in missing if why),
         end=end,
         gone=tuple(
             pod.key

@@ -77,6 +77,23 @@ def test_scaling_starts_pods(mesh: Background) -> None:
     assert kubectl(mesh, "get", "deploy", name, "-o", ready) == "2"
 
 
+def test_a_drained_node_has_no_pods_until_it_is_uncordoned(mesh: Background) -> None:
+    node = kubectl(mesh, "get", "node", "-o", "name").strip()
+    assert "RenewTime:" in kubectl(mesh, "describe", node)
+    drained = kubectl(mesh, "drain", node)
+    assert " evicted\n" in drained
+    assert drained.endswith(f"{node} drained\n")
+    phases = "jsonpath={.items[*].status.phase}"
+    wait_until(
+        lambda: set(kubectl(mesh, "get", "pods", "-o", phases).split()) == {"Pending"}, "pods wait for a node"
+    )
+    events = kubectl(mesh, "events", "--types=Warning")
+    assert "FailedScheduling" in events
+    assert "1 node(s) were unschedulable." in events
+    kubectl(mesh, "uncordon", node)
+    kubectl(mesh, "wait", "pods", "--all", "-A", "--for=condition=Ready", "--timeout=60s")
+
+
 def test_only_the_user_can_read_the_kubeconfig(mesh: Background) -> None:
     assert stat.S_IMODE(mesh.state.kubeconfig.stat().st_mode) == 0o600
 

@@ -91,15 +91,29 @@ async def test_of_kinds_that_are_not_served_there_are_none(kubectl: Kubectl) -> 
     assert 'jobs.batch "x" not found' in complaint
 
 
-@pytest.mark.kubectl_of_today("it looks for CronJobs of batch/v1beta1")
+@pytest.mark.kubectl_of_today("it looks for batch/v1beta1 and extensions/v1beta1, gone since 1.25")
 async def test_what_is_applied_no_more_is_pruned(kubectl: Kubectl) -> None:
     first, second = (
-        f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, labels: {{app: web}}}}}}\n---\n"
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, labels: {{app: web}}}}\n---\n"
         for name in ("first", "second")
     )
     await kubectl.apply(first + second)
     out = await kubectl.apply(second, "--prune", "-l", "app=web")
     assert out.splitlines() == ["configmap/second unchanged", "configmap/first pruned"]
+
+
+@pytest.mark.kubectl_of_today("with --raw it leaves out the path of the server")
+async def test_a_pod_is_evicted_unless_that_is_a_dry_run(kubectl: Kubectl) -> None:
+    await kubectl.apply(
+        "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: web, image: web}]}}"
+    )
+    eviction = '{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}'
+    path = "/api/v1/namespaces/default/pods/web/eviction"
+    await kubectl("create", "--raw", f"{path}?dryRun=All", "-f", "-", stdin=eviction)
+    assert await kubectl("get", "pods", "-o", "name") == "pod/web\n"
+    said = await kubectl("create", "--raw", path, "-f", "-", stdin=eviction)
+    assert json.loads(said)["status"] == "Success"
+    assert await kubectl("get", "pods", "-o", "name") == ""
 
 
 # -- Ingresses

@@ -10,6 +10,7 @@ import pytest
 
 from minimesh.config.decoding import decode
 from minimesh.config.injection import ProxyRole
+from minimesh.config.kubernetes.meta import ObjectMeta
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot, Store
 from minimesh.kubernetes.controllers.manager import Controllers
@@ -180,3 +181,43 @@ def test_another_image_is_a_reason_to_start_anew_and_another_label_is_not(
     before = workloads(store.snapshot())
     store.apply_file("a.yaml", resources(again))
     assert steps(store.snapshot(), before) == expected
+
+
+def node(spec: dict[str, Any]) -> Resource:
+    return Resource(
+        api_version="v1", kind="Node", metadata=ObjectMeta(name="here"), spec=spec, raw={"spec": spec}
+    )
+
+
+TAINT = {"key": "only", "value": "gpu", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "tolerations", "reason"),
+    [
+        ({}, "[]", ""),
+        ({"unschedulable": True}, "[]", "1 node(s) were unschedulable."),
+        ({"unschedulable": True}, "[{operator: Exists}]", ""),
+        ({"taints": [TAINT]}, "[]", "1 node(s) had untolerated taint {only: gpu}."),
+        ({"taints": [TAINT]}, "[{key: only, value: cpu}]", "1 node(s) had untolerated taint {only: gpu}."),
+        ({"taints": [TAINT]}, "[{key: only, value: gpu}]", ""),
+        ({"taints": [TAINT]}, "[{key: only, operator: Exists, effect: NoSchedule}]", ""),
+        ({"taints": [TAINT]}, "[{operator: Exists, effect: NoExecute}]", "1 node(s) had untolerated taint"),
+        ({"taints": [{**TAINT, "effect": "PreferNoSchedule"}]}, "[]", ""),
+    ],
+)
+def test_a_cordoned_or_tainted_node_takes_no_new_pod(
+    spec: dict[str, Any], tolerations: str, reason: str
+) -> None:
+    tolerant = pod().replace("spec: {", f"spec: {{tolerations: {tolerations}, ")
+    steps = plan(cluster(tolerant, more=[node(spec)]), [], [])
+    assert [each.key.name for each in steps.start] == ([] if reason else ["client"])
+    assert [why.removeprefix("0/1 nodes are available: ").startswith(reason) for _, why in steps.waiting] == (
+        [True] if reason else []
+    )
+
+
+def test_pods_that_run_on_a_node_stay_when_it_is_cordoned() -> None:
+    there = pod().replace("spec: {", "spec: {nodeName: here, ")
+    steps = plan(cluster(there, more=[node({"unschedulable": True})]), [], [])
+    assert [each.key.name for each in steps.start] == ["client"]
