@@ -30,8 +30,6 @@ class PodFacts:
     annotations: Mapping[str, str]
     http_proxy: str = ""
     """`HOST:PORT` of the sidecar's explicit proxy; empty for a pod without sidecar."""
-    tunnels: bool = False
-    """Whether that proxy opens tunnels for what is not plain HTTP (CONNECT); the real Envoy does not."""
     node_name: str = ""
     curl_home: str = ""
     """The folder with the `.curlrc` that makes `localhost` the pod's own (`curl_rules`)."""
@@ -83,9 +81,9 @@ def _pod_variables(facts: PodFacts) -> Iterator[tuple[str, str]]:
     if facts.http_proxy:
         # Lower case only: that is the spelling curl honours for http, and no CGI program can be fooled by it.
         yield "http_proxy", f"http://{facts.http_proxy}"
-        if facts.tunnels:
-            yield "https_proxy", f"http://{facts.http_proxy}"
-            yield "all_proxy", f"http://{facts.http_proxy}"
+        # Tunnels (CONNECT) for what is not plain HTTP.
+        yield "https_proxy", f"http://{facts.http_proxy}"
+        yield "all_proxy", f"http://{facts.http_proxy}"
         yield "no_proxy", f"localhost,127.0.0.1,{facts.app_address}"
 
 

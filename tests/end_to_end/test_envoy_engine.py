@@ -69,6 +69,18 @@ def test_calls_inside_the_mesh_go_through_both_sidecars(mesh: Mesh) -> None:
     wait_until(logged, "a line in both sidecars' logs", LIMIT_S)
 
 
+def test_what_is_not_plain_http_leaves_by_the_sidecar_too(mesh: Mesh) -> None:
+    """Nobody there speaks TLS; the sidecar's log has the connection, with the name in its hello."""
+    answer = mesh.command("exec", "deploy/sleep", "--", "curl", "-sk", "-m", "20", "https://httpbin:8000/")
+    assert answer.returncode != 0
+
+    def logged() -> bool:
+        lines = mesh.command("logs", "deploy/sleep", "-c", "istio-proxy").stdout.splitlines()
+        return any('"- - -"' in line and line.endswith(" httpbin -") for line in lines)
+
+    wait_until(logged, "a line of the connection in the sidecar's log", LIMIT_S)
+
+
 def test_every_proxy_has_accepted_everything(mesh: Mesh) -> None:
     def states() -> list[str]:
         return [kind["state"] for proxy in mesh.status()["proxies"] for kind in proxy["types"].values()]

@@ -71,12 +71,11 @@ def test_calls_go_through_the_pods_sidecar() -> None:
     assert found["no_proxy"] == "localhost,127.0.0.1,127.11.1.2"
 
 
-def test_a_sidecar_that_opens_tunnels_is_told_as_proxy_for_everything() -> None:
-    assert "https_proxy" not in environment()
-    found = environment(facts=replace(FACTS, tunnels=True))
+def test_a_sidecar_is_told_as_proxy_for_everything() -> None:
+    found = environment()
     assert found["https_proxy"] == found["all_proxy"] == "http://127.11.1.2:15080"
-    without_sidecar = environment(facts=replace(FACTS, tunnels=True, http_proxy=""))
-    assert "https_proxy" not in without_sidecar
+    without_sidecar = environment(facts=replace(FACTS, http_proxy=""))
+    assert not {"http_proxy", "https_proxy", "all_proxy"} & without_sidecar.keys()
 
 
 def test_a_pod_knows_itself_and_little_of_the_laptop() -> None:
