@@ -238,6 +238,7 @@ def _shown(lab: Lab) -> dict[str, Any]:
                 "request": step.request,
                 "check": dict(step.check.wanted) if step.check is not None else None,
                 "seen": step.check.seen if step.check is not None else 0,
+                "pods": len(step.check.pods) if step.check is not None else 0,
                 "done": step.done,
             }
             for step in lab.steps

@@ -83,10 +83,8 @@ def difference(before: Iterable[Mapping[str, Any]], patch: str) -> str:
         now = next(
             each for each in patched([was] if was else [], as_yaml([change])) if _key(each) == _key(change)
         )
-        lines = [as_yaml([each]).splitlines() if each else [] for each in (was, now)]
-        told = [
-            each for each in unified_diff(*lines, lineterm="", n=3) if not each.startswith(("---", "+++"))
-        ]
+        old_lines, new_lines = (as_yaml([each]).splitlines() if each else [] for each in (was, now))
+        told = list(unified_diff(old_lines, new_lines, lineterm="", n=3))[2:]  # without its headings
         found += ["..." if each.startswith("@@") else each for each in told[1:]]
     return "\n".join(found)
 

@@ -169,6 +169,59 @@ def test_the_line_that_decided_is_lit_and_a_line_lights_its_decisions(mesh: Mesh
     seen(page, "#effects", "listener 0.0.0.0_8080")
 
 
+def test_lines_that_acted_for_another_request_are_lit_no_more(mesh: Mesh, page: Any) -> None:
+    explain(page, ingress(mesh, "/one"))
+    seen(page, "#marks .lit", re.compile(r"uri|prefix|match"))
+    source = page.locator("select[name=from] option", has_text="sleep").get_attribute("value")
+    page.select_option("select[name=from]", source)
+    page.fill("input[name=url]", "http://httpbin:8000/ip")
+    page.click("#explain")
+    seen(page, "#ladder", "httpbin.default.svc.cluster.local:8000")
+    chosen = page.locator("#document option:checked")
+    playwright.expect(chosen).to_contain_text("httpbin/httpbin.yaml", timeout=LIMIT_MS)
+    seen(page, "#marks .lit:has-text('targetPort')", "targetPort")  # all of the Service
+    playwright.expect(page.locator("#marks .lit", has_text="Deployment")).to_have_count(0)
+
+
+def test_what_mends_a_request_is_shown_as_a_change(mesh: Mesh, page: Any) -> None:
+    file = mesh.configs / "httpbin" / "wrong.yaml"
+    file.write_text(WRONG_RULE)
+    try:
+        playwright.expect(page.locator("#document option", has_text="wrong.yaml")).to_be_attached(
+            timeout=LIMIT_MS
+        )
+        explain(page, ingress(mesh), "Host: wrong.example.com")
+        page.locator("#findings summary", has_text="the change that mends it").click()
+        seen(page, "#findings .diff .remove", "httpbim")
+        seen(page, "#findings .diff .add", "httpbin")
+        seen(page, "#outcome", "NC: ")
+        assert "`" not in page.locator("#outcome").inner_text()
+    finally:
+        file.unlink()
+
+
+def test_many_hosts_that_do_not_fit_are_folded_away(mesh: Mesh, page: Any) -> None:
+    source = page.locator("select[name=from] option", has_text="sleep").get_attribute("value")
+    page.select_option("select[name=from]", source)
+    explain(page, "http://httpbin:8000/ip")
+    folded = page.locator("#ladder details", has_text="that do not fit").first
+    playwright.expect(folded.locator(".rejected").first).not_to_be_visible()
+    folded.locator("summary").click()
+    playwright.expect(folded.locator(".rejected").first).to_be_visible()
+
+
+WRONG_RULE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: wrong
+spec:
+  hosts: [wrong.example.com]
+  gateways: [frontend-gateway]
+  http:
+  - route: [{destination: {host: httpbim, port: {number: 8000}}}]
+"""
+
 SECOND_RULE = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -225,7 +278,7 @@ def test_an_error_is_shown_at_its_line_and_changes_nothing(mesh: Mesh, page: Any
     page.fill("#yaml", good.replace("hosts:", "hsots:", 1))
     page.click("#save")
     seen(page, "#save-result", "Not saved")
-    seen(page, "#diagnostics", re.compile(r"line \d+ .*hosts"))
+    seen(page, "#diagnostics", re.compile(r"line \d+ spec\.hsots: unknown field"))
     seen(page, "#marks .error", "hsots")
     page.click("#revert")
     assert page.input_value("#yaml") == good
@@ -261,6 +314,26 @@ def test_the_graph_and_its_tables_show_requests_at_once(mesh: Mesh, page: Any) -
     seen(page, "#endpoints", "gsservice-v2")
     seen(page, "#weights", "100 %")
     seen(page, "#weights", "as expected")
+
+
+@pytest.mark.parametrize(
+    ("expected", "count", "of", "words", "span"),
+    [
+        (0.9, 0, 1, "as expected", "0 to 100 %"),  # one in ten comes to the other
+        (0.9, 0, 10, "outside of chance", "70 to 100 %"),
+        (0.5, 469, 1000, "as expected", "46.9 to 53.1 %"),
+        (0.5, 468, 1000, "outside of chance", "46.9 to 53.1 %"),
+        (0.1, 500, 5000, "as expected", "9.1 to 10.9 %"),
+        (0, 1, 100000, "outside of chance", "0 %"),
+        (1, 3, 3, "as expected", "100 %"),
+    ],
+)
+def test_a_share_is_judged_by_what_chance_allows(
+    page: Any, expected: float, count: int, of: int, words: str, span: str
+) -> None:
+    module = "import('./static/traffic.js').then(({verdict}) => verdict(...given))"
+    found = page.evaluate(f"(given) => {module}", [expected, count, of])
+    assert (found["words"], found["range"]) == (words, span)
 
 
 def test_requests_under_way_are_counted_at_their_endpoint(mesh: Mesh, page: Any) -> None:
@@ -309,6 +382,20 @@ def test_a_lab_s_step_is_ticked_by_the_request_that_it_asks_for(mesh: Mesh, page
     playwright.expect(page.locator("#lab-list li[aria-current=step]").first).to_be_visible()
     step.get_by_role("button", name="Not done").click()
     playwright.expect(step).not_to_have_class("done", timeout=LIMIT_MS)
+
+
+def test_a_step_that_asks_for_many_requests_sends_them(mesh: Mesh, page: Any) -> None:
+    step = page.locator("#lab-list li", has_text="See that only V2 answers")
+    step.get_by_role("button", name="Send it 10 times").click()
+    playwright.expect(step).to_have_class("done", timeout=LIMIT_MS)
+    half = page.locator("#lab-list li", has_text="Give V1 half of the requests")
+    playwright.expect(half).to_contain_text("1 of 2 pods", timeout=LIMIT_MS)
+    playwright.expect(half).to_contain_text("6 of 6 requests")
+
+
+def test_a_lab_s_commands_are_for_this_mesh(mesh: Mesh, page: Any) -> None:
+    seen(page, "#lab-list", f"curl localhost:{mesh.port}/one")
+    playwright.expect(page.locator("#lab-list")).not_to_contain_text("localhost:8080/")
 
 
 def test_a_link_leads_to_one_lab(mesh: Mesh, page: Any) -> None:

@@ -43,6 +43,15 @@ export function table(element, head, rows) {
   );
 }
 
+const CHANGES = { "+": "add", "-": "remove" };
+
+// A unified diff, its lines coloured.
+export const diffOf = (text, label) => h("pre", { class: "diff", tabindex: "0", "aria-label": label },
+  text.split("\n").map((line) => h("span", { class: CHANGES[line[0]] }, `${line}\n`)));
+
+// Text with `code` in it.
+export const withCode = (text) => text.split("`").map((part, number) => (number % 2 ? h("code", {}, part) : part));
+
 export const short = (name) => name.slice(name.lastIndexOf("/") + 1);
 // A duration in words. The asyncio proxies' clock counts whole milliseconds, a real Envoy's microseconds.
 export const milliseconds = (value) => (value === 0 ? "<1 ms" : `${round(value, value < 10 ? 2 : 0)} ms`);

@@ -1,6 +1,7 @@
 // The lane: one station for each proxy on a request's way, its decisions as boxes, and the answer's way back below.
 
-import { $, h, milliseconds, show, short } from "./dom.js";
+import { $, h, milliseconds, show, short, withCode } from "./dom.js";
+import { grouped } from "./traffic.js";
 import { atApplication, wayBack } from "./way_back.js";
 
 const KINDS = {
@@ -16,7 +17,9 @@ function stationsOf(steps) {
     const before = stations.at(-1);
     const application = step.kind === "application";
     const proxy = step.proxy || before?.proxy || ""; // what was not reached names no proxy: it would have been the last one's
-    if (!before || before.proxy !== proxy || before.application !== application) stations.push({ proxy, application, steps: [] });
+    // A pod may call itself: its proxy's second listener begins a station of its own.
+    const again = step.kind === "listener" && before?.steps.some((each) => each.kind === "endpoint");
+    if (!before || before.proxy !== proxy || before.application !== application || again) stations.push({ proxy, application, steps: [] });
     stations.at(-1).steps.push(step);
   }
   return stations;
@@ -47,7 +50,7 @@ function box(step, entry, onStep) {
   return h("li", { class: step.state, "data-step": step.index, style: `--n:${step.index}` },
     h("p", { class: "kind" }, KINDS[step.kind] || step.kind,
       h("button", { type: "button", class: "place", onclick: () => onStep(step.index), "aria-label": `Why: ${step.title}` }, "why")),
-    h("h4", {}, step.title),
+    step.state === "not-reached" ? null : h("h4", {}, step.title),
     changes(step),
     step.state === "passed" ? null : h("p", {}, WORDS[step.state], step.text),
     time ? h("p", { class: "soft" }, time) : null);
@@ -85,20 +88,31 @@ function client(request, result, entry, steps, onStep) {
 
 function drawOutcome(result) {
   show($("outcome"), h("span", { class: `badge ${result.good ? "good" : "bad"}` }, statusOf(result)), " ",
-    result.sentence, result.flags.map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
+    withCode(result.sentence), result.flags.filter((flag) => !result.sentence.includes(`${flag.flag}: `)).map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
+}
+
+// What a proxy said at one of its stations: the last it said, but of two stations its first word at the first.
+function saidAt(stations, items) {
+  const byProxy = grouped(items, (item) => item.proxy);
+  return (found) => {
+    const mine = byProxy.get(found.proxy) || [];
+    const isFirst = stations.some((other) => other.proxy === found.proxy && !other.application && stations.indexOf(other) > stations.indexOf(found));
+    return isFirst && !found.application ? mine[0] : mine.at(-1);
+  };
 }
 
 export function draw(explanation, entries, { title = "", onStep }) {
   const result = resultOf(explanation.outcome, entries[0]);
   drawOutcome(result);
   $("flow-of").textContent = title;
-  const told = new Map(entries.map((entry) => [entry.proxy, entry]));
-  const expected = new Map(explanation.hops.map((hop) => [hop.proxy, hop]));
   const steps = explanation.steps.map((step, index) => ({ ...step, index }));
   // The port map decides before any proxy: it stands with the client.
   const isInFront = (step) => step.kind === "port-map";
+  const stations = stationsOf(steps.filter((step) => !isInFront(step)));
+  const told = saidAt(stations, entries);
+  const expected = saidAt(stations, explanation.hops);
   show($("lane"), client(explanation.request, result, entries[0], steps.filter(isInFront), onStep),
-    stationsOf(steps.filter((step) => !isInFront(step))).map((found) => station(found, told.get(found.proxy), expected.get(found.proxy), onStep)));
+    stations.map((found) => station(found, told(found), expected(found), onStep)));
   orderAnswers($("lane"), steps.length);
   $("replay").hidden = false;
   $("no-flow").hidden = true;

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { $, h, show } from "./dom.js";
-import { fill } from "./try_bar.js";
+import { atIngress, fill } from "./try_bar.js";
 
 const wanted = new URLSearchParams(location.search).get("lab");
 let run = () => {};
@@ -11,14 +11,20 @@ function mark(lab, step, done) {
   post("labs", { lab, step, done }).then(draw, (error) => show($("lab-problem"), h("p", { class: "bad" }, error.message)));
 }
 
-const seen = (step) => step.check && step.check.at_least > 1 && !step.done
-  ? h("span", { class: "soft" }, `${Math.min(step.seen, step.check.at_least)} of ${step.check.at_least} requests`) : null;
+const times = (step) => step.check?.at_least || 1;
+
+function seen(step) {
+  if (!step.check || step.done) return null;
+  const pods = step.check.different_pods > 1 ? `${Math.min(step.pods, step.check.different_pods)} of ${step.check.different_pods} pods` : "";
+  const requests = times(step) > 1 ? `${Math.min(step.seen, times(step))} of ${times(step)} requests` : "";
+  return requests || pods ? h("span", { class: "soft" }, [requests, pods].filter(Boolean).join(", ")) : null;
+}
 
 function stepItem(lab, step, isNext) {
   return h("li", { class: step.done ? "done" : isNext ? "next" : null, "aria-current": isNext ? "step" : null },
-    h("h4", {}, step.done ? "✓ " : "", step.title), h("p", {}, step.text), step.command ? h("p", {}, h("code", {}, step.command)) : null,
+    h("h4", {}, step.done ? "✓ " : "", step.title), h("p", {}, atIngress(step.text)), step.command ? h("p", {}, h("code", {}, atIngress(step.command))) : null,
     h("p", { class: "buttons" },
-      step.request ? h("button", { type: "button", class: isNext ? "primary" : null, onclick: () => { fill(step.request); run(); } }, "Send it") : null,
+      step.request ? h("button", { type: "button", class: isNext ? "primary" : null, onclick: () => { fill(step.request); run(times(step)); } }, times(step) > 1 ? `Send it ${times(step)} times` : "Send it") : null,
       h("button", { type: "button", onclick: () => mark(lab.id, step.id, !step.done) }, step.done ? "Not done" : "Done"), seen(step)));
 }
 

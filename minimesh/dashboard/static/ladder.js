@@ -1,7 +1,8 @@
 // The ladder: each decision with all it chose from, and the line of YAML that decided.
 
-import { $, h, short, show } from "./dom.js";
+import { $, diffOf, h, short, show } from "./dom.js";
 
+const LONG = 5; // candidates that are read at a glance
 const MARKS = { passed: "✓ ", failed: "✗ ", "not-reached": "" };
 
 const place = (item, onPlace) => item.resource
@@ -32,11 +33,15 @@ function mergedFrom(step) {
 }
 
 function candidates(step, onPlace) {
-  if (!step.candidates.length) return null;
+  if (step.candidates.length < (step.kind === "route" ? 1 : 2)) return null; // the only one is the title
   const merged = mergedFrom(step);
+  const rejected = step.candidates.filter((item) => item.state === "rejected");
+  const isLong = rejected.length > LONG && step.state !== "failed"; // where nothing fits, all of it is worth reading
+  const listOf = (items) => h("ol", { class: "candidates" }, items.map((item) => candidate(item, merged.length > 0, onPlace)));
   return [
     merged.length ? h("p", {}, h("span", { class: "badge warn" }, "merged"), ` from ${merged.join(" and ")}: one list, the first that fits counts.`) : null,
-    h("ol", { class: "candidates" }, step.candidates.map((item) => candidate(item, merged.length > 0, onPlace))),
+    listOf(isLong ? step.candidates.filter((item) => item.state !== "rejected") : step.candidates),
+    isLong ? h("details", {}, h("summary", {}, `${rejected.length} that do not fit`), listOf(rejected)) : null,
   ];
 }
 
@@ -59,9 +64,12 @@ const rung = (step, index, onPlace) => h("li", { class: step.state, "data-step":
 const finding = (item, onPlace) => h("div", { class: `finding ${item.severity}` },
   h("p", {}, item.code ? h("strong", {}, `${item.code} `) : null, item.sentence),
   place(item, onPlace),
-  item.patch ? h("details", {}, h("summary", {}, "the change that mends it"), h("pre", { tabindex: "0", "aria-label": "A patch for kubectl apply" }, item.patch)) : null);
+  item.patch ? h("details", {}, h("summary", {}, "the change that mends it"),
+    diffOf(item.change, "What changes"),
+    h("details", {}, h("summary", {}, "as a patch for kubectl apply"), h("pre", { tabindex: "0", "aria-label": "A patch for kubectl apply" }, item.patch))) : null);
 
 export function draw(explanation, onPlace) {
+  $("no-ladder").hidden = true;
   show($("findings"), explanation.findings.map((item) => finding(item, onPlace)));
   show($("ladder"), explanation.steps.map((step, index) => rung(step, index, onPlace)));
 }

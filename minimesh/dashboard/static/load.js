@@ -37,7 +37,7 @@ function drawShares() {
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   const pods = [...new Set([...expected.keys(), ...counts.keys()])].sort();
   if (!pods.length) { show($("load-shares")); return; }
-  table($("load-shares"), ["endpoint", "requests", "share, and what is expected", "expected", "measured", "by chance", "so it is"], pods.map((pod) => {
+  table($("load-shares"), ["endpoint", "requests", "share, and what is expected", "expected", "measured", "chance allows (95 %)", "verdict"], pods.map((pod) => {
     const count = counts.get(pod) || 0;
     const wanted = expected.get(pod) || 0;
     const found = verdict(wanted, count, all);

@@ -37,7 +37,7 @@ function drawExplanation(explanation, entries, title) {
   yaml.setSteps(explanation.steps);
   const { findings, steps } = explanation;
   const decisive = [findings.find((each) => each.severity === "cause" && each.resource), steps.find((step) => step.state === "failed" && step.resource),
-    steps.find((step) => step.kind === "route" && step.resource)].find(Boolean);
+    steps.find((step) => step.kind === "route" && step.resource), steps.findLast((step) => step.file)].find(Boolean);
   if (decisive && !yaml.isBusy()) yaml.showPlace(decisive);
 }
 
@@ -108,6 +108,11 @@ async function explainOnly() {
   if (explanation) drawExplanation(explanation, [], "explained, not sent");
 }
 
+// One after the other, as a loop in a shell does.
+async function sendAgain(times) {
+  for (let count = 0; count < times; count++) await tryBar.send();
+}
+
 function take({ entries, missed }) {
   log.add(entries);
   traffic.add(entries);
@@ -132,7 +137,7 @@ async function start() {
   tryBar.start({ onSend: () => tryBar.send().catch(report), onExplain: () => explainOnly().catch(report), onChange: showSources });
   yaml.start();
   load.start();
-  labs.start(() => $("try-form").requestSubmit());
+  labs.start((times) => sendAgain(times).catch(report));
   $("replay").addEventListener("click", flow.play);
   log.start(await get("glossary"), (id) => { hold(); showRequest(id, "replayed").catch(report); });
   const before = await get("log?limit=200");

@@ -39,7 +39,8 @@ function splitRows(split) {
 function drawWeights() {
   const rows = mesh.splits.flatMap(splitRows);
   $("no-weights").hidden = rows.length > 0;
-  table($("weights"), ["destination", "configured", "measured", "by chance", "so it is"], rows);
+  $("weights").hidden = rows.length === 0;
+  table($("weights"), ["destination", "configured", "measured", "chance allows (95 %)", "verdict"], rows);
 }
 
 export const draw = throttled(DRAWN_MS, () => {

@@ -2,6 +2,7 @@
 
 const WINDOW_S = 10;
 const KEPT = 20000;
+const EXACT = 1000; // requests of which shares are summed up
 
 let entries = []; // of proxies that sent a request on: the same request is not counted again where it comes in
 let byCluster = new Map(); // cluster -> pod -> requests
@@ -63,21 +64,37 @@ export function countOf({ host, subset }) {
   return found;
 }
 
-// Where the true share lies with 95 % certainty, given `count` of `all` (Wilson's interval).
-function interval(count, all) {
-  if (!all) return [0, 1];
-  const z = 1.96;
-  const part = count / all;
-  const middle = (part + (z * z) / (2 * all)) / (1 + (z * z) / all);
-  const half = (z / (1 + (z * z) / all)) * Math.sqrt((part * (1 - part)) / all + (z * z) / (4 * all * all));
-  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+// How many of `all` requests come to an expected share in 95 of 100 cases: what is below, and what is above, comes
+// in at most 2.5 of 100. Summed up where they are few, by the normal distribution where they are many.
+export function allowed(expected, all) {
+  if (expected <= 0) return [0, 0];
+  if (expected >= 1) return [all, all];
+  if (all > EXACT) {
+    const half = 0.5 + 1.96 * Math.sqrt(all * expected * (1 - expected));
+    return [Math.max(0, Math.floor(all * expected - half)), Math.min(all, Math.ceil(all * expected + half))];
+  }
+  return [fewest(expected, all), all - fewest(1 - expected, all)];
+}
+
+// The smallest count that is not rarer, it and those below together, than 2.5 of 100.
+function fewest(part, all) {
+  let log = all * Math.log(1 - part); // of the probability of this very count: it may be too small for a number
+  let below = Math.exp(log);
+  let count = 0;
+  while (below <= 0.025 && count < all) {
+    log += Math.log((all - count) / (count + 1)) + Math.log(part / (1 - part));
+    below += Math.exp(log);
+    count += 1;
+  }
+  return count;
 }
 
 // What a measured share says of the one that is expected.
 export function verdict(expected, count, all) {
   if (!all) return { words: "no requests yet", looks: "plain", range: "–", measured: "–" };
-  const [low, high] = interval(count, all);
-  const good = expected >= low - 1e-9 && expected <= high + 1e-9;
+  const [fewestOfAll, mostOfAll] = allowed(expected, all);
+  const [low, high] = [fewestOfAll / all, mostOfAll / all];
+  const good = count >= fewestOfAll && count <= mostOfAll;
   const percent = (part) => (100 * part).toFixed(1).replace(/\.0$/, "");
-  return { words: good ? "as expected" : "outside of chance", looks: good ? "good" : "warn", range: `${percent(low)} to ${percent(high)} %`, measured: `${percent(count / all)} %` };
+  return { words: good ? "as expected" : "outside of chance", looks: good ? "good" : "warn", range: low === high ? `${percent(low)} %` : `${percent(low)} to ${percent(high)} %`, measured: `${percent(count / all)} %` };
 }

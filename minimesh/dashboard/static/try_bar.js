@@ -23,6 +23,9 @@ export function fill(request) {
   showCurl();
 }
 
+// Labs are written for the usual port; this mesh may have another.
+export const atIngress = (text) => text.replaceAll("localhost:8080", `localhost:${ingress.port}`);
+
 const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function curlOf(request) {

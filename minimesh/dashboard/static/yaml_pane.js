@@ -1,7 +1,7 @@
 // The YAML: lines that acted lit up, a line's effects lit up in turn, editing in place, errors at their line.
 
 import { get, put } from "./api.js";
-import { $, h, offer, show } from "./dom.js";
+import { $, diffOf, h, offer, show } from "./dom.js";
 import { envoyNames, light } from "./ladder.js";
 
 const text = $("yaml");
@@ -29,7 +29,12 @@ export async function refresh() {
   for (const document of found.documents) {
     if (!document.file) next.set(`stored ${document.resource}`, { ...document, file: "", diagnostics: [] });
   }
-  for (const [name, source] of sources) if (source.draft !== undefined && next.has(name)) next.get(name).draft = source.draft;
+  for (const [name, source] of sources) {
+    if (source.draft === undefined || !next.has(name)) continue;
+    const now = next.get(name);
+    now.draft = source.draft;
+    if (now.text !== source.text && name === key()) show($("save-result"), h("p", { class: "bad" }, "This document was changed elsewhere while you were at it: Save puts your text in its place, Revert shows the new one."));
+  }
   const before = current();
   sources = next;
   const cut = commonFolder(found.files.map((file) => file.file));
@@ -63,7 +68,7 @@ function paint() {
   const acting = actingLines();
   $("gutter").textContent = lines.map((_, number) => number + 1).join("\n");
   show($("marks"), lines.map((line, number) => h("span", { class: classOf(number + 1, worst, acting) }, line || " ")));
-  show($("diagnostics"), (current()?.diagnostics || []).map((each) => h("li", { class: each.severity }, h("button", { type: "button", class: "place", onclick: () => goToLine(each.line) }, `line ${each.line}`), ` ${each.message}`)));
+  show($("diagnostics"), (current()?.diagnostics || []).map((each) => h("li", { class: each.severity }, h("button", { type: "button", class: "place", onclick: () => goToLine(each.line) }, `line ${each.line}`), ` ${each.field ? `${each.field}: ` : ""}${each.message}`)));
   scroll();
 }
 
@@ -75,11 +80,18 @@ function scroll() {
 
 const indent = (line) => line.length - line.replace(/^[\s-]*/, "").length;
 
-// A field's block: its line, and those below it that are deeper.
+// Whether nothing of its document stands before a line.
+function isFirst(lines, line) {
+  const before = lines.slice(0, line - 1).findLast((each) => each.trim() && !each.startsWith("#"));
+  return before === undefined || before.startsWith("---");
+}
+
+// A field's block: its line, and those below it that are deeper; of a document's first line the whole document.
 function block(lines, line) {
   const found = new Set([line]);
+  const least = isFirst(lines, line) ? -1 : indent(lines[line - 1]);
   for (let number = line; number < lines.length; number++) {
-    if (lines[number].trim() && (indent(lines[number]) <= indent(lines[line - 1]) || lines[number].startsWith("---"))) break;
+    if (lines[number].startsWith("---") || (lines[number].trim() && indent(lines[number]) <= least)) break;
     found.add(number + 1);
   }
   return found;
@@ -106,6 +118,7 @@ export function showPlace(item) {
 
 export function setSteps(found) {
   steps = found;
+  lit = new Set();
   show($("effects"));
   paint();
 }
@@ -127,9 +140,8 @@ function showEffects() {
     : `Line ${line} decides nothing for the request above.`);
 }
 
-const CLASSES = { "+": "add", "-": "remove" };
 const diff = (changed) => h("details", {}, h("summary", {}, `${changed.proxy} · ${changed.type} · ${changed.name}`),
-  h("pre", { class: "diff", tabindex: "0", "aria-label": `Difference of ${changed.name}` }, changed.diff.split("\n").map((line) => h("span", { class: CLASSES[line[0]] }, `${line}\n`))));
+  diffOf(changed.diff, `Difference of ${changed.name}`));
 
 function saidOf(answer) {
   if (!answer.applied) return "Not saved: the last good configuration stays in force.";
@@ -181,5 +193,6 @@ export function start() {
     save();
   });
   $("save").addEventListener("click", save);
+  addEventListener("beforeunload", (event) => { if ([...sources.values()].some((source) => source.draft !== undefined)) event.preventDefault(); });
   $("revert").addEventListener("click", revert);
 }

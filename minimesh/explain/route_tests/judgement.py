@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minimesh.explain.entry import EntryError, entry_of
 from minimesh.explain.explaining import explain
+from minimesh.explain.ladder import State
 from minimesh.explain.question import Question, QuestionError
 from minimesh.xds.resource_names import ClusterName, parse_cluster_name
 
@@ -35,7 +37,9 @@ def judge(world: World, located: LocatedCase) -> Judgement:
     """Try one case in the mesh that `world` is."""
     try:
         question = _question(located.case)
-    except QuestionError as error:
+        # Who asks for a caller that is not there has not asked whether a connection is refused.
+        entry_of(world, question)
+    except (QuestionError, EntryError) as error:
         return Judgement(located, (str(error),), None)
     explanation = explain(world, question)
     assert located.case.expect is not None
@@ -110,9 +114,10 @@ def _shares(explanation: Explanation) -> list[tuple[str, float]]:
 
 
 def _first_step(explanation: Explanation, kind: str) -> Step | None:
-    """A step at the proxy that the client talks to."""
+    """A step at the proxy that the client talks to, if the request came to it."""
     proxy = explanation.hops[0].proxy if explanation.hops else ""
-    return next((each for each in explanation.steps if each.kind == kind and each.proxy == proxy), None)
+    taken = (each for each in explanation.steps if each.state is not State.NOT_REACHED)
+    return next((each for each in taken if each.kind == kind and each.proxy == proxy), None)
 
 
 def _is(expected: ExpectedDestination, cluster: str) -> bool:
@@ -146,13 +151,16 @@ def _described(expected: ExpectedDestination) -> str:
 
 
 def _forwarded(expected: Expectation, explanation: Explanation) -> Iterator[str]:
-    if not explanation.hops:
+    hop = explanation.hops[0] if explanation.hops else None
+    if expected.route is not None and (hop is None or hop.route != expected.route):
+        took = "one without name" if hop is not None and _first_step(explanation, "route") else "none"
+        yield f"route: expected {expected.route}, got {(hop.route if hop is not None else '') or took}"
+    if hop is None or not _shares(explanation):
+        if expected.path or expected.host or expected.headers or expected.without_headers:
+            yield f"nothing is sent on ({_answer(explanation)})"
         return
-    hop = explanation.hops[0]
     rewrite = _first_step(explanation, "rewrite")
     after = rewrite.after if rewrite is not None else {}
-    if expected.route is not None and hop.route != expected.route:
-        yield f"route: expected {expected.route}, got {hop.route or 'one without name'}"
     for name, wanted, sent in (
         ("path", expected.path, after.get("path", hop.path)),
         ("host", expected.host, after.get("host", hop.authority)),
