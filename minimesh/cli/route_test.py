@@ -49,9 +49,8 @@ def _judged(file: str, config: tuple[str, ...]) -> Iterable[Judgement]:
     text = Path(file).read_text(encoding="utf-8", errors="replace")
     cases = read_cases(text, file)
     if has_errors(cases.diagnostics):
-        raise Refusal(
-            render(cases.diagnostics, {file: text}), "Mend the file; docs/route-tests.md tells how."
-        )
+        click.echo(render(cases.diagnostics, {file: text}))
+        raise Refusal(f"{file} cannot be tried", "Mend it; docs/route-tests.md tells how.")
     paths = config or _paths(file, cases)
     refuse_missing(paths)
     texts = read_texts(paths)

@@ -130,7 +130,17 @@ def test_this_is_as_expected(tmp_path: Path, request_: str, expect: str) -> None
             "{destinations: [{host: web, subset: v1}]}",
             "outbound|80|v2|web.default.svc.cluster.local was not expected",
         ),
-        ("{url: 'http://web/', from: nobody}", "{status: 200}", "status: expected 200, got no answer"),
+        ("{url: 'http://web/', from: nobody}", "{refused: true}", "there is no pod 'nobody'"),
+        ("{url: 'http://a.com/', via: nobody}", "{refused: true}", "there is no gateway 'nobody'"),
+        ("{url: 'http://localhost:9/'}", "{path: /, route: moved}", "nothing is sent on (no answer)"),
+        ("{url: 'http://localhost:9/'}", "{route: moved}", "route: expected moved, got none"),
+        (
+            "{url: 'http://localhost:9/'}",
+            "{destination: {host: web}}",
+            "the request goes nowhere (no answer)",
+        ),
+        ("{url: 'http://a.com/'}", "{withoutHeaders: [x-a]}", "nothing is sent on (404 NR)"),
+        ("{url: 'http://a.com/direct'}", "{route: direct, host: a.com}", "nothing is sent on (418)"),
         ("{url: 'ftp://web/'}", "{status: 200}", "is no URL of http or https"),
     ],
 )
