@@ -7,6 +7,7 @@ that needs no control plane.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,8 @@ def bootstrap(
         return
     if bool(tls_cert) != bool(tls_key) or ((tls_cert or tls_name) and not tls_ca):
         raise Refusal("--tls-cert goes with --tls-key, and both, like --tls-name, with --tls-ca")
+    if ip and not _is_address(ip):
+        raise Refusal(f"--ip {ip!r} is no IP address")
     if target in GATEWAY_WORDS:
         target, namespace = GATEWAY_TARGET, GATEWAY_NAMESPACE
     if paths:
@@ -80,6 +83,14 @@ def bootstrap(
     tls = ControlPlaneTls(tls_ca, tls_cert, tls_key, tls_name) if tls_ca else None
     address = split_address(xds, "--xds") if xds else _control_plane_address()
     click.echo(json.dumps(envoy_bootstrap(node, address, delta=delta, tls=tls), indent=2))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_dump(path: Path) -> Any:

@@ -17,7 +17,7 @@ class DumpError(ValueError):
 
 def static_bootstrap(dump: Mapping[str, Any]) -> dict[str, Any]:
     """The bootstrap. Raises DumpError when it is no dump, or names what it does not hold."""
-    parts = {str(each.get("@type", "")).rpartition(".")[2]: each for each in dump.get("configs", ())}
+    parts = dict(_parts(dump))
     if "BootstrapConfigDump" not in parts:
         raise DumpError("no configuration dump: it has no BootstrapConfigDump")
     known = parts["BootstrapConfigDump"]["bootstrap"]
@@ -34,6 +34,14 @@ def static_bootstrap(dump: Mapping[str, Any]) -> dict[str, Any]:
     ]
     static = {"clusters": clusters, "listeners": listeners}
     return {"node": known.get("node", {}), "admin": known.get("admin", {}), "static_resources": static}
+
+
+def _parts(dump: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The sections of a dump by the last word of their type; none of what is no dump."""
+    configs = dump.get("configs") if isinstance(dump, Mapping) else None
+    for each in configs if isinstance(configs, list) else ():
+        if isinstance(each, Mapping):
+            yield str(each.get("@type", "")).rpartition(".")[2], each
 
 
 def _endpoints(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
@@ -60,13 +62,14 @@ def analyze(
     if list_analyzers:
         click.echo(_analyzer_names(), nl=False)
         return
+    rules = [_suppression(each) for each in suppress]
     live = live_documents() if use_kube and (not files or StateFolder.default().running()) else []
     written = [each for file in manifest_files(files, recursive=recursive) for each in _read(file, namespace)]
     scope = None if all_namespaces or not live else (namespace or current_namespace())
     found = [
         message
         for message in _analyzed(live, written)
-        if _is_asked_for(message, scope) and not _is_suppressed(message, suppress)
+        if _is_asked_for(message, scope) and not _is_suppressed(message, rules)
     ]
     shown = [each for each in found if each.type.level <= _LEVELS[output_threshold.title()]]
     where = f"analyzing namespace: {scope}" if scope else _what(files, all_namespaces=all_namespaces)
@@ -100,6 +103,8 @@ def _read(file: str, namespace: str | None) -> list[Document]:
         return read_documents(text, file, namespace or current_namespace())
     except OSError as error:
         raise click.ClickException(f"open {file}: {(error.strerror or '').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file}: not UTF-8: {error.reason}") from error
     except yaml.YAMLError as error:
         raise click.ClickException(f"{file}: {error}") from error
 
@@ -110,11 +115,25 @@ def _is_asked_for(message: Message, scope: str | None) -> bool:
     return scope is None or own in (scope, "") or bool(document.file)
 
 
-def _is_suppressed(message: Message, rules: Iterable[str]) -> bool:
+def _suppression(rule: str) -> tuple[str, str]:
+    code, separator, name = rule.partition("=")
+    if not separator or "=" in name:
+        raise click.ClickException(f"{rule} is not a valid suppression value. See istioctl analyze --help")
+    if re.fullmatch(r"IST\d{4}", code) is None:
+        told = f"Supplied message code '{code}' is an unknown message code and will not have any effect."
+        click.echo(f"Warning: {told}", err=True)
+    return code, name
+
+
+def _is_suppressed(message: Message, rules: Iterable[tuple[str, str]]) -> bool:
+    """`*` in a rule's name stands for anything."""
     document = message.document
     name = f"{document.kind} {document.name}"
-    names = (name, f"{name}.{document.namespace}", "*")
-    return any(rule in {f"{message.type.code}={each}" for each in names} for rule in rules)
+    names = (name, f"{name}.{document.namespace}")
+    return any(
+        code == message.type.code and any(fnmatchcase(each, pattern) for each in names)
+        for code, pattern in rules
+    )
 
 
 def _what(files: Sequence[str], *, all_namespaces: bool) -> str:

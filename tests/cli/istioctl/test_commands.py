@@ -106,11 +106,31 @@ def test_analyze_for_programs(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_suppressed_is_neither_shown_nor_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Gateway gw.default", "Gateway *.default", "Gateway *", "*"])
+def test_what_is_suppressed_is_neither_shown_nor_counted(tmp_path: Path, name: str) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(GATEWAY.replace("ingressgateway", "nobody"))
-    found = run("analyze", "--use-kube=false", "-S", "IST0101=Gateway gw.default", str(file))
+    found = run("analyze", "--use-kube=false", "-S", f"IST0101={name}", str(file))
     assert found.exit_code == 0
+
+
+def test_what_suppresses_nothing_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY)
+    found = run("analyze", "--use-kube=false", "-S", "IST0101", str(file))
+    assert (found.exit_code, found.stderr) == (
+        1,
+        "Error: IST0101 is not a valid suppression value. See istioctl analyze --help\n",
+    )
+    found = run("analyze", "--use-kube=false", "-S", "FOO=Gateway gw", str(file))
+    assert "'FOO' is an unknown message code and will not have any effect." in found.stderr
+
+
+def test_bytes_that_are_no_text_are_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_bytes(b"\xff\xfe")
+    found = run("analyze", "--use-kube=false", str(file))
+    assert (found.exit_code, found.stderr) == (1, f"Error: {file}: not UTF-8: invalid start byte\n")
 
 
 @pytest.mark.parametrize(
