@@ -69,7 +69,6 @@ class EventStream:
         self._topics = topics
         self._show = show
         self._share = -1
-        self._missed = 0
 
     async def serve(self, request: web.Request, hello: Mapping[str, Any]) -> web.StreamResponse:
         """Serve one page to its end."""

@@ -88,7 +88,6 @@ class ResourceTypes:
         self._by_kind = {
             (each.group, version, each.kind): each for each in self.all for version in each.versions
         }
-        self._by_store_kind = {each.store_kind: each for each in self.all}
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> ResourceTypes:
@@ -106,10 +105,6 @@ class ResourceTypes:
         """The type that an object's `apiVersion` and `kind` name."""
         group, _, version = api_version.rpartition("/")
         return self._by_kind.get((group, version, kind))
-
-    def of_resource(self, resource: Resource) -> ResourceType | None:
-        """The type of an object of the store."""
-        return self._by_store_kind.get(resource.kind)
 
     def group_versions(self) -> Iterator[tuple[str, str]]:
         """Each group with each of its versions, preferred first; the core group is empty and comes first.

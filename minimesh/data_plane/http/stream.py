@@ -162,11 +162,6 @@ class Stream(FilteredStream):
         elif not self._finished:
             self._keep(data)
 
-    def on_request_trailers(self, fields: Sequence[Field]) -> None:
-        """Trailers, and with them the end of the body."""
-        self.request_trailers = fields
-        self.on_request_data(b"", True)
-
     def on_codec_error(self, refusal: Refusal) -> None:
         """The body broke the rules."""
         self.info.add_flag("DPE")
