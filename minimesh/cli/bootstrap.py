@@ -97,12 +97,15 @@ def _of_dump(path: Path) -> Any:
     from minimesh.platform.static_bootstrap import DumpError, static_bootstrap
 
     try:
-        return static_bootstrap(json.loads(path.read_text()))
+        made = static_bootstrap(json.loads(path.read_text()))
     except OSError as error:
         raise Refusal(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         reason = str(error) if isinstance(error, DumpError) else f"not JSON: {error}"
         raise Refusal(f"{path}: {reason}", "It should come from `minimesh config-dump POD`.") from error
+    for each in made.left_out:
+        click.echo(f"minimesh: left out: {each}", err=True)
+    return made.bootstrap
 
 
 def _control_plane_address() -> tuple[str, int]:

@@ -1,11 +1,13 @@
 """A bootstrap that needs no control plane, out of a configuration dump: the state of a proxy to take along.
 
-Works on the JSON of Envoy's /config_dump?include_eds. What came by EDS and RDS is put where it is used. Pure.
+Works on the JSON of Envoy's /config_dump?include_eds. What came by EDS and RDS is put where it is used; what
+needs a secret that came by SDS is left out, since no dump holds keys. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _MANAGER_SUFFIX = "HttpConnectionManager"
@@ -15,7 +17,15 @@ class DumpError(ValueError):
     """A dump that no bootstrap can be made from."""
 
 
-def static_bootstrap(dump: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class StaticBootstrap:
+    """The bootstrap, and a sentence for each part of the dump that is not in it."""
+
+    bootstrap: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+def static_bootstrap(dump: Any) -> StaticBootstrap:
     """The bootstrap. Raises DumpError when it is no dump, or names what it does not hold."""
     parts = dict(_parts(dump))
     if "BootstrapConfigDump" not in parts:
@@ -23,17 +33,59 @@ def static_bootstrap(dump: Mapping[str, Any]) -> dict[str, Any]:
     known = parts["BootstrapConfigDump"]["bootstrap"]
     endpoints = dict(_endpoints(parts.get("EndpointsConfigDump", {})))
     routes = dict(_routes(parts.get("RoutesConfigDump", {})))
+    left_out: list[str] = []
     clusters = [
-        _with_endpoints(each["cluster"], endpoints)
-        for each in parts.get("ClustersConfigDump", {}).get("dynamic_active_clusters", ())
+        _with_endpoints(each, endpoints)
+        for each in _clusters_without_secrets(parts.get("ClustersConfigDump", {}), left_out)
     ]
     listeners = [
-        _with_routes(each["active_state"]["listener"], routes)
-        for each in parts.get("ListenersConfigDump", {}).get("dynamic_listeners", ())
-        if "active_state" in each
+        _with_routes(each, routes)
+        for each in _listeners_without_secrets(parts.get("ListenersConfigDump", {}), left_out)
     ]
+    kept = {name: known[name] for name in ("node", "admin", "bootstrap_extensions") if name in known}
     static = {"clusters": clusters, "listeners": listeners}
-    return {"node": known.get("node", {}), "admin": known.get("admin", {}), "static_resources": static}
+    return StaticBootstrap({**kept, "static_resources": static}, tuple(left_out))
+
+
+def _clusters_without_secrets(part: Mapping[str, Any], left_out: list[str]) -> Iterator[Any]:
+    for each in part.get("dynamic_active_clusters", ()):
+        if secrets := _secrets(each["cluster"]):
+            left_out.append(_without(f"cluster {each['cluster']['name']}", secrets))
+        else:
+            yield each["cluster"]
+
+
+def _listeners_without_secrets(part: Mapping[str, Any], left_out: list[str]) -> Iterator[Any]:
+    """The listeners with those of their chains that need no secrets, as far as any is left."""
+    for each in part.get("dynamic_listeners", ()):
+        if "active_state" not in each:
+            continue
+        listener = each["active_state"]["listener"]
+        chains = []
+        for chain in listener.get("filter_chains", ()):
+            if secrets := _secrets(chain):
+                names = ", ".join(chain.get("filter_chain_match", {}).get("server_names", ()))
+                called = f"listener {listener['name']} for {names or 'any name'}"
+                left_out.append(_without(called, secrets))
+            else:
+                chains.append(chain)
+        if len(chains) == len(listener.get("filter_chains", ())):
+            yield listener
+        elif chains or "default_filter_chain" in listener:
+            yield {**listener, "filter_chains": chains}
+
+
+def _without(what: str, secrets: list[str]) -> str:
+    return f"{what} needs {', '.join(dict.fromkeys(secrets))}, and no dump holds secrets"
+
+
+def _secrets(part: Any) -> list[str]:
+    """The names of all secrets that a part of the configuration gets by ADS."""
+    if isinstance(part, Mapping):
+        if "ads" in (part.get("sds_config") or {}):
+            return [str(part.get("name"))]
+        return [name for value in part.values() for name in _secrets(value)]
+    return [name for value in part for name in _secrets(value)] if isinstance(part, list) else []
 
 
 def _parts(dump: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

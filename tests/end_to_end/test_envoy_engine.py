@@ -101,9 +101,10 @@ def test_istioctl_reads_its_configuration(mesh: Mesh) -> None:
     assert "httpbin.default.svc.cluster.local" in clusters.stdout, clusters.stderr
 
 
-def test_a_dump_becomes_a_bootstrap_that_envoy_takes(mesh: Mesh, tmp_path: Path) -> None:
+@pytest.mark.parametrize("proxy", ["gateway", "deploy/sleep"])
+def test_a_dump_becomes_a_bootstrap_that_envoy_takes(mesh: Mesh, tmp_path: Path, proxy: str) -> None:
     dump = tmp_path / "dump.json"
-    dump.write_text(mesh.command("config-dump", "gateway").stdout)
+    dump.write_text(mesh.command("config-dump", proxy).stdout)
     made = tmp_path / "bootstrap.json"
     made.write_text(mesh.command("bootstrap", str(dump)).stdout)
     static = json.loads(made.read_text())["static_resources"]
