@@ -27,6 +27,7 @@ from minimesh.data_plane.network.tls.failure import (
     inspector_failure,
     verification_failure,
 )
+from minimesh.data_plane.network.tls.half_close import HalfClosableTls
 from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shaken, handshake_socket
 from minimesh.data_plane.network.tls.handshake_stats import HandshakeStats
 from minimesh.data_plane.network.tls.server import PreparedContext, describe_connection
@@ -161,14 +162,18 @@ class Admission:
     ) -> None:
         # Kept by hand: of a TLS connection uvloop gives back its own protocol, not ours.
         shaken = Shaken(partial(self._take_over, info, chain, prepared))
-        handshake_socket.set(sock.fileno())
+        limit_s = chain.handshake_timeout_s or NO_HANDSHAKE_LIMIT_S
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: shaken,
-                sock,
-                ssl=prepared.context,
-                ssl_handshake_timeout=chain.handshake_timeout_s or NO_HANDSHAKE_LIMIT_S,
-            )
+            if chain.half_closes:
+                tls = HalfClosableTls(shaken, prepared.context, server_side=True)
+                await loop.connect_accepted_socket(lambda: tls, sock)
+                await tls.shake_hands(limit_s)
+            else:
+                handshake_socket.set(sock.fileno())
+                await loop.connect_accepted_socket(
+                    lambda: shaken, sock, ssl=prepared.context, ssl_handshake_timeout=limit_s
+                )
         except (OSError, EOFError) as error:
             if isinstance(error, ConnectionAbortedError):  # how the event loop says "too slow"
                 self._listener.stats.cx_transport_socket_connect_timeout.inc()

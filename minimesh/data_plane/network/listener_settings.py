@@ -59,6 +59,8 @@ class FilterChain:
     name: str = ""
     tls: ServerTls | None = None
     """None: plain text."""
+    half_closes: bool = False
+    """One direction of its connections may end before the other, over TLS too."""
     handshake_timeout_s: float = 0.0
     """0: no limit."""
 

@@ -140,13 +140,13 @@ class TcpProxyConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client has nothing more to say, but may still listen."""
-        if self._upstream is None or self._upstream.finished:
+        upstream = self._upstream
+        if self.closed or (upstream is not None and upstream.finished):
             return False
-        if not self._upstream.transport.can_write_eof():
-            return False  # TLS of the event loop closes both ways
         self._finished = True
-        self._upstream.transport.write_eof()
-        return not self.info.tls
+        if upstream is not None:
+            upstream.transport.write_eof()
+        return upstream is not None or self._dial is not None
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.closed:
@@ -221,7 +221,7 @@ class TcpProxyConnection(asyncio.Protocol):
         cluster.resources.connections += 1
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                upstream = await dial(lambda _: _Upstream(self), host, settings)
+                upstream = await dial(lambda _: _Upstream(self), host, settings, half_closes=True)
         except OSError as error:
             self._connect_failed(cluster, host, error)
             return
@@ -275,6 +275,8 @@ class TcpProxyConnection(asyncio.Protocol):
             upstream.transport.write(early)
             self._early = []
             self._transport.resume_reading()
+        if self._finished:
+            upstream.transport.write_eof()
         self._watch_idleness()
 
     def on_upstream_data(self, data: bytes) -> None:
@@ -286,7 +288,7 @@ class TcpProxyConnection(asyncio.Protocol):
         """The host has nothing more to say; when the client has not either, that was it."""
         if self.closed or self._transport.is_closing():
             return
-        if self._finished or not self._transport.can_write_eof():
+        if self._finished:
             self._ended_by_host = True
             self._transport.close()
         else:
@@ -366,7 +368,7 @@ class _Upstream(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.finished = True
         self._client.on_upstream_eof()
-        return self.transport.can_write_eof()  # TLS of the event loop closes both ways
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         self.finished = True

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from minimesh.data_plane.network.tls.failure import SECRET_MISSING, TlsFailureError, failure_of
+from minimesh.data_plane.network.tls.half_close import HalfClosableTls
 from minimesh.data_plane.network.tls.handshake import NO_HANDSHAKE_LIMIT_S, Shaken, handshake_socket
 from minimesh.data_plane.upstream.host import is_unix_path
 
@@ -32,17 +33,20 @@ async def dial(
     host: Host,
     settings: ClusterSettings,
     offers: tuple[str, ...] = (),
+    *,
+    half_closes: bool = False,
 ) -> UpstreamProtocol:
     """Connect to a host; `make_protocol` is given the protocol that ALPN agreed on, empty for none.
 
-    `offers` are the protocols for ALPN, where the cluster's TLS settings name none.
+    `offers` are the protocols for ALPN, where the cluster's TLS settings name none. `half_closes`: one
+    direction may end before the other, over TLS too.
 
     Raises OSError; for a failed handshake it is a TlsFailureError, whose `words` are Envoy's.
     """
     sockets = settings.transport_sockets
     tls = None if sockets is None else sockets.choose(host.metadata)
     if tls is not None:
-        return await _dial_tls(make_protocol, host, settings, tls, offers)
+        return await _dial_tls(make_protocol, host, settings, tls, offers, half_closes)
     if is_unix_path(host.address):
         return await _dial_unix(make_protocol, host)
     transport, protocol = await asyncio.get_running_loop().create_connection(
@@ -70,6 +74,7 @@ async def _dial_tls(
     settings: ClusterSettings,
     tls: ClientTls,
     offers: tuple[str, ...],
+    half_closes: bool,
 ) -> UpstreamProtocol:
     context = tls.context_offering(offers)
     if context is None:
@@ -84,15 +89,21 @@ async def _dial_tls(
     # Kept by hand: of a TLS connection uvloop gives back its own protocol, not ours.
     shaken = Shaken(take_over)
     sock = await _connected_socket(host, settings)
-    handshake_socket.set(sock.fileno())
+    loop = asyncio.get_running_loop()
     try:
-        await asyncio.get_running_loop().create_connection(
-            lambda: shaken,
-            sock=sock,
-            ssl=context,
-            server_hostname=server_name,
-            ssl_handshake_timeout=NO_HANDSHAKE_LIMIT_S,
-        )
+        if half_closes:
+            over = HalfClosableTls(shaken, context, server_side=False, server_name=server_name)
+            await loop.create_connection(lambda: over, sock=sock)
+            await over.shake_hands(NO_HANDSHAKE_LIMIT_S)
+        else:
+            handshake_socket.set(sock.fileno())
+            await loop.create_connection(
+                lambda: shaken,
+                sock=sock,
+                ssl=context,
+                server_hostname=server_name,
+                ssl_handshake_timeout=NO_HANDSHAKE_LIMIT_S,
+            )
     except (OSError, ValueError) as error:  # a name that cannot be sent is a ValueError
         failure = failure_of(error)
         tls.stats.count_failure(failure)

@@ -15,6 +15,7 @@ from minimesh.data_plane.network.filter_chains import (
 )
 from minimesh.data_plane.network.inspection import Inspection
 from minimesh.data_plane.network.listener import FilterChain, ListenerSettings, ProtocolFactory
+from minimesh.data_plane.network.tcp_proxy import TcpProxy
 from minimesh.data_plane.network.tls.server import ServerTls
 from minimesh.data_plane.xds_client.compile.access_log import compile_access_logs
 from minimesh.data_plane.xds_client.compile.context import CompileContext
@@ -224,7 +225,9 @@ class _ChainCompiler:
                 message.transport_socket, join(path, "transport_socket"), self.context
             )
         timeout_s = optional_seconds(message, "transport_socket_connect_timeout", path)
-        return FilterChain(self._protocol(message, path), match, message.name, tls, timeout_s or 0.0)
+        make_protocol = self._protocol(message, path)
+        half_closes = isinstance(make_protocol, TcpProxy)
+        return FilterChain(make_protocol, match, message.name, tls, half_closes, timeout_s or 0.0)
 
     def _protocol(self, message: Any, path: str) -> ProtocolFactory:
         """The last filter ends the chain; in front of it nothing is supported yet."""
