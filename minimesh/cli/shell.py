@@ -21,7 +21,7 @@ _MINIKUBE = "from minimesh.cli.minikube import minikube; minikube(prog_name='min
 def shell() -> None:
     """Open a shell in which kubectl and istioctl are on PATH and talk to the mesh that runs."""
     environment = cluster_environment()
-    folder = _write_programs(StateFolder.default().path / "bin", find_kubectl())
+    folder = _write_programs(StateFolder.default().programs, find_kubectl())
     environment["PATH"] = os.pathsep.join([str(folder), environment.get("PATH", os.defpath)])
     program = environment.get("SHELL") or "/bin/sh"
     click.echo("minimesh: kubectl and istioctl talk to the mesh in this shell; `exit` leaves it")

@@ -34,6 +34,8 @@ COMPONENT = "kube-proxy"
 PORT_NOT_OPENED = "PortNotOpened"
 """The reason of the Event."""
 
+_NODE_PORT = "node port"
+_TAKEN = "another process has it, another mesh for one"
 _WATCHED = frozenset({"Service", "Endpoints", "Pod"})
 
 Place = tuple[str, int]
@@ -119,8 +121,11 @@ class ServiceProxy:
             reason = await self._opened(opening)
             if reason:
                 problems[place, opening.service] = reason
-        # A port that waits for its pods keeps what was said of it.
-        waiting = {(each.place, each.service) for each in first.values() if each.place not in live}
+        idle = [each for each in first.values() if each.place not in live]
+        # Who calls a node port that another mesh has gets answers, and from the wrong mesh: told at once.
+        problems |= {(e.place, e.service): _TAKEN for e in idle if e.what == _NODE_PORT and listens(*e.place)}
+        # What else waits for its pods keeps what was said of it.
+        waiting = {(each.place, each.service) for each in idle if each.what != _NODE_PORT}
         problems |= {key: why for key, why in self._problems.items() if key in waiting}
         self._report(wanted, problems)
         self._publish()
@@ -204,7 +209,7 @@ def _places(service: Resource, port: ServicePort, network: ServiceNetwork) -> It
     if network.answers_at(spec.cluster_ip):
         yield (spec.cluster_ip, port.port), "cluster IP"
     if port.node_port:
-        yield (LOCALHOST, port.node_port), "node port"
+        yield (LOCALHOST, port.node_port), _NODE_PORT
     if spec.type == "LoadBalancer":
         yield (network.external_address(spec.cluster_ip), port.port), "load balancer"
 
@@ -241,5 +246,5 @@ def _reason(error: OSError) -> str:
             "sudo sysctl net.ipv4.ip_unprivileged_port_start=0"
         )
     if error.errno == errno.EADDRINUSE:
-        return "another process has it"
+        return _TAKEN
     return (error.strerror or str(error)).lower()

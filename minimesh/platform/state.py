@@ -63,6 +63,11 @@ class StateFolder:
         return self.path / KUBECONFIG_FILE
 
     @property
+    def programs(self) -> Path:
+        """The folder of the programs that `minimesh shell` has on PATH."""
+        return self.path / "bin"
+
+    @property
     def lock_descriptor(self) -> int | None:
         """The open file that holds the lock, to be closed in every fork."""
         return self._lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import socket
 import stat
@@ -104,6 +105,19 @@ def test_the_shell_finds_kubectl(mesh: Background, tmp_path: Path, monkeypatch: 
     program.chmod(0o755)
     monkeypatch.setenv("SHELL", str(program))
     assert "namespace/default" in mesh.minimesh("shell").stdout
+
+
+def test_a_shell_in_a_shell_finds_the_same_kubectl(
+    mesh: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "sh"
+    program.write_text("#!/bin/sh\nkubectl get ns default -o name\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SHELL", str(program))
+    assert "namespace/default" in mesh.minimesh("shell").stdout
+    monkeypatch.setenv("PATH", str(mesh.state.programs), prepend=os.pathsep)
+    assert "namespace/default" in mesh.minimesh("shell").stdout
+    assert kubectl(mesh, "get", "ns", "default", "-o", "name") == "namespace/default\n"
 
 
 def test_istioctl_calls_itself_what_was_typed(

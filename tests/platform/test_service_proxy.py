@@ -158,10 +158,19 @@ async def test_a_port_that_another_process_has_is_told_and_taken_once_it_is_free
         assert closed == f"Service default/web: {world.events[0].removeprefix('PortNotOpened ')}"
     assert world.events == [
         f'PortNotOpened cannot open 127.0.0.1:{node_port}, the node port of port "http": '
-        "another process has it"
+        "another process has it, another mesh for one"
     ]
     await answers(node_port, b"one!")
     assert world.proxy.closed_ports() == []
+
+
+async def test_a_taken_node_port_is_told_before_anything_listens_behind_it(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        world.service(int(other.getsockname()[1]))
+        world.endpoints(free_port())
+        await world.until(lambda: len(world.proxy.closed_ports()) == 1)
+    await world.until(lambda: world.proxy.closed_ports() == [])
+    assert len(world.events) == 1
 
 
 async def test_a_load_balancer_says_where_it_is(world: World) -> None:
