@@ -64,8 +64,10 @@ def _step(step: Step) -> Iterator[str]:
         yield from _port_table(step.rows)
     if len(step.candidates) > 1 or step.kind in _ALWAYS_LISTED:
         shown = _shown(step)
+        known = step.origin
         for each in shown:
-            yield from _candidate(each, step.origin)
+            yield from _candidate(each, known)
+            known = each.origin if each.origin.file else known
         left = len(step.candidates) - len(shown)
         if left > 0:
             yield f"{' ' * (_KIND_WIDTH + 6)}and {left} more"

@@ -222,6 +222,33 @@ spec:
   - route: [{destination: {host: httpbim, port: {number: 8000}}}]
 """
 
+CALLS_OF_ITS_OWN = """
+async () => {
+    const { draw } = await import('./static/flow.js');
+    const step = (kind, proxy) => ({ kind, proxy, title: kind, state: 'passed', text: '', candidates: [],
+        before: {}, after: {}, rows: [], envoy: {} });
+    const entry = (proxy, side, status, duration_ms) => ({ proxy, side, status, duration_ms, flags: [],
+        times_ms: {}, line: '', method: 'GET', path: '/' + side, upstream_pod: 'default/other' });
+    draw({ request: { method: 'GET', url: '/', authority: 'a' }, hops: [],
+        outcome: { status: 200, answered_by: 'application', flags: [], sentence: '' },
+        steps: [step('listener', 'x/gw'), step('endpoint', 'x/gw'), step('listener', 'x/page'),
+                step('endpoint', 'x/page'), step('application', 'x/page')] },
+        [entry('x/gw', 'gateway', 200, 70), entry('x/page', 'inbound', 200, 60),
+         entry('x/page', 'outbound', 201, 5)], { onStep: () => {} });
+}
+"""
+
+
+def test_calls_that_the_application_made_are_not_taken_for_its_answer(page: Any) -> None:
+    page.uncheck("#follow")
+    page.evaluate(CALLS_OF_ITS_OWN)
+    station = page.locator("#lane > li", has=page.locator("h3", has_text="page")).first
+    playwright.expect(station.locator(".back h4")).to_have_text("200 after 60 ms")
+    seen(page, "#others summary", "one more hop with this request id")
+    page.locator("#others > summary").click()
+    seen(page, "#others li", "page sent GET /outbound to other: 201 after 5 ms")
+
+
 SECOND_RULE = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -314,6 +341,38 @@ def test_the_graph_and_its_tables_show_requests_at_once(mesh: Mesh, page: Any) -
     seen(page, "#endpoints", "gsservice-v2")
     seen(page, "#weights", "100 %")
     seen(page, "#weights", "as expected")
+
+
+BOOKS = """
+async () => {
+    const { draw, setMesh } = await import('./static/mesh_graph.js');
+    const names = ['gw', 'page', 'details', 'reviews', 'ratings', 'idle'];
+    setMesh({ pods: names.map((name) => (
+        { name, namespace: 'x', workload: name, ready: true, gateway: name === 'gw' })) });
+    const call = (proxy, to, side) => ({ proxy: 'x/' + proxy, upstream_pod: 'x/' + to, side, status: 200,
+        duration_ms: 1, at: Date.now() / 1000 });
+    draw([call('gw', 'page', 'gateway'), call('page', 'details', 'outbound'),
+          call('page', 'reviews', 'outbound'), call('reviews', 'ratings', 'outbound'),
+          call('ratings', 'reviews', 'outbound')]);
+    const graph = document.querySelector('#graph svg');
+    const box = graph.viewBox.baseVal;
+    const outside = [...graph.querySelectorAll('text')].map((each) => each.getBBox())
+        .filter((each) => each.x < 0 || each.y < 0 || each.x + each.width > box.width
+            || each.y + each.height > box.height);
+    const spotOf = (node) => [node.querySelector('text').firstChild.data,
+        Number(node.querySelector('rect').getAttribute('x'))];
+    return [Object.fromEntries([...graph.querySelectorAll('g')].map(spotOf)), outside.length];
+}
+"""
+
+
+def test_who_is_called_stands_behind_the_caller_and_nothing_is_cut_off(page: Any) -> None:
+    spots, outside = page.evaluate(BOOKS)
+    columns = sorted(set(spots.values()))
+    assert {name: columns.index(x) for name, x in spots.items()} == {
+        "clients": 0, "gw": 1, "page": 2, "idle": 2, "details": 3, "reviews": 3, "ratings": 4,
+    }  # fmt: skip
+    assert outside == 0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 // The lane: one station for each proxy on a request's way, its decisions as boxes, and the answer's way back below.
 
 import { $, h, milliseconds, show, short, withCode } from "./dom.js";
-import { grouped } from "./traffic.js";
 import { atApplication, wayBack } from "./way_back.js";
 
 const KINDS = {
   "port-map": "port", listener: "listener", "filter-chain": "filter chain", "virtual-host": "virtual host", route: "route",
   fault: "fault", answer: "answer", rewrite: "rewrite", cluster: "cluster", endpoint: "endpoint", application: "application",
 };
+const SIDES = { gateway: "took", inbound: "took", outbound: "sent" };
 const WORDS = { passed: "", failed: "stops here: ", "not-reached": "not reached: " };
 
 // Steps that follow one another at one proxy; the application is a place of its own beside its sidecar.
@@ -82,7 +82,7 @@ function client(request, result, entry, steps, onStep) {
     h("ol", { class: "boxes" },
       h("li", { class: "passed", style: "--n:0" }, h("p", { class: "kind" }, "asks"), h("h4", {}, `${request.method} ${request.url}`), h("p", {}, `Host: ${request.authority}`)),
       steps.map((step) => box(step, null, onStep))),
-    h("div", { class: `back ${result.good ? "passed" : "failed"}` }, h("p", { class: "kind" }, entry ? "gets" : "would get"),
+    h("div", { class: `back ${result.good ? "passed" : "failed"}` }, h("p", { class: "kind" }, entry ? "gets" : "would get", h("span", { class: "who" }, request.from ? short(request.from) : "client")),
       h("h4", {}, statusOf(result)), h("p", { class: "soft" }, `back at the client${entry ? ` after ${milliseconds(entry.duration_ms)}` : ""}`)));
 }
 
@@ -91,14 +91,24 @@ function drawOutcome(result) {
     withCode(result.sentence), result.flags.filter((flag) => !result.sentence.includes(`${flag.flag}: `)).map((flag) => h("span", {}, " ", h("strong", {}, flag.flag), ` ${flag.words}.`)));
 }
 
-// What a proxy said at one of its stations: the last it said, but of two stations its first word at the first.
-function saidAt(stations, items) {
-  const byProxy = grouped(items, (item) => item.proxy);
-  return (found) => {
-    const mine = byProxy.get(found.proxy) || [];
-    const isFirst = stations.some((other) => other.proxy === found.proxy && !other.application && stations.indexOf(other) > stations.indexOf(found));
-    return isFirst && !found.application ? mine[0] : mine.at(-1);
-  };
+// What each station's proxy told of the request: the first of it on its way out, all others of it coming in. An
+// application may call others meanwhile, and a pod itself: that is told by the same proxy, and is none of it.
+function toldAt(stations, entries) {
+  return (found) => entries.findLast((entry) => entry.proxy === found.proxy && (entry.side !== "inbound") === (found === stations[0]));
+}
+
+function expectedAt(stations, hops) {
+  return (found) => (found === stations[0] ? hops.find((hop) => hop.proxy === found.proxy) : hops.findLast((hop) => hop.proxy === found.proxy));
+}
+
+const other = (entry) => h("li", {}, h("strong", {}, `${short(entry.proxy)} `), `${SIDES[entry.side] || ""} ${entry.method} ${entry.path}`,
+  entry.upstream_pod ? ` to ${short(entry.upstream_pod)}` : "", `: ${entry.status || "nothing"} after ${milliseconds(entry.duration_ms)} `, h("details", {}, h("summary", {}, "its log line"), h("code", {}, entry.line)));
+
+// Other hops with the same request id: calls that applications made to answer it, tries that failed, copies.
+function drawOthers(entries, shown) {
+  const left = entries.filter((entry) => !shown.has(entry));
+  $("others").hidden = !left.length;
+  show($("others"), h("summary", {}, left.length === 1 ? "one more hop with this request id" : `${left.length} more hops with this request id`), h("ol", {}, left.map(other)));
 }
 
 export function draw(explanation, entries, { title = "", onStep }) {
@@ -109,10 +119,11 @@ export function draw(explanation, entries, { title = "", onStep }) {
   // The port map decides before any proxy: it stands with the client.
   const isInFront = (step) => step.kind === "port-map";
   const stations = stationsOf(steps.filter((step) => !isInFront(step)));
-  const told = saidAt(stations, entries);
-  const expected = saidAt(stations, explanation.hops);
+  const told = toldAt(stations, entries);
+  const expected = expectedAt(stations, explanation.hops);
   show($("lane"), client(explanation.request, result, entries[0], steps.filter(isInFront), onStep),
     stations.map((found) => station(found, told(found), expected(found), onStep)));
+  drawOthers(entries, new Set(stations.map(told)));
   orderAnswers($("lane"), steps.length);
   $("replay").hidden = false;
   $("no-flow").hidden = true;
@@ -121,6 +132,7 @@ export function draw(explanation, entries, { title = "", onStep }) {
 
 // The answers follow the last decision, each nearer to the client.
 function orderAnswers(lane, steps) {
+  [...lane.children].forEach((station, number) => station.style.setProperty("--s", number));
   [...lane.querySelectorAll(".back")].reverse().forEach((answer, number) => answer.style.setProperty("--n", steps + 2 * number));
 }
 

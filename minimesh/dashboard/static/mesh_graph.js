@@ -5,11 +5,13 @@ import { figures, grouped } from "./traffic.js";
 
 const NODE = { width: 190, height: 40, gap: 22 };
 const COLUMN = 330;
-const WIDTH = 2 * COLUMN + NODE.width + 90; // room at the right for ways between neighbours of one column
+const BESIDE = 150; // room at the right for ways between neighbours of one column, and what is said of them
+const SMALLEST = 0.75; // of its size, where there is little room: below, nobody can read it
 const OUTSIDE = "clients";
 const SYSTEM = "istio-system";
 
 let mesh = { pods: [], services: [] };
+const calls = new Map(); // all that were seen
 
 export function setMesh(found) { mesh = found; }
 
@@ -27,22 +29,34 @@ function edgesOf(entries) {
   });
 }
 
-// Columns: who asks from outside; gateways and those who only call; those who are called.
+// Columns: who asks from outside; gateways and those who only call; then each as many columns on as calls lie between.
+// What has called whom since the page was opened stays in its place, also while nothing runs.
 function columns(edges) {
-  const busy = new Set(edges.flatMap((edge) => [edge.from, edge.to]));
-  const shown = mesh.pods.filter((pod) => pod.namespace !== SYSTEM || pod.gateway || busy.has(pod.workload));
-  const gateways = new Set(shown.filter((pod) => pod.gateway).map((pod) => pod.workload));
-  const called = new Set(edges.map((edge) => edge.to));
-  const callers = new Set(edges.map((edge) => edge.from).filter((name) => !called.has(name)));
-  const left = (name) => gateways.has(name) || callers.has(name);
+  for (const edge of edges) calls.set(`${edge.from}\n${edge.to}`, edge);
+  const shown = mesh.pods.filter((pod) => pod.namespace !== SYSTEM || pod.gateway || edges.some((edge) => edge.from === pod.workload || edge.to === pod.workload));
   const names = [...new Set(shown.map((pod) => pod.workload))].sort();
-  return [[OUTSIDE], names.filter(left), names.filter((name) => !left(name))];
+  const known = [...calls.values()].filter((call) => names.includes(call.to));
+  const gateways = new Set(shown.filter((pod) => pod.gateway).map((pod) => pod.workload));
+  const called = new Set(known.filter((call) => call.from !== call.to).map((call) => call.to));
+  const first = names.filter((name) => gateways.has(name) || (!called.has(name) && known.some((call) => call.from === name)));
+  const layers = [[OUTSIDE], first];
+  const placed = new Set(first);
+  for (let layer = first; layer.length;) {
+    const next = names.filter((name) => !placed.has(name) && known.some((call) => call.to === name && layer.includes(call.from)));
+    for (const name of next) placed.add(name);
+    layers.push(next);
+    layer = next;
+  }
+  layers[2] ??= [];
+  layers[2].push(...names.filter((name) => !placed.has(name))); // nobody has called them yet
+  layers[2].sort();
+  return layers.filter((layer, number) => number < 3 || layer.length);
 }
 
 function spotsOf(layers, height) {
   const spots = new Map();
   layers.forEach((layer, column) => layer.forEach((name, place) => {
-    const start = (height - layer.length * (NODE.height + NODE.gap)) / 2;
+    const start = (height - layer.length * (NODE.height + NODE.gap) + NODE.gap) / 2;
     spots.set(name, { x: 10 + column * COLUMN, y: start + place * (NODE.height + NODE.gap) });
   }));
   return spots;
@@ -58,29 +72,36 @@ function node(name, { x, y }) {
     svg("text", { x: x + 10, y: y + 32, class: "small" }, detail));
 }
 
-// A way between columns leads from right side to left side; within a column it bows out to the right.
+// A way on leads from right side to left side; one within a column, or back, bows out to the right, and ends there.
 function wayBetween(from, to) {
   const [x1, y1, y2] = [from.x + NODE.width, from.y + NODE.height / 2, to.y + NODE.height / 2];
-  if (from.x < to.x) return { d: `M${x1} ${y1} C${x1 + 70} ${y1} ${to.x - 70} ${y2} ${to.x} ${y2}`, x: to.x - 8, y: y2 - 6, anchor: "end" };
+  if (from.x < to.x) return { d: `M${x1} ${y1} C${x1 + 70} ${y1} ${to.x - 70} ${y2} ${to.x} ${y2}`, x: to.x - 8, y: y2, anchor: "end" };
   const out = to.x + NODE.width;
-  return { d: `M${x1} ${y1} C${x1 + 80} ${y1} ${out + 80} ${y2} ${out} ${y2}`, x: out + 8, y: y2 - 6, anchor: "start" };
+  const bow = Math.max(x1, out) + 50;
+  return { d: `M${x1} ${y1 + 8} C${bow} ${y1 + 8} ${bow} ${y2 - 8} ${out} ${y2 - 8}`, x: Math.max(x1, out) + 42, y: (y1 + y2) / 2, anchor: "start" };
 }
 
-function line(edge, spots) {
+// `nth` of the ways that end where this one does: their words stand above and below the line by turns.
+function line(edge, nth, spots) {
   const way = wayBetween(spots.get(edge.from), spots.get(edge.to));
   const errors = edge.errors ? `, ${Math.round(100 * edge.errors)} % errors` : "";
-  return svg("g", {},
+  const y = way.y + (nth % 2 ? 18 + 7 * (nth - 1) : -8 - 7 * nth);
+  return [
     svg("path", { d: way.d, "stroke-width": 1.5 + Math.min(8, Math.log2(1 + edge.rate)), class: edge.errors ? "failing" : "busy" }),
-    svg("text", { x: way.x, y: way.y, class: "small", "text-anchor": way.anchor }, `${round(edge.rate)}/s, ${milliseconds(edge.median)}${errors}`));
+    svg("text", { x: way.x, y, class: "small", "text-anchor": way.anchor }, `${round(edge.rate)}/s, ${milliseconds(edge.median)}${errors}`)];
 }
 
 export function draw(entries) {
   const edges = edgesOf(entries);
   const layers = columns(edges);
-  const height = Math.max(...layers.map((layer) => layer.length), 1) * (NODE.height + NODE.gap) + 10;
+  const height = Math.max(...layers.map((layer) => layer.length), 1) * (NODE.height + NODE.gap) + 24;
   const spots = spotsOf(layers, height);
+  const width = 10 + (layers.length - 1) * COLUMN + NODE.width + BESIDE;
+  const drawn = edges.filter((edge) => spots.has(edge.from) && spots.has(edge.to));
+  const nth = (edge) => drawn.filter((each) => each.to === edge.to).indexOf(edge);
+  const lines = drawn.map((edge) => line(edge, nth(edge), spots));
   const words = edges.length ? edges.map((edge) => `${edge.from} to ${edge.to}: ${edge.count} requests`).join("; ") : "no requests in the last ten seconds";
-  show($("graph"), svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `Services of the mesh. ${words}` },
-    ...edges.filter((edge) => spots.has(edge.from) && spots.has(edge.to)).map((edge) => line(edge, spots)),
+  show($("graph"), svg("svg", { viewBox: `0 0 ${width} ${height}`, style: `min-width:${width * SMALLEST}px`, role: "img", "aria-label": `Services of the mesh. ${words}` },
+    ...lines.map(([path]) => path), ...lines.map(([, said]) => said), // words lie on top of all lines
     ...[...spots].map(([name, spot]) => node(name, spot))));
 }

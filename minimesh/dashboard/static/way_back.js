@@ -1,6 +1,6 @@
 // The answer at one proxy, on its way back: status, why, where the time went, and the line in its log.
 
-import { h, milliseconds } from "./dom.js";
+import { h, milliseconds, short } from "./dom.js";
 
 // Three shares of the whole: this proxy before, waiting for whom it asked, this proxy after.
 function shares(entry) {
@@ -24,7 +24,7 @@ const logLine = (words, line) => h("details", {}, h("summary", {}, words), h("co
 
 function measured(entry) {
   return h("div", { class: `back ${entry.status && entry.status < 400 ? "passed" : "failed"}` },
-    h("p", { class: "kind" }, "answers"),
+    h("p", { class: "kind" }, "answers", h("span", { class: "who" }, short(entry.proxy))),
     h("h4", {}, `${entry.status || "nothing"} after ${milliseconds(entry.duration_ms)}`),
     entry.flags.map((flag) => h("p", {}, h("strong", {}, flag.flag), ` ${flag.words}`)),
     entry.details_words ? h("p", {}, entry.details_words) : null,
@@ -34,7 +34,7 @@ function measured(entry) {
 
 function foretold(hop) {
   return h("div", { class: `back ${hop.status && hop.status < 400 ? "passed" : "failed"}` },
-    h("p", { class: "kind" }, "would answer"),
+    h("p", { class: "kind" }, "would answer", h("span", { class: "who" }, short(hop.proxy))),
     h("h4", {}, String(hop.status || "nothing"), hop.flags ? ` ${hop.flags}` : ""),
     logLine("the log line to expect", hop.log));
 }
@@ -49,6 +49,6 @@ export function atApplication(entry) {
   const { first_upstream_tx_byte: asked, first_upstream_rx_byte: answered } = entry?.times_ms || {};
   if (answered === undefined) return null;
   return h("div", { class: `back ${entry.status < 400 ? "passed" : "failed"}` },
-    h("p", { class: "kind" }, "answers"),
+    h("p", { class: "kind" }, "answers", h("span", { class: "who" }, "application")),
     h("h4", {}, `${entry.status} after ${milliseconds(answered - asked)}`));
 }
