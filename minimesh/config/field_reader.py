@@ -71,11 +71,13 @@ class FieldReader:
 
     def entries(self, node: Node, path: str) -> dict[str, Node]:
         """The entries of a map by name, `<<` merged in, duplicates reported; their places written down."""
-        entries: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
             if key.tag == MERGE_TAG:
                 merged.update(self._merged(value, path))
+        entries: dict[str, Node] = {}
+        for key, value in node.value:  # after what is merged, wherever that stands: its own places count
+            if key.tag == MERGE_TAG:
                 continue
             if key.id != "scalar":
                 self.error(key, "bad-key", path, f"a field's name must be a word, not {described(key)}")

@@ -113,7 +113,7 @@ def plain(node: Node) -> Any:
         for key, value in one.value:
             if key.tag == MERGE_TAG:
                 inner = convert(value, depth + 1)
-                for source in reversed(inner if isinstance(inner, list) else [inner]):
+                for source in inner if isinstance(inner, list) else [inner]:  # the first that has a key wins
                     found = {**(source if isinstance(source, dict) else {}), **found}
             else:
                 found[str(key.value)] = convert(value, depth + 1)

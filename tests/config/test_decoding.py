@@ -164,17 +164,31 @@ def test_several_documents_empty_ones_and_lists() -> None:
     assert decoded.diagnostics == ()
 
 
-def test_anchors_and_merge_keys() -> None:
-    spec = only(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
-        "data: &base {one: '1', two: '2'}\nbinaryData: {}\n".replace("binaryData: {}", "")
-    ).spec
-    assert spec.data == {"one": "1", "two": "2"}
+def test_merge_keys_give_what_a_map_does_not_say_itself() -> None:
     merged = only(
-        "apiVersion: v1\nkind: Service\nmetadata: {name: a, labels: &l {app: a}}\n"
-        "spec: {ports: [{port: 80}], selector: {<<: *l, version: v1}}\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a, labels: &l {app: a, version: v1}}\n"
+        "spec: {ports: [{port: 80}], selector: {<<: *l, version: v2}}\n"
     )
-    assert merged.spec.selector == {"app": "a", "version": "v1"}
+    assert merged.spec.selector == {"app": "a", "version": "v2"}
+    assert merged.raw["spec"]["selector"] == merged.spec.selector
+
+
+def test_of_several_merged_maps_the_first_that_has_a_key_counts() -> None:
+    merged = only(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+        "data: {<<: [{a: first}, {a: second, b: second}], c: own}\n"
+    )
+    assert merged.spec.data == {"a": "first", "b": "second", "c": "own"}
+    assert merged.raw["data"] == merged.spec.data
+
+
+def test_a_field_stands_where_it_is_written_though_a_merged_map_has_it_too() -> None:
+    resource = only(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations: &base\n    a: theirs\n"
+        "data:\n  a: own\n  <<: *base\n"
+    )
+    assert resource.spec.data == {"a": "own"}
+    assert resource.location("data.a").line == 8
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,26 @@ def test_a_registered_proxy_is_an_endpoint_unless_its_pod_is_known() -> None:
     assert addresses(registry, WEB_HOST, 80) == ["127.10.0.2:8080", "172.18.0.9:8080"]
 
 
+ENTRY_OF_A_PODS_NAME = """
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: web-1}
+spec: {address: 127.10.0.1, labels: {app: web}, ports: {http-same: 82}}
+"""
+
+
+@pytest.mark.parametrize("pod_ip", ["127.10.0.0", "127.10.0.2"])  # before and after the entry in their order
+def test_a_pod_that_goes_leaves_the_workload_entry_of_its_name(pod_ip: str) -> None:
+    pod = running_pod("web-1", pod_ip, {"app": "web"}, {})
+    both = registry_of(WEB, ENTRY_OF_A_PODS_NAME, pod)
+    (gone,) = [each for each in both.workloads if each.address == pod_ip]
+    left = both.with_workloads([gone], [])
+    assert addresses(both, WEB_HOST, 82) == sorted([f"{pod_ip}:82", "127.10.0.1:82"])
+    assert addresses(left, WEB_HOST, 82) == ["127.10.0.1:82"]
+    assert left.workload("default", "web-1") == registry_of(WEB, ENTRY_OF_A_PODS_NAME).workloads[0]
+    assert addresses(left.with_workloads([], [gone]), WEB_HOST, 82) == addresses(both, WEB_HOST, 82)
+
+
 def test_a_cluster_ip_is_given_once_and_stays_the_same() -> None:
     first, second = registry_of(WEB).service(WEB_HOST), registry_of(WEB).service(WEB_HOST)
     assert first is not None

@@ -8,7 +8,7 @@ proxies' configuration or of protobuf: translation asks it for services and endp
 from __future__ import annotations
 
 import ipaddress
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -158,15 +158,15 @@ class ServiceRegistry:
 
     def with_workloads(self, gone: Collection[Workload], come: Collection[Workload]) -> ServiceRegistry:
         """The same services with other workloads."""
-        out = set(map(id, self._index.same_as(gone)))
-        workloads = [each for each in self.workloads if id(each) not in out]
+        workloads = list(self.workloads)
+        out = [found for each in gone if (found := _taken_from(workloads, each)) is not None]
         for each in come:
             insort(workloads, each, key=workload_order)
         registry = copy(self)
         registry.workloads = tuple(workloads)
         touched = {id(service) for each in (*gone, *come) for service in self.selecting(each)}
         registry._endpoints = {key: found for key, found in self._endpoints.items() if key[0] not in touched}
-        registry._index = self._index.with_changes(out, come)
+        registry._index = self._index.with_changes(out, come, workloads)
         return registry
 
     def targets(
@@ -183,6 +183,17 @@ class ServiceRegistry:
                 if target is not None and port.protocol is not Protocol.UDP:
                     found.append(ServiceTarget(service, port, target))
         return tuple(found)
+
+
+def _taken_from(workloads: list[Workload], workload: Workload) -> Workload | None:
+    """Remove the one that is equal to this from workloads in their order; returns it, if it was there."""
+    order = workload_order(workload)
+    index = bisect_left(workloads, order, key=workload_order)
+    while index < len(workloads) and workload_order(workloads[index]) == order:
+        if workloads[index] == workload:
+            return workloads.pop(index)
+        index += 1
+    return None
 
 
 def _kept(service: Service, known: Mapping[tuple[str, int], Service]) -> Service:
