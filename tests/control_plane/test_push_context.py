@@ -195,6 +195,67 @@ def test_the_clients_namespace_is_asked_first_then_the_services_then_the_root() 
     assert subsets_of(push(WEB, own), "another") == []
 
 
+def test_a_rule_of_the_root_namespace_for_all_hosts_hides_no_service_rule_from_its_gateways() -> None:
+    everything = destination_rule("all", "*.local", "all", namespace="istio-system")
+    service = destination_rule("service", HOST, "service")
+    assert subsets_of(push(WEB, everything, service), "istio-system") == ["service"]
+    assert subsets_of(push(WEB, everything), "istio-system") == ["all"]
+    private = everything.replace("spec:", 'spec:\n  exportTo: ["."]')
+    assert subsets_of(push(WEB, private, service), "istio-system") == ["all"]
+    assert subsets_of(push(WEB, private), "client") == []
+
+
+def test_a_rule_that_is_not_for_the_client_hides_wider_ones_of_its_namespace() -> None:
+    exact = destination_rule("exact", "web", "exact").replace("spec:", "spec:\n  exportTo: [friend]")
+    wild = destination_rule("wild", "*.default.svc.cluster.local", "wild")
+    root = destination_rule("root", HOST, "root", namespace="istio-system")
+    assert subsets_of(push(WEB, exact, wild, root), "friend") == ["exact"]
+    assert subsets_of(push(WEB, exact, wild, root), "stranger") == ["root"]
+    assert subsets_of(push(WEB, exact, wild), "stranger") == []
+
+
+def test_rules_exported_otherwise_are_not_merged() -> None:
+    everybody = destination_rule("a", "web", "v1")
+    friends = destination_rule("b", "web", "v2").replace("spec:", "spec:\n  exportTo: [friend]")
+    assert subsets_of(push(WEB, everybody, friends), "friend") == ["v2"]
+    assert subsets_of(push(WEB, everybody, friends), "stranger") == ["v1"]
+    assert subsets_of(push(WEB, everybody, friends), "default") == ["v1"]
+
+
+def selecting(rule: str, label: str) -> str:
+    return rule.replace("spec:", f"spec:\n  workloadSelector: {{matchLabels: {{app: {label}}}}}")
+
+
+def seen_by(context: PushContext, namespace: str, label: str) -> list[str]:
+    found = context.destination_rule(HOST, namespace, {"app": label})
+    return [subset.name for subset in found.subsets] if found is not None else []
+
+
+def test_a_rule_for_chosen_workloads_wins_over_the_one_for_all() -> None:
+    for_all = destination_rule("a", "web", "all")
+    chosen = selecting(destination_rule("b", "web", "chosen"), "caller")
+    context = push(WEB, for_all, chosen)
+    assert seen_by(context, "default", "caller") == ["chosen"]
+    assert seen_by(context, "default", "another") == ["all"]
+    assert seen_by(context, "client", "caller") == ["all"]  # it is not for other namespaces
+
+
+def test_a_rule_for_chosen_workloads_takes_up_what_a_private_one_for_all_has_beyond_it() -> None:
+    for_all = destination_rule("a", "web", "all").replace("spec:", 'spec:\n  exportTo: ["."]')
+    chosen = selecting(destination_rule("b", "web", "chosen"), "caller")
+    context = push(WEB, for_all, chosen)
+    assert seen_by(context, "default", "caller") == ["chosen", "all"]
+    assert seen_by(context, "default", "another") == ["all"]
+
+
+def test_where_the_client_has_a_rule_for_other_workloads_alone_no_other_namespace_is_asked() -> None:
+    own = selecting(destination_rule("own", HOST, "own", namespace="client"), "caller")
+    service = destination_rule("service", HOST, "service")
+    context = push(WEB, own, service)
+    assert seen_by(context, "client", "caller") == ["own"]
+    assert seen_by(context, "client", "another") == []
+
+
 GATEWAY = """
 apiVersion: networking.istio.io/v1
 kind: Gateway

@@ -1,13 +1,18 @@
 """Which DestinationRule a proxy applies to a host: merged, most specific host first, by namespace.
 
-Look-up order is Istio's: the client's namespace, then the service's, then the root namespace; within each the
-exact host wins over the longest wildcard. Rules of one namespace for one host are merged: the oldest gives
-the traffic policy, all give subsets.
+Look-up order is Istio's: all rules of the client's namespace, then what the service's namespace exports, then
+what the root namespace exports. Of the first that has a rule for the host, or for a wildcard around it, the
+most specific host counts, also where the rule that is found there is not for this client. In the root
+namespace itself, where gateways often are and rules for the whole mesh, only its private rules come before
+those of the service's namespace.
+
+Rules of one namespace for one host that are exported alike are merged: the oldest gives the traffic policy,
+all give subsets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
 
 
+_PRIVATE = (".",)
+
+
 @dataclass(frozen=True, slots=True)
 class DestinationRuleConfig:
     """A merged rule. `traffic_policy` may be None; subset names are unique."""
@@ -37,26 +45,30 @@ class DestinationRuleConfig:
     export_to: tuple[str, ...]
     workload_labels: Mapping[str, str]
     resource: Resource
+    selects: bool = False
+    """Whether it is for chosen workloads of its namespace alone, those with `workload_labels`."""
+    audience: frozenset[str] = frozenset()
+    """`exportTo` as written; nothing is not the same as `*` where rules are merged."""
 
     def subset(self, name: str) -> Any | None:
         return next((subset for subset in self.subsets if subset.name == name), None)
 
 
 class DestinationRules:
-    """All rules of a push, by namespace and host."""
+    """All rules of a push, by who may look them up, namespace and host."""
 
     def __init__(
         self, resources: Iterable[Resource], mesh: MeshConfig, before: DestinationRules | None = None
     ) -> None:
         """A rule that comes out as it did `before` is the very same object."""
         self._root_namespace = mesh.root_namespace
-        self._by_namespace: dict[str, dict[str, list[DestinationRuleConfig]]] = {}
-        for resource in sorted(resources, key=creation_order):
-            self._add(_from_resource(resource, mesh))
-        self._wildcards = {
-            namespace: sorted(filter(is_wildcard, by_host), key=specificity, reverse=True)
-            for namespace, by_host in self._by_namespace.items()
-        }
+        self._local: dict[str, _Index] = {}
+        """What proxies of a namespace look up in it."""
+        self._exported: dict[str, _Index] = {}
+        """What proxies of other namespaces do."""
+        self._root_private = _Index()
+        for rule in sorted((_from_resource(each, mesh) for each in resources), key=_merging_order):
+            self._add(rule)
         if before is not None:
             self._keep(before)
 
@@ -64,51 +76,104 @@ class DestinationRules:
         self, hostname: str, service_namespace: str, namespace: str, labels: Mapping[str, str]
     ) -> DestinationRuleConfig | None:
         """The rule for `hostname` as a proxy of `namespace` with `labels` sees it, or None."""
-        for owner in dict.fromkeys((namespace, service_namespace, self._root_namespace)):
-            found = self._most_specific(owner, hostname, namespace, labels)
-            if found is not None:
-                return found
-        return None
+        return _chosen(self._candidates(hostname, service_namespace, namespace), namespace, labels)
 
-    def _most_specific(
-        self, owner: str, hostname: str, namespace: str, labels: Mapping[str, str]
-    ) -> DestinationRuleConfig | None:
-        by_host = self._by_namespace.get(owner)
-        if by_host is None:
-            return None
-        wildcards = [host for host in self._wildcards[owner] if is_subset(hostname, host)]
-        for host in dict.fromkeys((hostname, *wildcards)):
-            for rule in by_host.get(host, ()):
-                if is_exported(rule.export_to, owner, namespace) and _selects(rule, owner, namespace, labels):
-                    return rule
-        return None
-
-    def _keep(self, before: DestinationRules) -> None:
-        for namespace, by_host in self._by_namespace.items():
-            known = before._by_namespace.get(namespace, {})
-            for host, rules in by_host.items():
-                rules[:] = [_kept(rule, known.get(host, ())) for rule in rules]
+    def _candidates(
+        self, hostname: str, service_namespace: str, namespace: str
+    ) -> Sequence[DestinationRuleConfig]:
+        own = self._root_private if namespace == self._root_namespace else self._local.get(namespace, _NONE)
+        if local := own.most_specific(hostname):
+            return local
+        for owner in (service_namespace, self._root_namespace):
+            found = self._exported.get(owner, _NONE).most_specific(hostname)
+            if exported := [each for each in found if is_exported(each.export_to, owner, namespace)]:
+                return exported
+        return ()
 
     def _add(self, rule: DestinationRuleConfig) -> None:
-        rules = self._by_namespace.setdefault(rule.namespace, {}).setdefault(rule.host, [])
+        if not rule.export_to or {"*", ".", rule.namespace} & set(rule.export_to):
+            self._local.setdefault(rule.namespace, _Index()).add(rule)
+        if tuple(rule.export_to) not in (_PRIVATE, (rule.namespace,)):
+            self._exported.setdefault(rule.namespace, _Index()).add(rule)
+        elif rule.namespace == self._root_namespace:
+            self._root_private.add(rule)
+
+    def _keep(self, before: DestinationRules) -> None:
+        for mine, theirs in ((self._local, before._local), (self._exported, before._exported)):
+            for namespace, index in mine.items():
+                index.keep(theirs.get(namespace, _NONE))
+        self._root_private.keep(before._root_private)
+
+
+class _Index:
+    """Rules of one namespace by host."""
+
+    def __init__(self) -> None:
+        self._by_host: dict[str, list[DestinationRuleConfig]] = {}
+        self._wildcards: list[str] = []
+        """The most specific first."""
+
+    def most_specific(self, hostname: str) -> Sequence[DestinationRuleConfig]:
+        """The rules for a host, else those for the longest wildcard around it."""
+        exact = self._by_host.get(hostname)
+        if exact is not None:
+            return exact
+        return next((self._by_host[each] for each in self._wildcards if is_subset(hostname, each)), ())
+
+    def add(self, rule: DestinationRuleConfig) -> None:
+        """Merge a rule, newer than all before, into those for its host, or put it beside them.
+
+        What is exported otherwise stands apart; so does a rule for all beside one for chosen workloads, which
+        takes up what the former has beyond it.
+        """
+        rules = self._by_host.setdefault(rule.host, [])
+        if not rules and is_wildcard(rule.host):
+            self._wildcards.append(rule.host)
+            self._wildcards.sort(key=specificity, reverse=True)
+        stands_apart = True
         for index, existing in enumerate(rules):
-            same_audience = existing.export_to == rule.export_to
-            if same_audience and existing.workload_labels == rule.workload_labels:
-                rules[index] = _merge(existing, rule)
-                return
-        # A rule for chosen workloads is asked before the rule for all.
-        rules.append(rule)
-        rules.sort(key=lambda r: not r.workload_labels)
+            same_audience = existing.audience == rule.audience
+            wider = bool(existing.audience) and rule.audience > existing.audience
+            same_workloads = existing.workload_labels == rule.workload_labels
+            other_workloads = existing.selects and rule.selects and not same_workloads
+            if other_workloads or not (same_audience or wider):
+                stands_apart = True
+                continue
+            stands_apart = not (same_workloads and existing.selects == rule.selects)
+            rules[index] = _merge(existing, rule)
+        if stands_apart:
+            rules.append(rule)
+
+    def keep(self, before: _Index) -> None:
+        """Put what was there `before`, and is still the same, in place of its equal."""
+        for host, rules in self._by_host.items():
+            known = before._by_host.get(host, ())
+            rules[:] = [_kept(rule, known) for rule in rules]
+
+
+_NONE = _Index()
+
+
+def _merging_order(rule: DestinationRuleConfig) -> tuple[bool, tuple[str, str]]:
+    """Those for chosen workloads first, then the oldest."""
+    return (not rule.selects, creation_order(rule.resource))
+
+
+def _chosen(
+    rules: Sequence[DestinationRuleConfig], namespace: str, labels: Mapping[str, str]
+) -> DestinationRuleConfig | None:
+    """The first that selects the workload, else the last that is for all."""
+    general = None
+    for rule in rules:
+        if not rule.selects:
+            general = rule
+        elif rule.namespace == namespace and all(labels.get(k) == v for k, v in rule.workload_labels.items()):
+            return rule
+    return general
 
 
 def _kept(rule: DestinationRuleConfig, known: Iterable[DestinationRuleConfig]) -> DestinationRuleConfig:
     return next((each for each in known if each.resource is rule.resource and each == rule), rule)
-
-
-def _selects(rule: DestinationRuleConfig, owner: str, namespace: str, labels: Mapping[str, str]) -> bool:
-    if not rule.workload_labels:
-        return True
-    return owner == namespace and all(labels.get(k) == v for k, v in rule.workload_labels.items())
 
 
 def _merge(older: DestinationRuleConfig, newer: DestinationRuleConfig) -> DestinationRuleConfig:
@@ -122,6 +187,8 @@ def _merge(older: DestinationRuleConfig, newer: DestinationRuleConfig) -> Destin
         export_to=older.export_to,
         workload_labels=older.workload_labels,
         resource=older.resource,
+        selects=older.selects,
+        audience=older.audience,
     )
 
 
@@ -134,7 +201,14 @@ def _from_resource(resource: Resource, mesh: MeshConfig) -> DestinationRuleConfi
         name=resource.name,
         traffic_policy=spec.traffic_policy,
         subsets=tuple(spec.subsets),
-        export_to=tuple(spec.export_to) or mesh.default_destination_rule_export_to,
+        # Rules for chosen workloads are for those of their own namespace.
+        export_to=_PRIVATE if selector is not None else _export_to(spec, mesh),
         workload_labels=dict(selector.match_labels) if selector is not None else {},
         resource=resource,
+        selects=selector is not None,
+        audience=frozenset(_PRIVATE if selector is not None else spec.export_to),
     )
+
+
+def _export_to(spec: Any, mesh: MeshConfig) -> tuple[str, ...]:
+    return tuple(spec.export_to) or mesh.default_destination_rule_export_to
