@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from minimesh.data_plane.network.admission import Admission
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
+from minimesh.data_plane.network.descriptors import BUDGET
 from minimesh.data_plane.network.filter_chains import ConnectionFacts, FilterChains
 from minimesh.data_plane.network.inspection import Acceptor
 from minimesh.data_plane.network.listener_settings import (
@@ -98,6 +99,8 @@ class OwnSockets:
 
 OWN_SOCKETS = OwnSockets()
 _LOG = logging.getLogger("minimesh.listener")
+#: How long a listener waits when the process has no file descriptors left.
+_REST_S = 0.2
 _connection_ids = itertools.count(1)
 
 
@@ -138,6 +141,8 @@ class Listener:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._drain_deadline: Deadline | None = None
+        #: While nothing is accepted for want of descriptors.
+        self._resting: Deadline | None = None
 
     @property
     def name(self) -> str:
@@ -177,6 +182,9 @@ class Listener:
     def stop_listening(self) -> None:
         """New connections are refused from now on."""
         self._directory.remove(self)
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         for address in list(self._sockets):
             self._close(address)
 
@@ -247,11 +255,36 @@ class Listener:
             if isinstance(server, Acceptor):
                 server.release()
             elif server is not None:
-                # It closes its socket: what is listened on goes on under another number.
-                self._sockets[address] = sock.dup()
-                self._sockets[address].setblocking(False)
-                server.close()
+                self._take_back(address, sock, server)
             self._accept_from(address)
+
+    def _take_back(self, address: BindAddress, sock: socket.socket, server: asyncio.Server) -> None:
+        """Listen on without accepting: the server closes its socket, so this goes on under another number."""
+        self._sockets[address] = sock.dup()
+        self._sockets[address].setblocking(False)
+        server.close()
+
+    # --- while there are no descriptors left ---
+
+    def _rest(self) -> None:
+        """Leave connections to the sockets' queues for a while."""
+        if self._resting is not None:
+            return
+        _LOG.warning("listener %s accepts no connections for now: no file descriptors left", self.name)
+        for address, server in list(self._servers.items()):
+            if not isinstance(server, Acceptor):
+                del self._servers[address]
+                self._take_back(address, self._sockets[address], server)
+        self._resting = self.timers.call_after(_REST_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._resting = None
+        if BUDGET.is_used_up():
+            self._resting = self.timers.call_after(_REST_S, self._look_again)
+            return
+        for address in self._sockets:
+            if address not in self._servers:
+                self._accept_from(address)
 
     def _accept_from(self, address: BindAddress) -> None:
         if self._admission is None:
@@ -289,6 +322,9 @@ class Listener:
 
     def accept(self, transport: asyncio.Transport, destination_port: int) -> None:
         """A plain connection has come in: give it the protocol of its filter chain."""
+        BUDGET.left -= 1
+        if BUDGET.left < 0 and BUDGET.is_used_up():
+            self._rest()
         local = transport.get_extra_info("sockname")
         remote = transport.get_extra_info("peername")
         info = ConnectionInfo(
