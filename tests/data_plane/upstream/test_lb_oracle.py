@@ -118,8 +118,8 @@ def _share_of_slow_host(case: dict[str, Any]) -> float:
     counted: Counter[Host] = Counter()
     under_way: list[tuple[float, int, Host]] = []
     now_ms = 0.0
-    # Two draws hit the slow host in a ninth of all choices: of a thousand requests, chance alone can make that
-    # more than the check admits.
+    # Two draws hit the slow host in a ninth of all choices; of a thousand, chance alone can make that more
+    # than the check admits.
     requests = 20 * case["requests"]
     for number in range(requests):
         if len(under_way) == case["concurrency"]:
