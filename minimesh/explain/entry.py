@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.push_context.policy_targets import GATEWAY_NAME_LABEL
 from minimesh.explain.causes.alike import alike, nearest
 from minimesh.explain.world import GATEWAY_HTTP_PORT
 
@@ -45,6 +46,8 @@ class Entry:
     row: PortRow | None = None
     column: str = ""
     """Which column of the row the client's port is in."""
+    external: str = ""
+    """The address of its Service's load balancer, where it has one."""
 
 
 def command(question: Question, entry: Entry | None) -> str:
@@ -55,7 +58,9 @@ def command(question: Question, entry: Entry | None) -> str:
         return f"minimesh exec {entry.pod.name} -n {entry.pod.namespace} -- {question.curl}"
     if entry.row is None or question.host in LOCAL_HOSTS:
         return question.curl
-    return question.curl_to("localhost", entry.row.host)
+    if entry.row.host:
+        return question.curl_to("localhost", entry.row.host)
+    return question.curl_to(entry.external, entry.row.service) if entry.external else question.curl
 
 
 class EntryError(ValueError):
@@ -75,7 +80,17 @@ def entry_of(world: World, question: Question) -> Entry:
     rows = tuple(_rows(world, pod))
     row, column = _row_for(rows, question)
     port = _real_port(world, pod, row.listener) if row is not None else 0
-    return Entry(pod, pod.ip, port, rows, row, column)
+    return Entry(pod, pod.ip, port, rows, row, column, _load_balancer(world, pod))
+
+
+def _load_balancer(world: World, pod: Pod) -> str:
+    """The external address of the Service of a gateway; empty without one."""
+    for target in service_targets_of(world, pod):
+        resource: Any = target.service.resource
+        status = resource.status.load_balancer if resource is not None and resource.status else None
+        for each in status.ingress if status is not None else ():
+            return str(each.ip)
+    return ""
 
 
 def _real_port(world: World, pod: Pod, port: int) -> int:
@@ -125,7 +140,9 @@ def _rows(world: World, pod: Pod) -> Iterator[PortRow]:
         )
         node = int(getattr(written, "node_port", 0) or 0)
         host = _real_port(world, pod, target.target_port)
-        if target.target_port == GATEWAY_HTTP_PORT:
+        if GATEWAY_NAME_LABEL in pod.labels:
+            host = 0  # only the mesh's own ingress gateway is at this machine's localhost
+        elif target.target_port == GATEWAY_HTTP_PORT:
             host = world.ingress_port
         yield PortRow(host, node, target.port.port, target.target_port, target.port.name)
 

@@ -44,7 +44,19 @@ def route_field(route: Route) -> str:
 
 def route_origin(world: World, route: Route) -> Origin:
     """Where exactly a route is written."""
-    return Origin.of(route_resource(world, route), route_field(route))
+    resource = route_resource(world, route)
+    return _patch_origin(world, route) if resource is None else Origin.of(resource, route_field(route))
+
+
+def _patch_origin(world: World, route: Route) -> Origin:
+    """The patch of an EnvoyFilter that inserts or names such a route."""
+    for resource in world.snapshot.by_kind("EnvoyFilter") if route.name else ():
+        spec: Any = resource.spec
+        for index, each in enumerate(spec.config_patches):
+            value = each.patch.value if each.patch is not None else None
+            if isinstance(value, Mapping) and value.get("name") == route.name:
+                return Origin.of(resource, f"spec.configPatches[{index}]")
+    return NO_ORIGIN
 
 
 def merged_gateway(world: World, pod: Pod) -> MergedGateway | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
 from minimesh.explain.explaining import explain
 from minimesh.explain.flags import details_words, flag_words
+from minimesh.explain.ladder import Finding, Origin
 from minimesh.explain.question import Question
 from minimesh.explain.text import as_text
+from minimesh.xds.resource_names import parse_cluster_name
 
 if TYPE_CHECKING:
     from minimesh.explain.ladder import Explanation
@@ -134,6 +136,7 @@ class Past:
         if question is None:
             return cls(tuple(lines), None)
         found = explain(world, question)
+        found = replace(found, findings=(*_because(first, world), *found.findings))
         return cls(tuple(lines), found, tuple(_differences(first, found)))
 
     def to_json(self) -> dict[str, Any]:
@@ -176,6 +179,32 @@ def question_of(line: LogLine, world: World) -> Question | None:
     port = line.downstream_local.rpartition(":")[2] or "8080"
     host = (f"Host: {line.authority}",) if line.authority else ()
     return Question.parse(line.method, f"http://localhost:{port}{line.path}", host, via=name)
+
+
+def _because(line: LogLine, world: World) -> Iterable[Finding]:
+    """What the log alone knows of: how busy the upstream was."""
+    cluster, flags = parse_cluster_name(line.cluster), line.flags.split(",")
+    if "UO" not in flags or cluster is None:
+        return
+    namespace, _, name = line.proxy.partition("/")
+    pod = next((each for each in world.pods if (each.namespace, each.name) == (namespace, name)), None)
+    proxy = pod.proxy if pod is not None else None
+    rule = (
+        world.push.destination_rule(cluster.hostname, namespace, proxy.labels) if proxy is not None else None
+    )
+    pool = (
+        rule.traffic_policy.connection_pool if rule is not None and rule.traffic_policy is not None else None
+    )
+    said = f"{cluster.hostname} had as many requests or connections under way as its circuit breaker allows"
+    if rule is None or pool is None:
+        yield Finding("circuit-breaker", f"{said}; no connectionPool is set for it: Envoy's own limits hold.")
+        return
+    yield Finding(
+        "circuit-breaker",
+        f"{said} (connectionPool of DestinationRule {rule.namespace}/{rule.name}): what is more is answered "
+        "503 at once. Raise its limits, or send fewer at a time.",
+        origin=Origin.of(rule.resource, "spec.trafficPolicy.connectionPool"),
+    )
 
 
 def _differences(line: LogLine, found: Explanation) -> Iterable[str]:

@@ -393,3 +393,34 @@ def test_what_is_made_anew_is_all_change() -> None:
     found = explain(World.of_files({"s.yaml": services, "r.yaml": rules}), question("http://shop.test.com/"))
     finding = the(found, "missing-subset")
     assert finding.change == "\n".join(f"+{line}" for line in finding.patch.splitlines())
+
+
+def test_a_route_of_an_envoy_filter_names_it() -> None:
+    rules = (
+        shop("- route: [{destination: {host: web}}]")
+        + """
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: extra, namespace: istio-system}
+spec:
+  workloadSelector: {labels: {istio: ingressgateway}}
+  configPatches:
+  - applyTo: HTTP_ROUTE
+    match: {context: GATEWAY, routeConfiguration: {vhost: {name: "shop.test.com:80"}}}
+    patch:
+      operation: INSERT_FIRST
+      value: {name: added, match: {path: /added}, direct_response: {status: 206}}
+"""
+    )
+    found = asked(rules, "http://shop.test.com/added")
+    route = next(each for each in found.steps if each.kind == "route")
+    assert route.origin.resource == "EnvoyFilter istio-system/extra"
+    assert route.origin.field == "spec.configPatches[0]"
+
+
+def test_a_rule_for_all_hosts_at_another_gateway_does_not_hide_that_none_is_for_this_one() -> None:
+    other = shop("- route: [{destination: {host: web}}]").replace("[shop.test.com]", '["*"]')
+    other = other.replace("name: shop", "name: all").replace("[gw]", "[elsewhere/gate]")
+    rules = f"{shop('- route: [{destination: {host: web}}]')}\n---{other}"
+    assert "host-header" in causes(asked(rules, "http://nobody.test.com/"))

@@ -107,3 +107,30 @@ def test_what_the_log_has_otherwise_is_told() -> None:
     )
     assert line is not None
     assert len(Past.of([line], lambda _: made).differences) == 2
+
+
+BREAKER = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: narrow}
+spec:
+  host: httpbin
+  trafficPolicy:
+    connectionPool: {tcp: {maxConnections: 1}}
+"""
+
+
+def test_a_request_that_a_circuit_breaker_refused_names_its_rule() -> None:
+    files = {file.name: file.read_text() for file in sorted(CONFIGS.glob("*.yaml"))}
+    made = World.of_files({**files, "destination-rule.yaml": BREAKER})
+    gateway = made.gateways[0]
+    text = GATEWAY.replace("404 NR route_not_found", "503 UO overflow").replace(
+        '"-" - -', '"-" outbound|8000||httpbin.default.svc.cluster.local -'
+    )
+    line = LogLine.read(f"{gateway.namespace}/{gateway.name}", text)
+    assert line is not None
+    found = Past.of([line], lambda _: made).explanation
+    assert found is not None
+    assert found.findings[0].topic == "circuit-breaker"
+    assert "connectionPool of DestinationRule default/narrow" in found.findings[0].sentence
+    assert (found.findings[0].origin.file, found.findings[0].origin.line) == ("destination-rule.yaml", 8)

@@ -227,10 +227,15 @@ def merged_on_gateway(situation: Situation) -> Iterator[Finding]:
 def wrong_host_header(situation: Situation) -> Iterator[Finding]:
     """Nothing is for the host that the client sent."""
     first = situation.first
-    if first is None or not (_at_gateway(situation) and _unrouted(situation)) or _for_host(situation):
+    if first is None or not (_at_gateway(situation) and _unrouted(situation)):
         return
     bound = {server.gateway for server in _servers(situation)}
     rules = [r for r in situation.world.push.virtual_services if r.http and bound & set(r.gateways)]
+    host = situation.host.lower()
+    if any(is_subset(host, each) for rule in rules for each in rule.hosts):
+        return
+    if any("*" not in rule.hosts for rule in _for_host(situation)):  # bound elsewhere: that is the cause
+        return
     hosts = [host for rule in rules for host in rule.hosts]
     if not hosts:
         gateways = ", ".join(sorted(bound))

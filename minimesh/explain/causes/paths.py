@@ -58,12 +58,18 @@ def nearest_route(situation: Situation) -> Iterator[Finding]:
     count = len(first.routing.tried)
     which = "The only route" if count == 1 else f"Of {count} routes the nearest is number {nearest.number}"
     had = "the request has none" if failed.actual is None else f'the request has "{failed.actual}"'
-    asks = f"asks for {failed.subject} {failed.wanted}"
+    subject = "" if failed.wanted.startswith(failed.subject) else f"{failed.subject} "
+    asks = f"asks for {subject}{failed.wanted}"
     if failed.wanted in (PRESENT, ABSENT):
         asks = f"wants {'a' if failed.wanted == PRESENT else 'no'} {failed.subject}"
     advice, match = _almost(failed)
     patch = _with_match(situation, nearest, match) if match else ""
-    yield Finding("nearest-route", f"{which} ({place}): it {asks}; {had}.{advice}", origin=place, patch=patch)
+    yield Finding(
+        "nearest-route",
+        f"{which} ({place}){'' if count == 1 else ': it'} {asks}; {had}.{advice}",
+        origin=place,
+        patch=patch,
+    )
 
 
 def _closeness(tried: TriedRoute) -> tuple[bool, float, float]:
