@@ -150,6 +150,13 @@ class Store:
         self._announce(changes)
         return stored
 
+    def as_put(self, resource: Resource) -> Resource:
+        """What `put` would return, but for the resource version that only a put gives; nothing is stored."""
+        old = self._get(resource.key)
+        given = self._server_metadata(resource, old, self._version)
+        version = old.metadata.resource_version if old is not None else ""
+        return dataclasses.replace(resource, metadata=dataclasses.replace(given, resource_version=version))
+
     def would_change(self, resource: Resource) -> bool:
         """Whether to put this would be news; server metadata, which a put ignores, does not count."""
         old = self._get(resource.key)

@@ -23,6 +23,16 @@ _WITHOUT_GENERATION = frozenset(
 """Kinds whose objects carry no `metadata.generation`."""
 
 
+_COUNTS = ("availableReplicas", "readyReplicas")
+_OMITTED_ZEROS = {
+    "Deployment": (*_COUNTS, "replicas", "unavailableReplicas", "updatedReplicas"),
+    "ReplicaSet": (*_COUNTS, "fullyLabeledReplicas"),
+}
+"""Counts that a status leaves out while they are zero, as the API's own types do."""
+_LOAD_BALANCED = frozenset({"Service", "Ingress"})
+"""Kinds whose status always has a `loadBalancer`, an empty one at least."""
+
+
 def to_object(resource: Resource, type_: ResourceType, version: str = "") -> Object:
     """The object that clients see, in `version` (the type's preferred one when empty).
 
@@ -39,8 +49,14 @@ def to_object(resource: Resource, type_: ResourceType, version: str = "") -> Obj
         "metadata": metadata,
         **_content(resource),
     }
-    if resource.status is not None:
-        shown["status"] = encoded(resource.status)
+    status = {} if resource.status is None else encoded(resource.status)
+    for name in _OMITTED_ZEROS.get(type_.kind, ()):
+        if status.get(name) == 0:
+            del status[name]
+    if type_.kind in _LOAD_BALANCED:
+        status.setdefault("loadBalancer", {})
+    if resource.status is not None or status:
+        shown["status"] = status
     return shown
 
 

@@ -203,7 +203,7 @@ class Registry:
         resource, more = admitted(given, info.type, info.version, options.validation, schema)
         warnings = (*warnings, *(each for each in more if each not in warnings))
         resource = self._completed(info, resource, is_new=old is None)
-        stored = resource if options.dry_run else self.put(resource)
+        stored = self.store.as_put(resource) if options.dry_run else self.put(resource)
         return Written(to_object(stored, info.type, info.version), warnings, created=old is None)
 
     def _manage(

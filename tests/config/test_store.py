@@ -51,6 +51,20 @@ def test_a_later_put_counts_up_and_keeps_the_creation(store: Store) -> None:
     assert (second.resource_version, second.generation) == ("2", 2)
 
 
+def test_what_a_put_would_return_is_told_without_one(store: Store) -> None:
+    first = store.put(config_map("a"))
+    told = store.as_put(config_map("a", "2"))
+    assert store.snapshot().get(first.key) == first
+    assert (told.metadata.uid, told.metadata.resource_version, told.metadata.generation) == (
+        first.metadata.uid,
+        "1",
+        2,
+    )
+    new = store.as_put(config_map("b")).metadata
+    assert (new.resource_version, new.generation) == ("", 1)
+    assert new.uid
+
+
 def test_a_change_of_status_is_no_new_generation(store: Store) -> None:
     stored = store.put(config_map("a"))
     changed = store.put(replace(stored, status=ServiceStatus()))

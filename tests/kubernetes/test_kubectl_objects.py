@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
+from minimesh.config.kubernetes.apps import DeploymentStatus
 from minimesh.config.resources import ResourceKey
 from minimesh.kubernetes.controllers.manager import Controllers
 from tests.kubernetes.conftest import Kubectl
@@ -65,6 +67,7 @@ async def test_diff_shows_the_change_and_makes_none(kubectl: Kubectl) -> None:
     said = await kubectl.says("diff", "-f", "-", stdin=WEB.replace("replicas: 2", "replicas: 5"))
     assert said.code == 1
     assert "-  replicas: 2\n+  replicas: 5" in said.out
+    assert "-  generation: 1\n+  generation: 2" in said.out
     assert await kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.replicas}") == "2"
 
 
@@ -75,6 +78,15 @@ async def test_dry_run_stores_nothing(kubectl: Kubectl) -> None:
     assert await kubectl.refused("get", "ns", "x") == (
         'Error from server (NotFound): namespaces "x" not found'
     )
+
+
+async def test_statuses_say_what_a_clusters_say_of_nothing(kubectl: Kubectl) -> None:
+    await kubectl.apply(WEB)
+    assert await kubectl("get", "svc", "web", "-o", "jsonpath={.status}") == '{"loadBalancer":{}}'
+    deployment = kubectl.store.snapshot().get(ResourceKey("Deployment", "default", "web"))
+    assert deployment is not None
+    kubectl.store.put(replace(deployment, status=DeploymentStatus(replicas=2, ready_replicas=0)))
+    assert await kubectl("get", "deploy", "web", "-o", "jsonpath={.status}") == '{"replicas":2}'
 
 
 # -- create

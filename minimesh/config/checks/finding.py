@@ -41,13 +41,15 @@ def check_labels(path: str, labels: Mapping[str, str]) -> Findings:
     for key, value in labels.items():
         if not is_label_key(key):
             yield Finding(
-                join(path, key), "bad-label", f'"{key}" is no label name: letters, digits, - _ . only'
+                join(path, key),
+                "bad-label",
+                f'"{key}" is no label name: letters, digits, - _ . only, a letter or digit at both ends',
             )
         if not is_label_value(value):
             yield Finding(
                 join(path, key),
                 "bad-label",
-                f'"{value}" is no label value: at most 63 letters, digits, - _ . only',
+                f'"{value}" is no label value: at most 63 letters, digits, - _ ., no - _ . at its ends',
             )
 
 
