@@ -99,14 +99,24 @@ def listener_name(address: str, port: int) -> str:
     return f"{address}_{port}"
 
 
-def gateway_http_route_name(port: int) -> str:
-    """`http.8080`: one route configuration serves every plain HTTP server on a gateway's port."""
-    return f"http.{port}"
+def gateway_http_route_name(port: int, bind: str = "") -> str:
+    """`http.8080`: one route configuration serves every plain HTTP server on a gateway's port.
+
+    Servers that `bind` an address of their own share one for that address: `http.8080.10.0.0.1`.
+    """
+    return f"http.{port}{_bind_suffix(bind)}"
 
 
-def gateway_https_route_name(port: int, port_name: str, gateway: str, namespace: str) -> str:
-    """`https.443.https-gs.gs-gateway.default`: a server that ends TLS has a configuration of its own."""
-    return f"https.{port}.{port_name}.{gateway}.{namespace}"
+def gateway_https_route_name(port: int, port_name: str, gateway: str, namespace: str, bind: str = "") -> str:
+    """`https.443.https-gs.gs-gateway.default`: a server that ends TLS has a configuration of its own.
+
+    `port` is the one that the Gateway declares.
+    """
+    return f"https.{port}.{port_name}.{gateway}.{namespace}{_bind_suffix(bind)}"
+
+
+def _bind_suffix(bind: str) -> str:
+    return f".{bind}" if bind else ""
 
 
 def sidecar_route_name(port: int) -> str:

@@ -279,6 +279,30 @@ def test_http_servers_of_one_port_share_a_route_configuration() -> None:
     assert names == {"http.80": ["default/a", "default/b"], "http.81": ["default/c"]}
 
 
+def test_http_servers_of_different_addresses_share_nothing_but_the_port() -> None:
+    other = gateway("b", 80).replace("- port:", "- bind: 10.0.0.1\n    port:")
+    merged = push(gateway("a", 80), other).merged_gateway("default", {"istio": "ingressgateway"}, {})
+    assert {
+        name: [server.gateway for server in servers] for name, servers in merged.servers_by_route.items()
+    } == {"http.80": ["default/a"], "http.80.10.0.0.1": ["default/b"]}
+
+
+SERVICE_OF_GATEWAY = """
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{selector: {{istio: ingressgateway}}, ports: [{{name: http, port: 80, targetPort: {target}}}]}}
+"""
+
+
+def test_a_port_of_several_services_is_that_of_the_first() -> None:
+    services = [
+        SERVICE_OF_GATEWAY.format(name=name, target=port) for name, port in (("a", 8080), ("b", 8081))
+    ]
+    merged = push(gateway("gw", 80), *services).merged_gateway("default", {"istio": "ingressgateway"}, {})
+    assert [port.port for port in merged.plain_servers] == [8080]
+
+
 def test_a_gateway_chooses_proxies_by_all_its_labels() -> None:
     context = push(gateway("a", 80))
     assert context.merged_gateway("any", {"istio": "other"}, {}).gateway_names == frozenset()

@@ -176,7 +176,7 @@ def test_a_server_that_ends_tls_has_a_chain_for_its_hosts() -> None:
     [chain] = found.filter_chains
     assert found.name == "0.0.0.0_8443"
     assert [each.name for each in found.listener_filters] == ["envoy.filters.listener.tls_inspector"]
-    assert connection_manager(chain).rds.route_config_name.startswith("https.8443.https.")
+    assert connection_manager(chain).rds.route_config_name.startswith("https.443.https.")
     context = m.tls_pb2.DownstreamTlsContext()
     assert chain.transport_socket.typed_config.Unpack(context)
     assert as_json(context) == {

@@ -147,13 +147,10 @@ class PushContext:
         served = frozenset(target.service.hostname for target in targets)
 
         def target_ports(port: int, hostnames: Collection[str]) -> Iterable[int]:
-            found = dict.fromkeys(
-                t.target_port
-                for t in targets
-                if t.port.port == port and (not hostnames or t.service.hostname in hostnames)
-            )
-            # A Gateway that names its services has only their ports.
-            return found or (() if hostnames else (port,))
+            ports = [t for t in targets if t.port.port == port]
+            if hostnames:  # a Gateway that names its services has only their ports, and all of them
+                return dict.fromkeys(t.target_port for t in ports if t.service.hostname in hostnames)
+            return (ports[0].target_port if ports else port,)
 
         return merge_gateways((g for g in self._gateways if selects(g, labels, served)), target_ports)
 

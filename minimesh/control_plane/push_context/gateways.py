@@ -49,6 +49,15 @@ class GatewayServer:
         """Whether requests are seen: plain HTTP, or HTTPS that ends here."""
         return self.protocol.is_http or (self.protocol is Protocol.HTTPS and self.terminates_tls)
 
+    def route_name(self, port: ServerPort) -> str:
+        """The route configuration for its requests, where it listens on this port of the proxy."""
+        if self.protocol.is_http:
+            return resource_names.gateway_http_route_name(port.port, port.own_address)
+        namespace, _, name = self.gateway.partition("/")
+        return resource_names.gateway_https_route_name(
+            self.port, self.port_name, name, namespace, port.own_address
+        )
+
     def hosts_for(self, namespace: str) -> list[str]:
         """The hosts that VirtualServices of this namespace may attach to."""
         found = []
@@ -65,6 +74,11 @@ class ServerPort:
 
     port: int
     bind: str
+
+    @property
+    def own_address(self) -> str:
+        """The address that servers ask for; empty where they take what comes."""
+        return "" if self.bind == WILDCARD_ADDRESS else self.bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +150,7 @@ class _Merging:
             return
         self._plain.setdefault(port, []).append(server)
         if server.protocol.is_http:
-            self._routes.setdefault(resource_names.gateway_http_route_name(port.port), []).append(server)
+            self._routes.setdefault(server.route_name(port), []).append(server)
 
     def _add_tls(self, server: GatewayServer, port: ServerPort) -> None:
         taken = self._tls_hosts.setdefault(port, set())
@@ -145,9 +159,7 @@ class _Merging:
         taken.update(server.hosts)
         self._tls.setdefault(port, []).append(server)
         if server.is_http:
-            namespace, _, name = server.gateway.partition("/")
-            route = resource_names.gateway_https_route_name(port.port, server.port_name, name, namespace)
-            self._routes.setdefault(route, []).append(server)
+            self._routes.setdefault(server.route_name(port), []).append(server)
 
     def result(self) -> MergedGateway:
         return MergedGateway(

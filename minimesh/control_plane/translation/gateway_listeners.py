@@ -60,7 +60,7 @@ def _filter_chain(
 ) -> Any | None:
     filters = FilterBuilder(proxy, push)
     if servers[0].protocol.is_http:
-        route_name = resource_names.gateway_http_route_name(port.port)
+        route_name = servers[0].route_name(port)
         stat_prefix = f"outbound_{resource_names.listener_name(port.bind, port.port)}"
         return m.listener_components_pb2.FilterChain(filters=[filters.gateway_http(stat_prefix, route_name)])
     return _tcp_chain(filters, servers[0])

@@ -76,10 +76,8 @@ def _terminating_chain(
     tcp_filter: Callable[[GatewayServer], Any | None],
 ) -> Any | None:
     if server.is_http:
-        namespace, _, name = server.gateway.partition("/")
-        route = resource_names.gateway_https_route_name(port.port, server.port_name, name, namespace)
         stat_prefix = f"outbound_{resource_names.listener_name(port.bind, port.port)}"
-        network_filter = filters.gateway_http(stat_prefix, route)
+        network_filter = filters.gateway_http(stat_prefix, server.route_name(port))
     else:
         network_filter = tcp_filter(server)
     if network_filter is None:
