@@ -38,7 +38,8 @@ from minimesh.platform.pod_events import PodEvent
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
-from minimesh.platform.runtime import PodRuntime, RuntimeSettings, unknown_images
+from minimesh.platform.runtime import PodRuntime, unknown_images
+from minimesh.platform.runtime_settings import RuntimeSettings
 from minimesh.platform.service_network import ServiceNetwork
 from minimesh.platform.service_proxy import PORT_NOT_OPENED, ServiceProxy
 from minimesh.platform.state import Run, StateFolder

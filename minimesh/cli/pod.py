@@ -103,7 +103,8 @@ def _fork_pod_parent(folder: str) -> PodParentHandle:
 async def _run(store: Store, images: ImageTable, parent: PodParentHandle, xds: str, folder: Path) -> None:
     from minimesh.platform.pod_network import ContainerNetwork
     from minimesh.platform.pod_processes import PodProcesses
-    from minimesh.platform.runtime import PodRuntime, RuntimeSettings
+    from minimesh.platform.runtime import PodRuntime
+    from minimesh.platform.runtime_settings import RuntimeSettings
     from minimesh.platform.state import StateFolder
 
     stop = asyncio.Event()

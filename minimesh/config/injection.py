@@ -34,6 +34,7 @@ from minimesh.config.kubernetes.pod import (
     PodSpec,
     Probe,
 )
+from minimesh.config.proxy_ports import HEALTH_PORT, METRICS_PORT
 from minimesh.config.proxy_settings import PROXY_CONFIG_VARIABLE, ProxySettings
 from minimesh.config.resources import Resource
 
@@ -51,8 +52,6 @@ AUTO_IMAGE = "auto"
 
 UNSAID = ProxySettings()
 
-METRICS_PORT = 15090
-HEALTH_PORT = 15021
 _DEFAULT_CONTAINER = (
     "kubectl.kubernetes.io/default-container",
     "kubectl.kubernetes.io/default-logs-container",

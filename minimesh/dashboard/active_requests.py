@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from minimesh.config.proxy_ports import ADMIN_PORT
+
 if TYPE_CHECKING:
     from minimesh.dashboard.sending import Sender
 
-ADMIN_PORT = 15000
 #: Proxies asked at a time: a page that looks must not become a load itself.
 MOST_PROXIES = 8
 _GAUGE = "rq_active"

@@ -7,7 +7,7 @@ application has ended for good.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,17 +24,14 @@ from minimesh.config.kubernetes.pod_status import (
     PodIP,
     PodStatus,
 )
+from minimesh.config.port_map import PORT_MAP_ANNOTATION, port_map_text
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.timestamps import timestamp
-from minimesh.platform.container import Container, ContainerPlan, OwnContainer, Phase, Termination
-from minimesh.platform.environment import PodFacts
+from minimesh.platform.container import Container, OwnContainer, Phase, Termination
+from minimesh.platform.container_plans import PlacedPod, PlannedContainer
 from minimesh.platform.pod_events import NODE_NAME, ContainerNews
-from minimesh.platform.pod_network import PodAddress
 from minimesh.platform.pod_processes import PodProcesses
-from minimesh.platform.proxy_process import port_map_text
-from minimesh.platform.workloads import Workload
 
-PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
 SIDECAR_GRACE_S = 1.0
 """How long a proxy whose application has ended may let requests under way end."""
 
@@ -56,28 +53,26 @@ class Pod:
 
     def __init__(
         self,
-        workload: Workload,
-        facts: PodFacts,
-        address: PodAddress,
-        plans: Sequence[ContainerPlan],
-        environment: Mapping[str, Mapping[str, str]],
+        placed: PlacedPod,
+        containers: Sequence[PlannedContainer],
         *,
         processes: PodProcesses,
         changed: Callable[[Pod], None],
     ) -> None:
-        """`environment` is what `exec` gives a command, by container."""
+        workload = placed.workload
         self.workload = workload
-        self.facts = facts
-        self.address = address
-        self.environment = environment
+        self.facts = placed.facts
+        self.address = placed.address
+        self.environment = {each.plan.name: each.environment for each in containers}
+        """What `exec` gives a command, by container."""
         self.terminating = False
         self.news = ContainerNews(workload.key, workload.uid)
         self._started_at = _now()
         self._ready = _Transition()
         self._changed = changed
         self.containers = [
-            (OwnContainer if plan.is_own else Container)(plan, processes, self._container_changed)
-            for plan in plans
+            (OwnContainer if each.plan.is_own else Container)(each.plan, processes, self._container_changed)
+            for each in containers
         ]
         proxies = [each for each in self.containers if each.plan.name == PROXY_CONTAINER]
         self._applications = [each for each in self.containers if each.plan.name != PROXY_CONTAINER]

@@ -18,16 +18,26 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# Ports that Istio gives its proxies: admin, outbound, inbound, health, Prometheus.
-PROXY_PORTS = (15000, 15001, 15006, 15021, 15090)
-# The explicit HTTP proxy, on the pod's localhost.
-HTTP_PROXY_PORT = 15080
+from minimesh.config.proxy_ports import (
+    ADMIN_PORT,
+    HEALTH_PORT,
+    HTTP_PROXY_PORT,
+    INBOUND_PORT,
+    METRICS_PORT,
+    OUTBOUND_PORT,
+)
+
+PROXY_PORTS = (ADMIN_PORT, OUTBOUND_PORT, INBOUND_PORT, HEALTH_PORT, METRICS_PORT)
+"""What every proxy may listen on at its pod's address."""
 
 # Real ports for mapped ones: above the services people run, below the kernel's ephemeral range.
 _MAPPED_PORTS = range(20000, 32000)
 # Bound, never listened on: whoever holds it on 127.10.x.1 owns that x.
 _CLAIM_PORT = 15999
 _FIRST_POD, _LAST_POD = 2, 254
+
+
+LOCALHOST = "127.0.0.1"
 
 
 class NoAddressLeftError(Exception):
@@ -162,7 +172,7 @@ class ContainerNetwork:
         self._address = address
 
     def allocate(self, ports: Collection[int], *, fixed: Mapping[int, int] | None = None) -> PodAddress:
-        return PodAddress(self._address, "127.0.0.1")
+        return PodAddress(self._address, LOCALHOST)
 
     def release(self, address: PodAddress) -> None:
         """The container's address goes with the container."""
@@ -174,8 +184,6 @@ class ContainerNetwork:
 class MappedNetwork:
     """All pods on 127.0.0.1, each configured port on a real port of its own."""
 
-    ADDRESS = "127.0.0.1"
-
     def __init__(self) -> None:
         self._taken: set[int] = set()
 
@@ -184,7 +192,7 @@ class MappedNetwork:
         for port in (*PROXY_PORTS, HTTP_PROXY_PORT, *ports):
             if port not in given:
                 given[port] = self._take()
-        return PodAddress(self.ADDRESS, self.ADDRESS, given, {port: self._take() for port in ports})
+        return PodAddress(LOCALHOST, LOCALHOST, given, {port: self._take() for port in ports})
 
     def release(self, address: PodAddress) -> None:
         self._taken.difference_update(address.port_map.values(), address.app_port_map.values())
@@ -194,7 +202,7 @@ class MappedNetwork:
 
     def _take(self) -> int:
         for port in _from_somewhere(_MAPPED_PORTS):
-            if port not in self._taken and can_bind(self.ADDRESS, port):
+            if port not in self._taken and can_bind(LOCALHOST, port):
                 self._taken.add(port)
                 return port
         raise NoAddressLeftError("no free port between 20000 and 32000")

@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 
 from minimesh.config.injection import ISTIO_VERSION, ProxyRole
+from minimesh.config.port_map import port_map_text
+from minimesh.config.proxy_ports import ADMIN_PORT, HEALTH_PORT, METRICS_PORT
 from minimesh.config.proxy_settings import told_concurrency, told_node_metadata
 from minimesh.platform.environment import PodFacts
 from minimesh.platform.envoy_bootstrap import EnvoyNode, envoy_bootstrap
 from minimesh.platform.pod_network import PodAddress
 from minimesh.platform.workloads import Workload
 
-ADMIN_PORT = 15000
-HEALTH_PORT = 15021
-METRICS_PORT = 15090
 CLUSTER_DOMAIN = "svc.cluster.local"
 
 
@@ -153,8 +152,3 @@ def envoy_node(
 def node_cluster(workload: Workload) -> str:
     """`httpbin.default`: what Istio calls the service of a proxy."""
     return f"{workload.metadata.labels.get('app') or workload.name}.{workload.namespace}"
-
-
-def port_map_text(ports: Mapping[int, int]) -> str:
-    """`80=20080,443=20443`"""
-    return ",".join(f"{port}={real}" for port, real in sorted(ports.items()))

@@ -10,39 +10,30 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from minimesh.config.injection import PROXY_CONTAINER, ProxyRole
-from minimesh.config.kubernetes import pod as kubernetes
-from minimesh.config.proxy_settings import told_environment
+from minimesh.config.kubernetes.pod import Container
+from minimesh.config.proxy_ports import HEALTH_PORT, METRICS_PORT
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.config.timestamps import timestamp
 from minimesh.platform import logs
-from minimesh.platform.container import ContainerPlan, RestartPolicy
-from minimesh.platform.engine import Engine
-from minimesh.platform.environment import PodFacts, container_environment, curl_rules
+from minimesh.platform.container_plans import INGRESS_GATEWAY, ContainerPlanner, PlacedPod
+from minimesh.platform.environment import PodFacts, curl_rules
 from minimesh.platform.images import ImageTable, Program, UnknownImageError
 from minimesh.platform.pod import Pod
 from minimesh.platform.pod_events import NODE_NAME, PodEvent, assigned, ending
-from minimesh.platform.pod_network import PodAddress, PodNetwork, can_bind
-from minimesh.platform.pod_processes import PodProcesses, ProcessRequest
-from minimesh.platform.proxy_process import ADMIN_PORT, envoy_arguments, proxy_arguments
-from minimesh.platform.readiness import Check, http_check, tcp_check
+from minimesh.platform.pod_network import LOCALHOST, PodAddress, PodNetwork, can_bind
+from minimesh.platform.pod_processes import PodProcesses
+from minimesh.platform.runtime_settings import GATEWAY_HTTP_PORT, RuntimeSettings
 from minimesh.platform.scheduling import failed_scheduling, unscheduled
 from minimesh.platform.state import StateFolder
-from minimesh.platform.workloads import (
-    Workload,
-    plan,
-    service_target_ports,
-    templates,
-)
+from minimesh.platform.workloads import Workload, plan, service_target_ports, templates
 
 # How long proxies get to hear that a pod goes before its own proxy stops listening.
 PROPAGATION_S = 0.2
@@ -53,43 +44,7 @@ SHUTDOWN_GRACE_S = 1.5
 LOG_LOOK_INTERVAL_S = 0.2
 LOOKS_BETWEEN_BOUNDS = 25
 
-ISTIOD = "istiod"
-"""The entry point that is this process: the control plane."""
-GATEWAY = ResourceKey("Deployment", "istio-system", "istio-ingressgateway")
 CONTROL_PLANE = ResourceKey("Deployment", "istio-system", "istiod")
-GATEWAY_HTTP_PORT = 8080
-LOCALHOST = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeSettings:
-    """What the runtime is told once. `inherited` is the environment that pods take a few variables from."""
-
-    xds_address: str
-    ingress_port: int = GATEWAY_HTTP_PORT
-    control_plane_ports: Mapping[int, int] = field(default_factory=dict)
-    """Where istiod's ports are on this machine."""
-    inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    extra_metadata: Mapping[str, object] = field(default_factory=dict)
-    """More node metadata for every proxy."""
-    engine: Engine = field(default_factory=Engine)
-    """Which proxies the real Envoy plays."""
-
-    @property
-    def is_first_mesh(self) -> bool:
-        """Whether no mesh that began before has istiod's own ports.
-
-        To that one's gateway belong the ports of localhost, also those that it does not listen on yet.
-        """
-        return all(port == real for port, real in self.control_plane_ports.items())
-
-
-class _ProxyFacts(TypedDict):
-    """What either engine's proxy is told beside who it is."""
-
-    xds_address: str
-    also_bind: tuple[str, ...]
-    extra_metadata: Mapping[str, object]
 
 
 class PodRuntime:
@@ -112,6 +67,7 @@ class PodRuntime:
         self._images = images
         self._state = state
         self._settings = settings
+        self._planner = ContainerPlanner(settings, state)
         self._on_change = on_change
         self._tell = tell
         self._pods: dict[tuple[str, str], Pod] = {}
@@ -224,53 +180,15 @@ class PodRuntime:
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
         facts = _facts(workload, address, self._state.write_curl_home(*workload.key[1:], curl_rules(address)))
-        plans: list[ContainerPlan] = []
-        environments: dict[str, dict[str, str]] = {}
-        for container in workload.applications:
-            program = programs[container.name]
-            image_environment = program.env if isinstance(program, Program) else {}
-            environments[container.name] = container_environment(
-                facts,
-                container,
-                snapshot,
-                image_environment=image_environment,
-                inherited=self._settings.inherited,
-            )
-            environment = environments[container.name]
-            policy = workload.spec.restart_policy
-            plans.append(self._app_plan(container, program, facts, address, environment, policy))
-        if workload.role is not ProxyRole.NONE:
-            plans.append(self._proxy_plan(workload, facts, address))
-            environments[PROXY_CONTAINER] = self._proxy_environment(workload, facts, address, snapshot)
-        pod = Pod(
-            workload,
-            facts,
-            address,
-            plans,
-            environments,
-            processes=self._processes,
-            changed=self._pod_changed,
-        )
+        placed = PlacedPod(workload, facts, address)
+        containers = list(self._planner.containers(placed, programs, snapshot))
+        pod = Pod(placed, containers, processes=self._processes, changed=self._pod_changed)
         self._pods[pod.key] = pod
         self._publish(pod)
-        self._tell_all(workload, assigned(workload.key, plans))
+        self._tell_all(workload, assigned(workload.key, [each.plan for each in containers]))
         pod.start()
 
-    def _proxy_environment(
-        self, workload: Workload, facts: PodFacts, address: PodAddress, snapshot: Snapshot
-    ) -> dict[str, str]:
-        """For commands beside the proxy: their calls do not go through it."""
-        (container,) = (each for each in workload.spec.containers if each.name == PROXY_CONTAINER)
-        admin = f"{address.pod_ip}:{address.real_port(ADMIN_PORT)}"
-        return container_environment(
-            dataclasses.replace(facts, http_proxy=""),
-            container,
-            snapshot,
-            image_environment={"MINIMESH_PROXY_ADMIN": admin},
-            inherited=self._settings.inherited,
-        )
-
-    def _program(self, container: kubernetes.Container) -> Program | str:
+    def _program(self, container: Container) -> Program | str:
         """What to run, or why nothing can be."""
         try:
             return self._images.program(container)
@@ -281,9 +199,9 @@ class PodRuntime:
         if workload.owner == CONTROL_PLANE:
             return PodAddress(LOCALHOST, LOCALHOST, self._settings.control_plane_ports, {}, proxy_only=True)
         fixed: dict[int, int] = {}
-        if _is_main_gateway(workload):
+        if workload.owner == INGRESS_GATEWAY:
             fixed[GATEWAY_HTTP_PORT] = self._settings.ingress_port
-            gateway_ports = {*ports, 15021, 15090} - {GATEWAY_HTTP_PORT}
+            gateway_ports = {*ports, HEALTH_PORT, METRICS_PORT} - {GATEWAY_HTTP_PORT}
             is_first = self._settings.is_first_mesh
             taken = {port for port in gateway_ports if not is_first or not can_bind(LOCALHOST, port)}
             fixed |= {port: _free_local_port() for port in taken}
@@ -292,59 +210,6 @@ class PodRuntime:
             # Without a sidecar the application itself answers at the pod's address.
             return dataclasses.replace(address, app_address=address.pod_ip, app_port_map=address.port_map)
         return dataclasses.replace(address, proxy_only=workload.role is ProxyRole.GATEWAY)
-
-    def _app_plan(
-        self,
-        container: kubernetes.Container,
-        program: Program | str,
-        facts: PodFacts,
-        address: PodAddress,
-        environment: Mapping[str, str],
-        policy: str,
-    ) -> ContainerPlan:
-        if isinstance(program, str):
-            return ContainerPlan(container.name, container.image, None, refusal=program)
-        if program.entry == ISTIOD:
-            log = ProcessRequest(program.entry, None, (), {}, str(self._state.control_plane_log))
-            return ContainerPlan(container.name, container.image, log, is_own=True)
-        real_port = address.real_app_port(program.port) if program.port else None
-        request = ProcessRequest(
-            name=program.entry or container.name,
-            entry=program.entry,
-            argv=program.arguments(address.app_address, real_port),
-            environment=environment,
-            log_path=str(self._state.log_path(facts.namespace, facts.name, container.name)),
-        )
-        return ContainerPlan(
-            container.name,
-            container.image,
-            request,
-            _app_check(container, program, address),
-            restart_policy=RestartPolicy(policy),
-        )
-
-    def _proxy_plan(self, workload: Workload, facts: PodFacts, address: PodAddress) -> ContainerPlan:
-        settings, inherited = self._settings, self._settings.inherited
-        told: _ProxyFacts = {
-            "xds_address": settings.xds_address,
-            "also_bind": (LOCALHOST,) if _is_main_gateway(workload) and address.pod_ip != LOCALHOST else (),
-            "extra_metadata": settings.extra_metadata,
-        }
-        proxy = next(each for each in workload.spec.containers if each.name == PROXY_CONTAINER)
-        if envoy := settings.engine.runs_envoy(workload.role):
-            arguments = envoy_arguments(workload, facts, address, envoy=settings.engine.envoy_path, **told)
-        else:
-            arguments = proxy_arguments(workload, facts, address, **told)
-        request = ProcessRequest(
-            name="envoy" if envoy else "proxy",
-            entry="envoy" if envoy else "proxy",
-            argv=arguments,
-            environment=told_environment(proxy)
-            | {name: inherited[name] for name in ("PATH", "HOME", "TZ") if name in inherited},
-            log_path=str(self._state.log_path(facts.namespace, facts.name, PROXY_CONTAINER)),
-        )
-        check = http_check(address.pod_ip, address.real_port(ADMIN_PORT), "/ready")
-        return ContainerPlan(PROXY_CONTAINER, proxy.image, request, check)
 
     def _end(self, pod: Pod) -> None:
         pod.terminating = True
@@ -423,10 +288,6 @@ def unknown_images(snapshot: Snapshot, images: ImageTable) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _is_main_gateway(workload: Workload) -> bool:
-    return workload.owner == GATEWAY
-
-
 def _facts(workload: Workload, address: PodAddress, curl_home: str) -> PodFacts:
     return PodFacts(
         name=workload.key.name,
@@ -440,28 +301,6 @@ def _facts(workload: Workload, address: PodAddress, curl_home: str) -> PodFacts:
         http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",
         curl_home=curl_home,
     )
-
-
-def _app_check(container: kubernetes.Container, program: Program, address: PodAddress) -> Check | None:
-    """The container's readiness probe, or that its port accepts connections, or nothing to wait for."""
-    probe = container.readiness_probe
-    if probe is not None and probe.http_get is not None:
-        port = _port_number(probe.http_get.port, container)
-        if port is not None:
-            return http_check(address.app_address, address.real_app_port(port), probe.http_get.path or "/")
-    if probe is not None and probe.tcp_socket is not None:
-        port = _port_number(probe.tcp_socket.port, container)
-        if port is not None:
-            return tcp_check(address.app_address, address.real_app_port(port))
-    if program.port is None:
-        return None
-    return tcp_check(address.app_address, address.real_app_port(program.port))
-
-
-def _port_number(port: int | str | None, container: kubernetes.Container) -> int | None:
-    if isinstance(port, int):
-        return port
-    return next((p.container_port for p in container.ports if p.name == port), None)
 
 
 def _free_local_port() -> int:

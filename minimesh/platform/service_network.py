@@ -15,9 +15,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from minimesh.platform.pod_network import AddressNetwork, PodNetwork
+from minimesh.platform.pod_network import LOCALHOST, AddressNetwork, PodNetwork
 
-LOCALHOST = "127.0.0.1"
 _OWN = ipaddress.IPv4Network("127.12.0.0/16")
 _EXTERNAL = ipaddress.IPv4Network("127.13.0.0/16")
 _NOWHERE = "10.96.0.0/12"

@@ -25,7 +25,8 @@ from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Change, Snapshot, Store
 from minimesh.platform.forwarder import Forwarder, Target, listens
 from minimesh.platform.pod_events import PodEvent
-from minimesh.platform.service_network import LOCALHOST, ServiceNetwork
+from minimesh.platform.pod_network import LOCALHOST
+from minimesh.platform.service_network import ServiceNetwork
 
 CHECK_INTERVAL_S = 0.2
 """How often it is looked who listens: nobody tells when a proxy opens or closes a port."""

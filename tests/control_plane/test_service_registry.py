@@ -6,11 +6,12 @@ import ipaddress
 
 import pytest
 
+from minimesh.config.port_map import parse_port_map, port_map_text
 from minimesh.control_plane.service_registry import ServiceRegistry
 from minimesh.control_plane.service_registry.cluster_ips import CLUSTER_IP_RANGE
 from minimesh.control_plane.service_registry.protocols import Protocol, infer_protocol
 from minimesh.control_plane.service_registry.services import Resolution, Service, is_exported
-from minimesh.control_plane.service_registry.workloads import RegisteredWorkload, parse_port_map
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from tests.control_plane.meshes import running_pod, snapshot
 
 WEB = """
@@ -209,6 +210,8 @@ def test_export_to(export_to: tuple[str, ...], owner: str, namespace: str, expec
 
 
 def test_port_maps() -> None:
+    assert port_map_text({443: 20443, 80: 20080}) == "80=20080,443=20443"
+    assert parse_port_map("80=20080,443=20443") == {80: 20080, 443: 20443}
     assert parse_port_map("80=20080, 443=20443,oops,1=x") == {80: 20080, 443: 20443}
 
 

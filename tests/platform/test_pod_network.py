@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from minimesh.config.proxy_ports import HTTP_PROXY_PORT
 from minimesh.platform.pod_network import (
-    HTTP_PROXY_PORT,
     PROXY_PORTS,
     AddressNetwork,
     MappedNetwork,

@@ -29,7 +29,8 @@ from minimesh.platform.pod_events import NODE_NAME
 from minimesh.platform.pod_network import choose_network
 from minimesh.platform.pod_parent import PodParentHandle
 from minimesh.platform.pod_processes import PodProcesses
-from minimesh.platform.runtime import PodRuntime, RuntimeSettings, unknown_images
+from minimesh.platform.runtime import PodRuntime, unknown_images
+from minimesh.platform.runtime_settings import RuntimeSettings
 from minimesh.platform.state import StateFolder
 
 LIMIT_S = 10

@@ -9,8 +9,7 @@ import click
 
 from minimesh.cli.istioctl.loopback_http import fetch
 from minimesh.cli.istioctl.targets import has_proxy
-
-ADMIN_PORT = 15000
+from minimesh.config.proxy_ports import ADMIN_PORT
 
 
 def ask_proxy(pod: dict[str, Any], path: str, method: str = "GET") -> str:

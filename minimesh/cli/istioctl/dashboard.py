@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import click
 
-from minimesh.cli.istioctl.admin import ADMIN_PORT
 from minimesh.cli.istioctl.command_group import AliasGroup, namespace_option
 from minimesh.cli.istioctl.control_plane import running_mesh
 from minimesh.cli.istioctl.targets import running_pod
+from minimesh.config.proxy_ports import ADMIN_PORT
 
 #: Istio's addons, which need images that do not run here -> what to look at instead.
 _ADDONS: Mapping[str, str] = {

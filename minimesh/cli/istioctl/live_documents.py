@@ -8,7 +8,8 @@ from typing import Any
 from minimesh.cli.istioctl.control_plane import ask_control_plane
 from minimesh.config.analysis.document import Document, live_document
 from minimesh.config.analysis.view import items, mapping
-from minimesh.config.injection import METRICS_PORT, PROXY_CONTAINER
+from minimesh.config.injection import PROXY_CONTAINER
+from minimesh.config.proxy_ports import METRICS_PORT
 
 Json = Mapping[str, Any]
 

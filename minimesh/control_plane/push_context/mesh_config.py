@@ -11,6 +11,7 @@ from minimesh.config.istio.destination_rule import LocalityLoadBalancerSetting, 
 from minimesh.config.istio.mesh_config import AccessLogEncoding, IngressControllerMode
 from minimesh.config.istio.mesh_config import NormalizationType as PathNormalization
 from minimesh.config.istio.virtual_service import HTTPRetry
+from minimesh.config.proxy_ports import HTTP_PROXY_PORT, INBOUND_PORT, OUTBOUND_PORT
 
 __all__ = [
     "AccessLogEncoding",
@@ -89,9 +90,9 @@ class MeshConfig:
         default_factory=LocalityLoadBalancerSetting
     )
     """For rules that have none of their own; None switches preference for near hosts off."""
-    proxy_listen_port: int = 15001
-    proxy_inbound_listen_port: int = 15006
-    proxy_http_port: int = 15080
+    proxy_listen_port: int = OUTBOUND_PORT
+    proxy_inbound_listen_port: int = INBOUND_PORT
+    proxy_http_port: int = HTTP_PROXY_PORT
     append_x_forwarded_host: bool = False
     inbound_source_address: str = "127.0.0.6" if sys.platform.startswith("linux") else ""
     """Address a sidecar calls its own application from; empty where loopback has a single address."""

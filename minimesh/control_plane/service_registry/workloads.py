@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from minimesh.config.decimals import decimal
 from minimesh.config.mesh_config import decode_proxy_config
+from minimesh.config.port_map import PORT_MAP_ANNOTATION, parse_port_map
 from minimesh.config.proxy_settings import PROXY_CONFIG_ANNOTATION
 from minimesh.control_plane.locality import NETWORK_LABEL, NOWHERE, Locality, locality_of_labels
 from minimesh.control_plane.service_registry.services import ServicePort
@@ -15,10 +15,6 @@ from minimesh.control_plane.service_registry.services import ServicePort
 if TYPE_CHECKING:
     from minimesh.config.istio.mesh_config import DefaultProxyConfig
     from minimesh.config.resources import Resource
-
-
-PORT_MAP_ANNOTATION = "minimesh.dev/port-map"
-"""Pod annotation `80=20080,443=20443`: the port really listened on, for ports this machine cannot give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +95,6 @@ def workload_of_pod(resource: Resource) -> Workload | None:
 def _proxy_config(annotations: Mapping[str, str]) -> DefaultProxyConfig | None:
     text = annotations.get(PROXY_CONFIG_ANNOTATION, "")
     return decode_proxy_config(text) if text else None
-
-
-def parse_port_map(text: str) -> dict[int, int]:
-    """`80=20080,443=20443` -> {80: 20080, 443: 20443}; parts that are no pair of numbers are left out."""
-    found = {}
-    for pair in text.split(","):
-        declared, _, real = pair.strip().partition("=")
-        ports = decimal(declared), decimal(real)
-        if ports[0] is not None and ports[1] is not None:
-            found[ports[0]] = ports[1]
-    return found
 
 
 def workload_of_entry(resource: Resource) -> Workload:

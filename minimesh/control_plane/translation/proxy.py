@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from minimesh.config.port_map import parse_port_map
 from minimesh.control_plane.locality import NETWORK_LABEL, NOWHERE, Locality, locality_of_labels
-from minimesh.control_plane.service_registry.workloads import RegisteredWorkload, parse_port_map
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from minimesh.control_plane.translation.pod_addresses import PodAddresses
 from minimesh.xds import messages as m
 

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.gateway_api.classes import deployed_name, is_deployed, istio_gateways, service_account
-from minimesh.config.injection import HEALTH_PORT, ProxyRole, proxy_container
+from minimesh.config.injection import ProxyRole, proxy_container
 from minimesh.config.kubernetes.apps import DeploymentSpec
 from minimesh.config.kubernetes.core import ServiceAccount, ServicePort, ServiceSpec
 from minimesh.config.kubernetes.meta import LabelSelector, ObjectMeta, OwnerReference
 from minimesh.config.kubernetes.pod import Container, ContainerPort, PodSpec, PodTemplateSpec
+from minimesh.config.proxy_ports import HEALTH_PORT
 from minimesh.config.resources import Resource
 from minimesh.kubernetes.controllers.outcome import Outcome
 
