@@ -45,6 +45,17 @@ class RuntimeFraction:
 AnyFraction = Fraction | RuntimeFraction
 
 
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class RuntimeInteger:
+    """What the layers have under a key, as a whole number; None: nothing that is one."""
+
+    value: int | None = None
+
+    def over(self, written: int) -> int:
+        """The layers' value, else the one written."""
+        return written if self.value is None else self.value
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One layer: its keys in flat form (`a.b`), each with a number, a boolean, a text or a Fraction."""
@@ -116,6 +127,12 @@ class Runtime:
 
         return self._bound(key, numerator, denominator, assign)
 
+    def integer(self, key: str) -> RuntimeInteger:
+        """What stands under a key, now and later."""
+        found = RuntimeInteger()
+        self.follow(key, found, _assign_integer)
+        return found
+
     def follow(self, key: str, owner: OwnerT, assign: Callable[[OwnerT, object], None]) -> None:
         """Tell an owner of the key's value, None where no layer has it: now, and whenever layers change.
 
@@ -141,6 +158,10 @@ class Runtime:
                 owner = binding.owner()
                 if owner is not None:
                     binding.assign(owner, value)
+
+
+def _assign_integer(owner: RuntimeInteger, value: object) -> None:
+    owner.value = integer(value)
 
 
 def integer(value: object) -> int | None:

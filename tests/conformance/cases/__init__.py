@@ -7,6 +7,7 @@ from tests.conformance.bootstraps.filters import FILTER_CHAINS
 from tests.conformance.bootstraps.http2 import HTTP2_BOTH_ENDS
 from tests.conformance.bootstraps.istio import ISTIO
 from tests.conformance.bootstraps.managers import MANAGERS
+from tests.conformance.bootstraps.runtime import RUNTIME
 from tests.conformance.bootstraps.tls import TLS
 from tests.conformance.bootstraps.upstreams import HEALTH_CHECKS, UPSTREAM_BEHAVIOUR
 from tests.conformance.bootstraps.wire_bytes import WIRE_BYTES
@@ -18,6 +19,7 @@ from tests.conformance.cases import (
     http2_upstreams,
     istio,
     managers,
+    runtime,
     streaming,
     tls,
     upstreams,
@@ -48,5 +50,6 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("path actions", MANAGERS, managers.PATH_ACTIONS),
     Chapter("codec settings", MANAGERS, managers.CODEC),
     Chapter("time settings", MANAGERS, managers.TIME),
+    Chapter("runtime", RUNTIME, runtime.CASES),
     Chapter("wire bytes", WIRE_BYTES, wire_bytes.CASES),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minimesh.data_plane.http.filters.response_throttle import ResponseThrottle
 from minimesh.data_plane.http.interfaces import FilterStatus
+from minimesh.data_plane.runtime import RuntimeInteger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +49,19 @@ class FaultDelay:
     delay_s: float | None
     """None: as long as the request's header says."""
     share: Share
+    ruled_ms: RuntimeInteger = field(default_factory=RuntimeInteger)
+    """How long instead, where there is a delay at all."""
 
     def wanted_s(self, head: RequestHead) -> float:
         """0: no delay."""
-        if self.delay_s is not None:
-            return self.delay_s
-        return (_number(head, _DELAY) or 0) / 1000
+        delay_s = self.delay_s
+        if delay_s is None:
+            asked_ms = _number(head, _DELAY)
+            if asked_ms is None:
+                return 0.0
+            delay_s = asked_ms / 1000
+        ruled_ms = self.ruled_ms.value
+        return delay_s if ruled_ms is None else ruled_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +73,24 @@ class FaultAbort:
     share: Share
     grpc_status: int | None = None
     """Set: this is what a gRPC call is told. Anybody else gets `status`."""
+    ruled_status: RuntimeInteger = field(default_factory=RuntimeInteger)
+    ruled_grpc_status: RuntimeInteger = field(default_factory=RuntimeInteger)
+    """What is answered instead, where there is an abort of that kind at all."""
 
     def answer(self, head: RequestHead) -> tuple[int, int | None] | None:
         """Status and gRPC status; None: no abort."""
-        if self.status is not None:
-            return self.status, self.grpc_status
-        status = _number(head, _ABORT)
-        if status is not None and 200 <= status < 600:
-            return status, None
-        grpc_status = _number(head, _GRPC_ABORT)
-        return None if grpc_status is None else (200, grpc_status)
+        status, grpc_status = self.status, self.grpc_status
+        if status is None:
+            status = _number(head, _ABORT)
+            if status is None or not _is_status(status):
+                status, grpc_status = 200, _number(head, _GRPC_ABORT)
+                if grpc_status is None:
+                    return None
+        if grpc_status is not None:
+            return status, self.ruled_grpc_status.over(grpc_status)
+        ruled = self.ruled_status.over(status)
+        # Envoy would send what is no status.
+        return (ruled if _is_status(ruled) else status), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,7 @@ class FaultSettings:
     downstream_nodes: frozenset[str] = frozenset()
     """Of x-envoy-downstream-service-node; empty: all."""
     max_active_faults: int | None = None
+    ruled_max_active_faults: RuntimeInteger = field(default_factory=RuntimeInteger)
 
     def concern(self, stream: Stream) -> bool:
         """Whether this request is meant."""
@@ -192,6 +209,9 @@ class FaultFilter:
         if fault.active:
             return True
         limit = fault.settings.max_active_faults
+        ruled = fault.settings.ruled_max_active_faults.value
+        if ruled is not None:
+            limit = ruled
         if limit is not None and self._active.value >= limit:
             self._overflow.inc()
             return False
@@ -214,6 +234,10 @@ class _Fault:
         self.head = head
         self.settings = settings
         self.active = False
+
+
+def _is_status(status: int) -> bool:
+    return 200 <= status < 600
 
 
 def _number(head: RequestHead, name: str) -> int | None:

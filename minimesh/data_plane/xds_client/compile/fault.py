@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minimesh.data_plane.http.filters.fault import (
@@ -21,15 +21,6 @@ from minimesh.data_plane.xds_client.compile.match import compile_fraction, compi
 from minimesh.data_plane.xds_client.compile.route_environment import seconds, wire_text
 from minimesh.xds import messages as m
 
-# The runtime rules how often, not what: durations and statuses are those written.
-# There are no statistics by downstream.
-_WITHOUT_EFFECT = {
-    "delay_duration_runtime",
-    "abort_http_status_runtime",
-    "abort_grpc_status_runtime",
-    "max_active_faults_runtime",
-    "disable_downstream_cluster_stats",
-}
 _FAULT = frozenset(
     {
         "delay",
@@ -42,12 +33,20 @@ _FAULT = frozenset(
         "delay_percent_runtime",
         "abort_percent_runtime",
         "response_rate_limit_percent_runtime",
+        "delay_duration_runtime",
+        "abort_http_status_runtime",
+        "abort_grpc_status_runtime",
+        "max_active_faults_runtime",
+        "disable_downstream_cluster_stats",  # there are none
     }
-    | _WITHOUT_EFFECT
 )
 _DELAY_KEY = "fault.http.delay.fixed_delay_percent"
 _ABORT_KEY = "fault.http.abort.abort_percent"
 _RATE_LIMIT_KEY = "fault.http.rate_limit.response_percent"
+_DURATION_KEY = "fault.http.delay.fixed_duration_ms"
+_STATUS_KEY = "fault.http.abort.http_status"
+_GRPC_STATUS_KEY = "fault.http.abort.grpc_status"
+_MAX_ACTIVE_KEY = "fault.http.max_active_faults"
 """The keys of the runtime that rule every fault which names no key of its own."""
 
 
@@ -59,12 +58,28 @@ def _compile(message: Any, site: FilterSite) -> FaultFilter:
 def compile_fault(message: Any, path: str, context: CompileContext) -> FaultSettings:
     """An HTTPFault; CompileError names the field that is refused."""
     refuse_unsupported(message, path, _FAULT)
+    ruled = context.runtime.integer
     delay = _Shares(message.delay_percent_runtime or _DELAY_KEY, context.runtime)
     abort = _Shares(message.abort_percent_runtime or _ABORT_KEY, context.runtime)
     limit = _Shares(message.response_rate_limit_percent_runtime or _RATE_LIMIT_KEY, context.runtime)
     return FaultSettings(
-        delay=_delay(message.delay, join(path, "delay"), delay) if message.HasField("delay") else None,
-        abort=_abort(message.abort, join(path, "abort"), abort) if message.HasField("abort") else None,
+        delay=(
+            replace(
+                _delay(message.delay, join(path, "delay"), delay),
+                ruled_ms=ruled(message.delay_duration_runtime or _DURATION_KEY),
+            )
+            if message.HasField("delay")
+            else None
+        ),
+        abort=(
+            replace(
+                _abort(message.abort, join(path, "abort"), abort),
+                ruled_status=ruled(message.abort_http_status_runtime or _STATUS_KEY),
+                ruled_grpc_status=ruled(message.abort_grpc_status_runtime or _GRPC_STATUS_KEY),
+            )
+            if message.HasField("abort")
+            else None
+        ),
         rate_limit=(
             _rate_limit(message.response_rate_limit, join(path, "response_rate_limit"), limit)
             if message.HasField("response_rate_limit")
@@ -74,6 +89,7 @@ def compile_fault(message: Any, path: str, context: CompileContext) -> FaultSett
         cluster=message.upstream_cluster,
         downstream_nodes=frozenset(wire_text(node) for node in message.downstream_nodes),
         max_active_faults=message.max_active_faults.value if message.HasField("max_active_faults") else None,
+        ruled_max_active_faults=ruled(message.max_active_faults_runtime or _MAX_ACTIVE_KEY),
     )
 
 
