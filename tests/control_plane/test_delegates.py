@@ -138,3 +138,10 @@ def test_delegation_goes_one_level_deep() -> None:
     found = check({"lab.yaml": delegate("{name: deeper, delegate: {name: far}}")})
     refused = [each.field for each in found if each.severity is Severity.ERROR]
     assert "spec.http[0].delegate" in refused
+
+
+def test_a_root_that_delegates_comes_after_rules_that_do_not() -> None:
+    newer = root(TO_CART).replace("name: root, namespace", "name: z-plain, namespace", 1)
+    newer = newer.replace("delegate: {name: cart, namespace: team}, ", "")
+    found = push(root("match: [{uri: {prefix: /}}]"), newer, delegate(f"{{{TO_CART}}}")).virtual_services
+    assert [each.name for each in found] == ["z-plain", "root"]

@@ -194,3 +194,54 @@ def test_a_pod_of_another_namespace_needs_the_namespace_in_the_name() -> None:
         "httpbin.default.svc",
         "10.96.0.10",
     ]
+
+
+PLAIN_WEB = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+"""
+
+
+def mesh_rule(name: str, second: int, host: str, namespace: str = "default", more: str = "") -> str:
+    """A VirtualService for sidecars; `second` says how late it was created."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: "2026-01-01T00:00:{second:02}Z"}}
+spec:
+  {more}
+  hosts: ["{host}"]
+  http: [{{name: {name}, route: [{{destination: {{host: web.default.svc.cluster.local}}}}]}}]
+"""
+
+
+def rule_for_web(*manifests: str, namespace: str = "default") -> list[str]:
+    """The routes that a sidecar has for the service, by name."""
+    config = route_config("80", PLAIN_WEB, *manifests, proxy=sidecar_proxy({}, namespace=namespace))
+    [host] = [v for v in config.virtual_hosts if v.name.startswith("web.default")]
+    return [route.name for route in host.routes]
+
+
+def test_in_the_mesh_the_oldest_rule_of_a_service_counts() -> None:
+    assert rule_for_web(mesh_rule("older", 2, "web"), mesh_rule("a-newer", 3, "web")) == ["older"]
+
+
+def test_a_services_own_name_wins_over_an_older_wildcard_and_the_longer_wildcard_over_the_shorter() -> None:
+    wide = mesh_rule("wide", 1, "*.cluster.local")
+    narrow = mesh_rule("narrow", 2, "*.default.svc.cluster.local")
+    exact = mesh_rule("exact", 3, "web")
+    assert rule_for_web(wide, narrow, exact) == ["exact"]
+    assert rule_for_web(wide, narrow) == ["narrow"]
+    assert rule_for_web(wide) == ["wide"]
+
+
+def test_a_rule_private_to_the_callers_namespace_wins_then_one_exported_to_it_then_older_ones() -> None:
+    host = "web.default.svc.cluster.local"
+    public = mesh_rule("public", 1, host)
+    exported = mesh_rule("exported", 2, host, more='exportTo: [".", client]')
+    private = mesh_rule("private", 3, host, namespace="client", more='exportTo: ["."]')
+    assert rule_for_web(public, exported, private, namespace="client") == ["private"]
+    assert rule_for_web(public, exported, namespace="client") == ["exported"]
+    assert rule_for_web(public, exported, private, namespace="another") == ["public"]

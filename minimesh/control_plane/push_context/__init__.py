@@ -28,6 +28,7 @@ from minimesh.control_plane.push_context.sidecar_scope import (
 from minimesh.control_plane.push_context.telemetry import Telemetry
 from minimesh.control_plane.push_context.virtual_services import (
     VirtualServiceConfig,
+    in_order_of_audience,
     resolve_virtual_services,
 )
 from minimesh.control_plane.service_registry import ServiceRegistry
@@ -132,12 +133,9 @@ class PushContext:
         return self._config_maps.get((namespace, name), {})
 
     def gateway_rules(self, namespace: str, gateway: str) -> list[VirtualServiceConfig]:
-        """VirtualServices bound to `namespace/name` and visible from a proxy's namespace.
-
-        Those private to the namespace come first, then those exported to it by name, then the public ones.
-        """
-        bound = [v for v in self.virtual_services if gateway in v.gateways and v.visible_from(namespace)]
-        return sorted(bound, key=lambda v: ("*" in v.export_to, "." not in v.export_to))
+        """VirtualServices bound to `namespace/name` and visible from a proxy's namespace."""
+        bound = (each for each in self.virtual_services if gateway in each.gateways)
+        return in_order_of_audience(bound, namespace)
 
     def merged_gateway(
         self, namespace: str, labels: Mapping[str, str], named_ports: Mapping[str, int]

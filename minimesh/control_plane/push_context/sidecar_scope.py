@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.istio.sidecar import CaptureMode
 from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps, specificity
 from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
+from minimesh.control_plane.push_context.virtual_services import in_order_of_audience
 from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ class EgressListener:
     virtual_services: tuple[VirtualServiceConfig, ...]
     bound: bool = False
 
-    def wildcard_owner(self, hostname: str) -> VirtualServiceConfig | None:
-        """The VirtualService whose wildcard host fits a service best; the older one among equals."""
+    def owner(self, hostname: str) -> VirtualServiceConfig | None:
+        """The VirtualService whose host fits a service best; the first among equals.
+
+        Its own name fits better than any wildcard, the longest wildcard better than others.
+        """
         best: tuple[tuple[bool, int], VirtualServiceConfig] | None = None
         for virtual_service in self.virtual_services:
             for host in virtual_service.hosts:
-                if not (is_wildcard(host) and is_subset(hostname, host)):
-                    continue
-                if best is None or specificity(host) > best[0]:
+                fits = is_subset(hostname, host) if is_wildcard(host) else host == hostname
+                if fits and (best is None or specificity(host) > best[0]):
                     best = (specificity(host), virtual_service)
         return best[1] if best else None
 
@@ -96,7 +99,7 @@ def scope_of_everything(
         "",
         Protocol.UNSUPPORTED,
         tuple(s for s in unique_by_hostname(services, namespace) if s.visible_from(namespace)),
-        tuple(v for v in virtual_services if v.visible_from(namespace)),
+        tuple(in_order_of_audience(virtual_services, namespace)),
     )
     return SidecarScope((catch_all,), mesh.outbound_traffic_policy)
 

@@ -72,15 +72,38 @@ class VirtualServiceConfig:
 def resolve_virtual_services(
     resources: Iterable[Resource], mesh: MeshConfig, before: Iterable[VirtualServiceConfig] = ()
 ) -> tuple[VirtualServiceConfig, ...]:
-    """All VirtualServices that carry hosts, oldest first; those without hosts are delegates of others.
+    """All VirtualServices that carry hosts, oldest first, those that delegate after all others.
 
-    One that comes out as it did `before` is the very same object.
+    Those without hosts are delegates. One that comes out as it did `before` is the very same object.
     """
     ordered = sorted(resources, key=creation_order)
     by_name = {(r.namespace, r.name): r for r in ordered}
     known = {id(each.resource): each for each in before}
-    resolved = (resolve_virtual_service(r, by_name, mesh) for r in ordered if not is_delegate(r.spec))
+    roots = sorted((r for r in ordered if not is_delegate(r.spec)), key=_delegates)
+    resolved = (resolve_virtual_service(each, by_name, mesh) for each in roots)
     return tuple(_kept(each, known.get(id(each.resource))) for each in resolved)
+
+
+def _delegates(resource: Resource) -> bool:
+    spec: Any = resource.spec
+    return any(route.delegate is not None for route in spec.http)
+
+
+def in_order_of_audience(rules: Iterable[VirtualServiceConfig], namespace: str) -> list[VirtualServiceConfig]:
+    """Those that proxies of a namespace may see, in the order in which they count.
+
+    Those private to the namespace come first, then those exported to it by name, then the public ones, of
+    which routes of the Gateway API come first where they are the namespace's own.
+    """
+    visible = [each for each in rules if each.visible_from(namespace)]
+    return sorted(visible, key=lambda each: _audience(each, namespace))
+
+
+def _audience(rule: VirtualServiceConfig, namespace: str) -> tuple[bool, bool]:
+    is_own = rule.namespace == namespace
+    if not rule.export_to or "*" in rule.export_to:
+        return True, not (is_own and rule.gateway_semantics)
+    return False, not is_own
 
 
 def _kept(resolved: VirtualServiceConfig, before: VirtualServiceConfig | None) -> VirtualServiceConfig:

@@ -218,9 +218,10 @@ class _Outbound:
             covered = [s for s in services.values() if is_subset(s.hostname, host)]
             if not covered or rule.gateway_semantics:
                 strangers.append(host)
+                continue
             for service in covered:
-                # Each service follows the rule with the closest wildcard only.
-                if self.listener.wildcard_owner(service.hostname) is rule:
+                # Each service follows the rule with the closest host only.
+                if self.listener.owner(service.hostname) is rule:
                     matching.setdefault(service.hostname, service)
         return strangers, list(matching.values())
 
