@@ -251,3 +251,61 @@ def test_certificates_are_to_be_made_out_to_the_entrys_names_unless_the_rule_has
     assert "db.internal" in str(cluster(written, TLS_RULE))
     assert "db.internal" not in str(cluster(written, own))
     assert "other.internal" in str(cluster(written, own))
+
+
+def ports_of(*manifests: str) -> dict[int, list[str]]:
+    """The ports of all that stands for the host, each with its endpoints."""
+    registry = ServiceRegistry.from_snapshot(snapshot(*manifests))
+    return {
+        port.port: [f"{each.address}:{each.port}" for each in registry.endpoints(service, port)]
+        for service in registry.services_named(HOST)
+        for port in service.ports
+    }
+
+
+ANOTHER_PORT = {"ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}
+
+
+def named(name: str, manifest: str) -> str:
+    return manifest.replace('"name": "entry"', f'"name": "{name}"')
+
+
+def test_entries_of_one_namespace_for_one_host_add_up_their_ports() -> None:
+    plain = entry(resolution="STATIC", endpoints=[{"address": "10.0.0.1"}])
+    more = named("more", entry(resolution="STATIC", endpoints=[{"address": "10.0.0.2"}], **ANOTHER_PORT))
+    again = named("very-last", entry(resolution="STATIC", endpoints=[{"address": "10.0.0.3"}]))
+    assert ports_of(plain, more, again) == {80: ["10.0.0.1:80"], 443: ["10.0.0.2:443"]}
+
+
+def test_entries_that_differ_in_more_than_ports_are_not_put_together() -> None:
+    def seen(other: str) -> list[int]:
+        scope = push(entry(resolution="STATIC"), named("more", other)).default_scope("default")
+        return [port.port for service in scope.services for port in service.ports]
+
+    assert seen(entry(resolution="STATIC", **ANOTHER_PORT)) == [80, 443]
+    assert seen(entry(resolution="DNS", **ANOTHER_PORT)) == [80]
+    assert seen(entry(resolution="STATIC", exportTo=["."], **ANOTHER_PORT)) == [80]
+
+
+KUBERNETES = json.dumps(
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-02-01T00:00:00Z"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]},
+    }
+)
+
+
+def test_an_older_entry_of_another_namespace_does_not_take_a_services_name() -> None:
+    squatter = entry(hosts=["web.shop.svc.cluster.local"], resolution="STATIC").replace(
+        '"name": "entry"', '"name": "entry", "creationTimestamp": "2026-01-01T00:00:00Z"'
+    )
+    context = push(squatter, KUBERNETES)
+    assert [s.namespace for s in context.default_scope("client").services] == ["shop"]
+    meant = context.service_for("web.shop.svc.cluster.local", "client", "client")
+    assert meant is not None
+    assert meant.namespace == "shop"
+    assert [s.namespace for s in context.default_scope("default").services] == ["default"]  # its own wins
+    hidden = squatter.replace('"hosts"', '"exportTo": ["elsewhere"], "hosts"')
+    assert [s.namespace for s in push(hidden, KUBERNETES).default_scope("default").services] == ["shop"]

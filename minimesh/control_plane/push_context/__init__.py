@@ -176,19 +176,22 @@ class PushContext:
         self, hostname: str, namespace: str, labels: Mapping[str, str]
     ) -> DestinationRuleConfig | None:
         """The DestinationRule that a proxy of this namespace applies to a host."""
-        service = self.registry.service(hostname, namespace)
+        service = self.service_for(hostname, namespace, namespace)
         owner = service.namespace if service is not None else ""
         return self.destination_rules.find(hostname, owner, namespace, labels)
 
     def service_for(self, hostname: str, rule_namespace: str, namespace: str) -> Service | None:
-        """The service a rule means: of the rule's namespace if the proxy may see it, else any it may see."""
+        """The service a rule means: of the rule's namespace if the proxy may see it, else any it may see.
+
+        Of those a Kubernetes Service comes first, as in `unique_by_hostname`.
+        """
         found = self.registry.services_named(hostname)
         visible = [service for service in found if service.visible_from(namespace)]
         for wanted in (rule_namespace, namespace):
             for service in visible:
                 if service.namespace == wanted:
                     return service
-        return visible[0] if visible else None
+        return next((each for each in visible if each.kubernetes), visible[0] if visible else None)
 
     def _sidecar_for(self, namespace: str, labels: Mapping[str, str]) -> Resource | None:
         own = [s for s in self._sidecars if s.namespace == namespace]

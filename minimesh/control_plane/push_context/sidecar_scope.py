@@ -128,7 +128,11 @@ def _destinations(egress: Sequence[EgressListener], visible: EgressListener) -> 
 
 
 def unique_by_hostname(services: Sequence[Service], namespace: str) -> list[Service]:
-    """One service for each name: the one of the caller's namespace, else the first that it may see."""
+    """One service for each name, of those that the caller may see.
+
+    That of its own namespace, else a Kubernetes Service, whose name no ServiceEntry of another namespace can
+    take, else the oldest.
+    """
     chosen: dict[str, Service] = {}
     for service in services:
         known = chosen.get(service.hostname)
@@ -137,8 +141,8 @@ def unique_by_hostname(services: Sequence[Service], namespace: str) -> list[Serv
     return list(chosen.values())
 
 
-def _rank(service: Service, namespace: str) -> tuple[bool, bool]:
-    return (service.namespace == namespace, service.visible_from(namespace))
+def _rank(service: Service, namespace: str) -> tuple[bool, bool, bool]:
+    return (service.visible_from(namespace), service.namespace == namespace, service.kubernetes)
 
 
 def _egress_listener(written: Any, namespace: str, visible: EgressListener) -> EgressListener:

@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.locality import topology_labels
 from minimesh.control_plane.service_registry.cluster_ips import with_cluster_ips
-from minimesh.control_plane.service_registry.declared_services import kubernetes_service, services_of_entry
+from minimesh.control_plane.service_registry.declared_services import (
+    kubernetes_service,
+    merged,
+    services_of_entry,
+)
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.service_registry.services import (
     Endpoint,
@@ -59,7 +63,9 @@ class ServiceRegistry:
         """Services, and endpoints of a port, that come out as they did `before` are the very same objects."""
         ordered = sorted(services, key=lambda s: (s.created, s.name, s.namespace))
         known = {_place(each): each for each in before.services} if before is not None else {}
-        self.services: tuple[Service, ...] = tuple(_kept(each, known) for each in _with_aliases(ordered))
+        self.services: tuple[Service, ...] = tuple(
+            _kept(each, known) for each in _with_aliases(merged(ordered))
+        )
         self.workloads = tuple(sorted(workloads, key=workload_order))
         self._by_hostname: dict[str, list[Service]] = {}
         self._by_namespace: dict[str, list[Service]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
@@ -103,6 +104,43 @@ def services_of_entry(resource: Resource, default_export_to: tuple[str, ...]) ->
             created=str(resource.metadata.creation_timestamp or ""),
             resource=resource,
         )
+
+
+def merged(services: Iterable[Service]) -> list[Service]:
+    """The services, oldest first, with what ServiceEntries of one namespace say of one host put together.
+
+    The oldest counts; one that is like it but for its ports gives it those that it lacks.
+    """
+    found: list[Service] = []
+    places: dict[tuple[str, str], int] = {}
+    for service in services:
+        place = places.get((service.hostname, service.namespace))
+        if service.kubernetes or place is None or not _can_merge(found[place], service):
+            if not service.kubernetes:
+                places.setdefault((service.hostname, service.namespace), len(found))
+            found.append(service)
+        else:
+            found[place] = _with_ports_of(found[place], service)
+    return found
+
+
+def _can_merge(older: Service, newer: Service) -> bool:
+    return (
+        older.resolution is newer.resolution
+        and older.labels == newer.labels
+        and older.selector == newer.selector
+        and older.export_to == newer.export_to
+    )
+
+
+def _with_ports_of(older: Service, newer: Service) -> Service:
+    added = tuple(port for port in newer.ports if older.port(port.port) is None)
+    names = {port.name for port in added}
+    return replace(
+        older,
+        ports=older.ports + added,
+        endpoints=older.endpoints + tuple(each for each in newer.endpoints if each.port_name in names),
+    )
 
 
 def _is_range(address: str) -> bool:
