@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from minimesh.data_plane.admin.pages import HEALTH, METRICS
 from minimesh.data_plane.network.address_map import AddressMap, parse_port_map
 from minimesh.data_plane.server import DEFAULT_CONCURRENCY, ProxyOptions, ProxyServer, run_proxy
 from minimesh.data_plane.xds_client.ads_target import pod_bootstrap
@@ -20,9 +21,6 @@ from minimesh.data_plane.xds_client.bootstrap import BootstrapError, BootstrapFi
 
 LOG = logging.getLogger("minimesh.main")
 DEFAULT_ADMIN_PORT = 15000
-#: Ports of a pod that answer probes and scrapes, as Istio's agent does.
-HEALTH_PORT = 15021
-METRICS_PORT = 15090
 
 
 def main(argv: Sequence[str]) -> int:
@@ -138,8 +136,8 @@ def _pod_server(arguments: argparse.Namespace, address_map: AddressMap) -> Proxy
         admin=admin,
     )
     bootstrap = BootstrapFile(message, "<command line>", {})
-    health = (pod_ip, address_map.real_port(HEALTH_PORT)) if pod_ip else None
-    metrics = (pod_ip, address_map.real_port(METRICS_PORT)) if pod_ip else None
+    health = (pod_ip, address_map.real_port(HEALTH.port)) if pod_ip else None
+    metrics = (pod_ip, address_map.real_port(METRICS.port)) if pod_ip else None
     return ProxyServer(bootstrap, address_map, _options(arguments, admin, health, metrics))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from minimesh.data_plane.admin.pages import HEALTH, METRICS
 from minimesh.data_plane.admin.server import AdminServer
 from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
@@ -168,16 +169,13 @@ class ProxyServer:
         self.admin = AdminServer(self.bootstrap.message, self._view(), self)
         if options.admin is not None:
             self.admin.listen(*options.admin)
-        for address, paths in (
-            (options.health, ("/healthz/ready",)),
-            (options.metrics, ("/stats/prometheus",)),
-        ):
+        for address, page in ((options.health, HEALTH), (options.metrics, METRICS)):
             if address is None:
                 continue
             try:
-                self.admin.listen(*address, only=paths)
+                self.admin.listen(*address, page=page)
             except OSError as error:
-                LOG.warning("%s:%d cannot be had for %s: %s", *address, paths[0], error.strerror or error)
+                LOG.warning("%s:%d cannot be had for %s: %s", *address, page.path, error.strerror or error)
 
     def _client(self, target: AdsTarget) -> AdsClient:
         # Imported here: a proxy that lives by its file alone does without gRPC and its megabytes.

@@ -247,6 +247,10 @@ async def test_a_pod_proxy_is_ready_once_the_control_plane_has_configured_it(
             assert body_of(await exchange(port)) == b"hello"
             assert status_of(await exchange(health, path="/healthz/ready")) == 200
             assert status_of(await exchange(health, path="/config_dump")) == 404
+            dump = json.loads(body_of(await exchange(admin, path="/config_dump?resource=static_listeners")))
+            (page,) = (each["listener"] for each in dump["configs"])
+            assert page["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 15021}
+            assert '"prefix": "/healthz/ready"' in json.dumps(page)
             assert plane.nodes[0].metadata["NAME"] == "a"
 
 

@@ -205,8 +205,11 @@ def test_the_sidecars_listeners(lab: Transcript) -> None:
 
 
 def test_health_and_metrics_ports(lab: Transcript) -> None:
-    assert lab.out("S4-15").startswith("HTTP/1.1 200 OK")
-    assert lab.out("S4-15", 1).startswith("# TYPE envoy_")
+    listeners = [line.split(maxsplit=3) for line in lab.out("S4-15").splitlines()]
+    assert ["0.0.0.0", "15021", "ALL", "Inline Route: /healthz/ready*"] in listeners
+    assert ["0.0.0.0", "15090", "ALL", "Inline Route: /stats/prometheus*"] in listeners
+    assert lab.out("S4-15", 1).startswith("HTTP/1.1 200 OK")
+    assert lab.out("S4-15", 2).startswith("# TYPE envoy_")
 
 
 def test_the_listener_of_port_8000(lab: Transcript) -> None:

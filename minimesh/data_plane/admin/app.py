@@ -254,6 +254,7 @@ class _Commands:
                 resource=query.get("resource", ""),
                 mask=query.get("mask", ""),
                 wanted=_name_filter(query, "name_regex"),
+                pages=self.view.pages,
             )
         )
 

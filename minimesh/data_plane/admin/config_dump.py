@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from minimesh.data_plane.admin.pages import Page, listener_of, routes_of
 from minimesh.data_plane.admin.status_dumps import eds_health, write_address
 from minimesh.data_plane.upstream.cluster_settings import Discovery
 from minimesh.data_plane.upstream.host import Host
@@ -38,13 +39,15 @@ def config_dump(
     resource: str = "",
     mask: str = "",
     wanted: Wanted = lambda name: True,
+    pages: Sequence[Page] = (),
 ) -> Any:
     """The dump as JSON. Raises DumpNotFoundError.
 
     `resource` is a repeated field of one of the dumps (`dynamic_active_clusters`), whose elements alone are
-    shown; `mask` names the fields to show, comma-separated; `wanted` chooses resources by name.
+    shown; `mask` names the fields to show, comma-separated; `wanted` chooses resources by name. `pages` have
+    ports of their own.
     """
-    builder = _Builder(bootstrap, configuration, wanted)
+    builder = _Builder(bootstrap, configuration, wanted, pages)
     dumps = [*builder.dumps(include_eds=include_eds)]
     if resource:
         dumps = _elements(dumps, resource)
@@ -80,8 +83,11 @@ def _masked(dumps: list[Any], mask: str, *, of_elements: bool) -> list[Any]:
 class _Builder:
     """Builds the dump messages from live objects."""
 
-    def __init__(self, bootstrap: Any, configuration: LiveConfiguration, wanted: Wanted) -> None:
+    def __init__(
+        self, bootstrap: Any, configuration: LiveConfiguration, wanted: Wanted, pages: Sequence[Page]
+    ) -> None:
         self.bootstrap = bootstrap
+        self.pages = [page for page in pages if wanted("")]
         self.configuration = configuration
         self.wanted = wanted
 
@@ -138,6 +144,10 @@ class _Builder:
             elif not live.static:
                 dump.version_info = live.version
                 self._add_dynamic_listener(dump.dynamic_listeners.add(name=name), live)
+        for page in self.pages:
+            entry = dump.static_listeners.add()
+            entry.listener.Pack(listener_of(page))
+            _stamp(entry.last_updated, self.configuration.started_at)
         return dump
 
     def _add_dynamic_listener(self, entry: Any, live: LiveListener) -> None:
@@ -160,6 +170,10 @@ class _Builder:
                 entry.route_config.Pack(routes.message)
                 _stamp(entry.last_updated, routes.updated_at)
                 self._note_rejection(entry, f"route configuration {name}")
+        for page in self.pages:
+            entry = dump.static_route_configs.add()
+            entry.route_config.Pack(routes_of(page))
+            _stamp(entry.last_updated, self.configuration.started_at)
         return dump
 
     def secrets(self) -> Any:

@@ -7,7 +7,7 @@ As in Envoy the admin API is served by a connection manager (its counters stand 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -22,6 +22,7 @@ from minimesh.data_plane.routing.matchers import PathKind, PathMatch, RouteMatch
 from minimesh.data_plane.routing.route_table import Route, RouteConfigHolder, RouteTable, VirtualHost
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.admin.pages import Page
     from minimesh.data_plane.admin.view import AdminView
     from minimesh.data_plane.http.messages import ResponseHead
     from minimesh.data_plane.http.stream import Stream
@@ -38,12 +39,12 @@ class AdminServer:
         self._commands = commands_of(bootstrap, view, process)
         self._listeners: list[Listener] = []
 
-    def listen(self, host: str, port: int, *, only: Sequence[str] = ()) -> int:
-        """Answer on this address, with `only` nothing but these paths; the port really bound.
+    def listen(self, host: str, port: int, *, page: Page | None = None) -> int:
+        """Answer on this address, with a `page` nothing but that; the port really bound.
 
         Raises OSError when the address cannot be had.
         """
-        commands = {path: self._commands[path] for path in only} if only else self._commands
+        commands = {page.path: self._commands[page.path]} if page is not None else self._commands
         configuration = self._view.configuration
         manager = ConnectionManager(
             HttpConnectionManagerConfig(
@@ -63,6 +64,8 @@ class AdminServer:
         listener = Listener(settings, configuration.stats, configuration.timers)
         listener.start()
         self._listeners.append(listener)
+        if page is not None:
+            self._view.pages.append(page)
         return listener.bound_addresses[0][1]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from minimesh.data_plane.admin.pages import Page
     from minimesh.data_plane.admin.server_state import StateHolder
     from minimesh.data_plane.telemetry.stats import StatsStore
     from minimesh.data_plane.upstream.host import HealthFlag, Host
@@ -36,6 +37,8 @@ class AdminView:
     def __init__(self, configuration: LiveConfiguration, state: StateHolder) -> None:
         self.configuration = configuration
         self.state = state
+        #: What ports of their own show.
+        self.pages: list[Page] = []
 
     @property
     def stats(self) -> StatsStore:
