@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -57,7 +57,7 @@ class Authority:
     def __init__(self, name: str = "test authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name, "")
-        self.certificate = self._sign(self._name, self._key, [], _LONG_AGO, _FAR_OFF, authority=True)
+        self.certificate = self._sign(self._name, self._key, None, _LONG_AGO, _FAR_OFF, authority=True)
 
     @property
     def pem(self) -> str:
@@ -71,8 +71,12 @@ class Authority:
         use_rsa: bool = False,
         expired: bool = False,
         serial: int | None = None,
+        names_der: bytes = b"",
     ) -> Issued:
-        """A certificate; names with `://` are URIs, addresses IP addresses, the others DNS names."""
+        """A certificate; names with `://` are URIs, addresses IP addresses, the others DNS names.
+
+        `names_der`: the extension that holds names, in these bytes.
+        """
         key: _Key = (
             rsa.generate_private_key(public_exponent=65537, key_size=2048)
             if use_rsa
@@ -81,7 +85,11 @@ class Authority:
         until = _LONG_AGO + datetime.timedelta(days=1) if expired else _FAR_OFF
         subject = _name(common_name, organization)
         sans = [_general_name(each) for each in names]
-        return Issued(self._sign(subject, key, sans, _LONG_AGO, until, authority=False, serial=serial), key)
+        names_extension: x509.ExtensionType | None = x509.SubjectAlternativeName(sans) if sans else None
+        if names_der:
+            names_extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names_der)
+        made = self._sign(subject, key, names_extension, _LONG_AGO, until, authority=False, serial=serial)
+        return Issued(made, key)
 
     def revocation_list(self, *revoked: Issued) -> str:
         """A CRL in PEM."""
@@ -100,7 +108,7 @@ class Authority:
         self,
         subject: x509.Name,
         key: _Key,
-        sans: list[x509.GeneralName],
+        names: x509.ExtensionType | None,
         begin: datetime.datetime,
         end: datetime.datetime,
         *,
@@ -121,8 +129,8 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
         )
-        if sans:
-            builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        if names is not None:
+            builder = builder.add_extension(names, critical=False)
         if authority:
             builder = builder.add_extension(_AUTHORITY_USE, critical=True)
         return builder.sign(self._key, hashes.SHA256())

@@ -31,6 +31,8 @@ AUTHORITY = Authority()
 STRANGERS = Authority("strangers")
 HOST = AUTHORITY.issue("host.test", "host.test", "*.wild.test", "127.0.0.1")
 EXPIRED = AUTHORITY.issue("host.test", "host.test", expired=True)
+#: One of its names is of a character that there is not.
+ODD = AUTHORITY.issue("odd", names_der=bytes.fromhex("300da00b06012aa0061c04ffffffff"))
 CLIENT = AUTHORITY.issue("client", "client.test")
 VERIFY_FAILED = (
     "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_"
@@ -70,6 +72,18 @@ class TestAccepted:
         ):
             assert "200 OK" in await ask(proxy.port(), path="/up")
             assert proxy.value("cluster.up.ssl.handshake") == 1
+
+    @pytest.mark.parametrize(
+        "wanted", [{}, {"validation_context": {"verify_certificate_hash": [ODD.sha256]}}]
+    )
+    async def test_a_name_in_the_certificate_that_is_no_text(
+        self, tmp_path: Path, wanted: dict[str, Any]
+    ) -> None:
+        async with (
+            upstream(server_context(ODD, tmp_path)) as (port, _),
+            lab(tmp_path, WEB, clusters=[cluster(port, transport_socket=client_tls(wanted))]) as proxy,
+        ):
+            assert "200 OK" in await ask(proxy.port(), path="/up")
 
     async def test_the_configured_server_name_is_sent(self, tmp_path: Path) -> None:
         tls = client_tls(validated(), sni="outbound_.80_._.host.test")

@@ -256,9 +256,9 @@ def _escaped(value: str) -> str:
 
 def _text(tag: int, content: bytes) -> str:
     if tag == _UTF16_STRING:
-        return content.decode("utf-16-be")
+        return content.decode("utf-16-be", "replace")
     if tag == _UTF32_STRING:
-        return content.decode("utf-32-be")
+        return content.decode("utf-32-be", "replace")
     return content.decode("utf-8", "replace")
 
 

@@ -6,7 +6,11 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from minimesh.data_plane.network.tls.certificate import Certificate, read_certificate
+from minimesh.data_plane.network.tls.certificate import (
+    Certificate,
+    MalformedCertificateError,
+    read_certificate,
+)
 from minimesh.data_plane.network.tls.contexts import client_context
 from minimesh.data_plane.network.tls.failure import verification_failure
 from minimesh.data_plane.network.tls.handshake import MeshContext
@@ -71,22 +75,29 @@ class ClientTls:
     def accept(self, connection: ssl.SSLObject, server_name: str, *, check_name: bool = False) -> None:
         """A handshake is complete: is this host the right one? Raises TlsFailureError."""
         der = connection.getpeercert(binary_form=True)
-        certificate = read_certificate(der) if der is not None else None
-        if certificate is not None:
-            refused = self._refusal(certificate, server_name, check_name)
+        check_name = check_name or self.settings.auto_sni_san_validation
+        if der is not None and (check_name or self._validation is not None):
+            refused = self._refusal(_certificate(der), server_name, check_name)
             if refused is not None:
                 self.stats.count_refusal(refused.check.value)
                 raise verification_failure(refused.details)
-        self.stats.count_handshake(connection, certificate is not None)
+        self.stats.count_handshake(connection, der is not None)
         if self.settings.max_session_keys and isinstance(connection.context, MeshContext):
             connection.context.remember(connection)
 
     def _refusal(self, certificate: Certificate, server_name: str, check_name: bool) -> Refused | None:
-        wanted = check_name or self.settings.auto_sni_san_validation
-        if wanted and server_name and not is_for_host(certificate, server_name):
+        if check_name and server_name and not is_for_host(certificate, server_name):
             names = ", ".join((*certificate.dns_names, *certificate.uris, *certificate.ip_addresses))
             return Refused(FailedCheck.SAN, f"SAN matcher, certificate SANs are [{names}]")
         return refusal_of(certificate, self._validation) if self._validation is not None else None
+
+
+def _certificate(der: bytes) -> Certificate:
+    """Raises TlsFailureError for one that cannot be read: OpenSSL minds less than we have to look at."""
+    try:
+        return read_certificate(der)
+    except MalformedCertificateError as error:
+        raise verification_failure(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,12 @@ class HalfClosableTls(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
-        while rest:
-            rest = rest[self.connection.write(rest) :]
+        try:
+            while rest:
+                rest = rest[self.connection.write(rest) :]
+        except ssl.SSLError:  # the peer has broken TLS
+            self.network.abort()
+            return
         self._send()
 
     def tell_end(self) -> None:
