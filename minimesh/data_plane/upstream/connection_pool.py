@@ -285,6 +285,10 @@ class ConnectionPool:
             self._dial_failed(PoolFailure.CONNECT_TIMEOUT, "")
         except OSError as error:
             self._dial_failed(PoolFailure.CONNECT_FAILURE, transport_reason(error))
+        except Exception:
+            # A mistake of ours: told of by the loop, but nobody may wait for ever because of it.
+            self._dial_failed(PoolFailure.CONNECT_FAILURE, "")
+            raise
         else:
             self._dials -= 1
             if self.on_other_protocol is not None and connection.protocol != self.protocol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -117,6 +118,23 @@ async def test_a_failed_dial_fails_everybody_who_waits() -> None:
         assert requester.failure is not None
         assert requester.failure[0] is PoolFailure.CONNECT_FAILURE
     assert (pool.resources.pending, pool.resources.connections) == (0, 0)
+
+
+async def test_a_dial_that_fails_by_mistake_leaves_nobody_waiting() -> None:
+    async def mistaken(host: Host, settings: ClusterSettings) -> Any:
+        raise RuntimeError("no failure of the network")
+
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: told.append(str(facts["exception"])))
+    pool = make_pool(mistaken)
+    for _ in range(2):
+        requester = Requester()
+        assert pool.acquire(requester) is None
+        await turns()
+        assert requester.failure == (PoolFailure.CONNECT_FAILURE, "")
+    assert pool.resources.connections == 0
+    gc.collect()
+    assert set(told) == {"no failure of the network"}
 
 
 async def test_connect_timeout() -> None:
