@@ -71,7 +71,7 @@ def entry_of(world: World, question: Question) -> Entry:
     """Where the request enters. Raises EntryError."""
     if question.source:
         return _sidecar_entry(world, question)
-    pod = world.find_gateway(question.via)
+    pod = world.find_gateway(question.via) if question.via else _gateway_at(world, question)
     if pod is None:
         known = ", ".join(each.workload.removeprefix("istio-") for each in world.gateways)
         near = nearest(question.via, known.split(", "))
@@ -81,6 +81,15 @@ def entry_of(world: World, question: Question) -> Entry:
     row, column = _row_for(rows, question)
     port = _real_port(world, pod, row.listener) if row is not None else 0
     return Entry(pod, pod.ip, port, rows, row, column, _load_balancer(world, pod))
+
+
+def _gateway_at(world: World, question: Question) -> Pod | None:
+    """The gateway that the URL leads to: by its address or its port; the first where none does."""
+    found = next((each for each in world.gateways if _load_balancer(world, each) == question.host), None)
+    if found is not None:
+        return found
+    with_row = (each for each in world.gateways if _row_for(tuple(_rows(world, each)), question)[0])
+    return next(with_row, world.find_gateway(""))
 
 
 def _load_balancer(world: World, pod: Pod) -> str:

@@ -140,3 +140,33 @@ def test_a_backend_that_is_not_there_is_the_cause(world: World) -> None:
     assert found.verdict.status == 500
     sentences = [said for said, _ in causes(found)]
     assert "HTTPRoute default/shop: backend(gone.default.svc.cluster.local) not found." in sentences
+
+
+def test_of_several_gateways_the_one_at_the_urls_port_is_asked() -> None:
+    pod = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: another, namespace: default}
+spec:
+  replicas: 1
+  selector: {matchLabels: {gateway.networking.k8s.io/gateway-name: another}}
+  template:
+    metadata:
+      labels: {gateway.networking.k8s.io/gateway-name: another}
+      annotations: {inject.istio.io/templates: gateway}
+    spec: {containers: [{name: istio-proxy, image: auto, ports: [{containerPort: 81}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: another, namespace: default}
+spec:
+  type: LoadBalancer
+  selector: {gateway.networking.k8s.io/gateway-name: another}
+  ports: [{name: http, port: 81, targetPort: 81}]
+"""
+    made = World.of_files({"another.yaml": pod})
+    assert [each.workload for each in made.gateways] == ["another", "istio-ingressgateway"]
+    here = asked(made, "http://localhost:8080/", "").steps[0].text
+    assert "leads to port 8080 of istio-ingressgateway" in here
+    there = asked(made, "http://a:81/", "").steps[0].text
+    assert there.startswith("Port 81 of the Service leads to port 81 of another")
