@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import HTTPMatchRequest, HTTPRoute, StringMatch, VirtualService
 
 _STRING_MATCHES = ("uri", "scheme", "method", "authority")
 _MAPS_OF_MATCHES = ("headers", "without_headers", "query_params")
@@ -28,12 +31,12 @@ _INHERITED = (
 )
 
 
-def is_delegate(spec: Any) -> bool:
+def is_delegate(spec: VirtualService) -> bool:
     """Whether a VirtualService can only be delegated to: it names no hosts of its own."""
     return not spec.hosts
 
 
-def delegated_rules(root: Any, rules: Iterable[Any]) -> Iterable[tuple[int, Any]]:
+def delegated_rules(root: HTTPRoute, rules: Iterable[HTTPRoute]) -> Iterable[tuple[int, HTTPRoute]]:
     """(index, rule) of a delegate's rules, narrowed by the root's route and completed from it."""
     for index, rule in enumerate(rules):
         matches = _merged_matches(root.match, rule.match)
@@ -43,7 +46,7 @@ def delegated_rules(root: Any, rules: Iterable[Any]) -> Iterable[tuple[int, Any]
         yield index, replace(rule, name=_joined(root.name, rule.name), match=matches, **completed)
 
 
-def _is_set(value: Any) -> bool:
+def _is_set(value: object) -> bool:
     return value is not None and value != ()
 
 
@@ -51,14 +54,16 @@ def _joined(root: str, leaf: str) -> str:
     return "-".join(part for part in (root, leaf) if part)
 
 
-def _merged_matches(root: Sequence[Any], leaf: Sequence[Any]) -> tuple[Any, ...] | None:
+def _merged_matches(
+    root: Sequence[HTTPMatchRequest], leaf: Sequence[HTTPMatchRequest]
+) -> tuple[HTTPMatchRequest, ...] | None:
     """Each condition of the delegate with each of the root's that it can stand beside.
 
     None when one of the delegate's finds no partner: then the whole rule would go beyond the root's.
     """
     if not root or not leaf:
         return tuple(root or leaf)
-    merged: list[Any] = []
+    merged: list[HTTPMatchRequest] = []
     for narrow in leaf:
         found = [_merge(wide, narrow) for wide in root if not _contradict(wide, narrow)]
         if not found:
@@ -67,7 +72,7 @@ def _merged_matches(root: Sequence[Any], leaf: Sequence[Any]) -> tuple[Any, ...]
     return tuple(merged)
 
 
-def _merge(root: Any, leaf: Any) -> Any:
+def _merge(root: HTTPMatchRequest, leaf: HTTPMatchRequest) -> HTTPMatchRequest:
     return replace(
         leaf,
         name=_joined(root.name, leaf.name),
@@ -76,12 +81,17 @@ def _merge(root: Any, leaf: Any) -> Any:
         source_namespace=leaf.source_namespace or root.source_namespace,
         gateways=leaf.gateways or root.gateways,
         stat_prefix=leaf.stat_prefix or root.stat_prefix,
-        **{f: getattr(leaf, f) or getattr(root, f) for f in _STRING_MATCHES},
-        **{f: {**getattr(root, f), **getattr(leaf, f)} for f in _MAPS_OF_MATCHES},
+        uri=leaf.uri or root.uri,
+        scheme=leaf.scheme or root.scheme,
+        method=leaf.method or root.method,
+        authority=leaf.authority or root.authority,
+        headers={**root.headers, **leaf.headers},
+        without_headers={**root.without_headers, **leaf.without_headers},
+        query_params={**root.query_params, **leaf.query_params},
     )
 
 
-def _contradict(root: Any, leaf: Any) -> bool:
+def _contradict(root: HTTPMatchRequest, leaf: HTTPMatchRequest) -> bool:
     """Whether the delegate's condition reaches beyond the root's, or can never hold together with it."""
     return (
         any(_texts_contradict(getattr(root, f), getattr(leaf, f)) for f in _STRING_MATCHES)
@@ -94,17 +104,17 @@ def _contradict(root: Any, leaf: Any) -> bool:
     )
 
 
-def _maps_contradict(root: Mapping[str, Any], leaf: Mapping[str, Any]) -> bool:
+def _maps_contradict(root: Mapping[str, StringMatch], leaf: Mapping[str, StringMatch]) -> bool:
     return any(_texts_contradict(root.get(name), wanted) for name, wanted in leaf.items())
 
 
-def _texts_contradict(root: Any | None, leaf: Any | None) -> bool:
+def _texts_contradict(root: StringMatch | None, leaf: StringMatch | None) -> bool:
     """Nobody can tell whether an expression, or whatever is there, lies within another text."""
     if root is None or leaf is None:
         return False
     if root.regex or leaf.regex:
         return True
     if root.exact:
-        return bool(leaf.exact != root.exact)
+        return leaf.exact != root.exact
     leaf_says = leaf.exact or leaf.prefix
     return not (root.prefix and leaf_says and leaf_says.startswith(root.prefix))

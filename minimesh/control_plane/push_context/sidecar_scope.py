@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minimesh.config.istio.sidecar import CaptureMode
 from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps, specificity
@@ -17,6 +17,7 @@ from minimesh.control_plane.push_context.virtual_services import in_order_of_aud
 from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.sidecar import IstioEgressListener, Sidecar
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
@@ -109,7 +110,7 @@ def scope_of_sidecar(resource: Resource, everything: SidecarScope, namespace: st
 
     A Sidecar of the root namespace means the caller's own namespace by `.`, as that one's own would.
     """
-    spec: Any = resource.spec
+    spec: Sidecar = resource.spec
     visible = everything.egress[0]
     egress = tuple(_egress_listener(written, namespace, visible) for written in spec.egress)
     policy = everything.outbound_traffic_policy
@@ -145,7 +146,7 @@ def _rank(service: Service, namespace: str) -> tuple[bool, bool, bool]:
     return (service.visible_from(namespace), service.namespace == namespace, service.kubernetes)
 
 
-def _egress_listener(written: Any, namespace: str, visible: EgressListener) -> EgressListener:
+def _egress_listener(written: IstioEgressListener, namespace: str, visible: EgressListener) -> EgressListener:
     imports = [_import(host, namespace) for host in written.hosts]
     port = written.port.number if written.port is not None else None
     protocol = parse_protocol(written.port.protocol) if written.port else Protocol.UNSUPPORTED

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.internal_annotations import ROUTE_SEMANTICS
@@ -20,15 +20,20 @@ from minimesh.control_plane.push_context.hostnames import (
 from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.traffic import Destination
+    from minimesh.config.istio.virtual_service import Delegate, HTTPRoute, TCPRoute, TLSRoute, VirtualService
     from minimesh.config.resources import Resource
     from minimesh.control_plane.push_context.mesh_config import MeshConfig
+
+
+RouteT = TypeVar("RouteT", "HTTPRoute", "TCPRoute", "TLSRoute")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRule:
     """One entry of `spec.http`, resolved, with the place it was written (a delegate has its own file)."""
 
-    route: Any
+    route: HTTPRoute
     resource: Resource
     index: int
 
@@ -43,8 +48,8 @@ class VirtualServiceConfig:
     gateways: tuple[str, ...]
     export_to: tuple[str, ...]
     http: tuple[HttpRule, ...]
-    tcp: tuple[Any, ...]
-    tls: tuple[Any, ...]
+    tcp: tuple[TCPRoute, ...]
+    tls: tuple[TLSRoute, ...]
     resource: Resource
 
     @property
@@ -62,9 +67,11 @@ class VirtualServiceConfig:
 
     def destination_hosts(self) -> set[str]:
         """The hosts that its routes and mirrors lead to."""
-        found = [route.destination for rule in (*self.tcp, *self.tls) for route in rule.route]
+        found = [each.destination for tcp in self.tcp for each in tcp.route]
+        found += [each.destination for tls in self.tls for each in tls.route]
         for http in self.http:
-            found += [each.destination for each in (*http.route.route, *http.route.mirrors)]
+            found += [each.destination for each in http.route.route]
+            found += [each.destination for each in http.route.mirrors]
             found.append(http.route.mirror)
         return {destination.host for destination in found if destination is not None}
 
@@ -118,7 +125,7 @@ def resolve_virtual_service(
     resource: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
 ) -> VirtualServiceConfig:
     """Resolve one. `by_name` finds its delegates by (namespace, name)."""
-    spec: Any = resource.spec
+    spec: VirtualService = resource.spec
     namespace = resource.namespace
     gateways = spec.gateways or (MESH_GATEWAY,)
     return VirtualServiceConfig(
@@ -128,8 +135,8 @@ def resolve_virtual_service(
         gateways=tuple(resolve_gateway_name(g, namespace) for g in gateways),
         export_to=tuple(spec.export_to) or mesh.default_virtual_service_export_to,
         http=tuple(_http_rules(resource, by_name, mesh)),
-        tcp=tuple(_resolve_routes(r, namespace, mesh) for r in spec.tcp),
-        tls=tuple(_resolve_routes(r, namespace, mesh) for r in spec.tls),
+        tcp=tuple(_resolve_route(r, namespace, mesh) for r in spec.tcp),
+        tls=tuple(_resolve_route(r, namespace, mesh) for r in spec.tls),
         resource=resource,
     )
 
@@ -137,52 +144,58 @@ def resolve_virtual_service(
 def _http_rules(
     resource: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
 ) -> Iterable[HttpRule]:
-    spec: Any = resource.spec
+    spec: VirtualService = resource.spec
     for index, written in enumerate(spec.http):
-        route = _resolve_routes(written, resource.namespace, mesh)
+        route = _resolve_http_route(written, resource.namespace, mesh)
         if route.delegate is None:
             yield HttpRule(route, resource, index)
             continue
-        delegate = _delegate_of(route, resource, by_name, mesh)
+        delegate = _delegate_of(route.delegate, resource, by_name, mesh)
         if delegate is not None:
-            resolved = (_resolve_routes(each, delegate.namespace, mesh) for each in delegate.spec.http)
+            resolved = (_resolve_http_route(each, delegate.namespace, mesh) for each in delegate.spec.http)
             for position, rule in delegated_rules(route, resolved):
                 yield HttpRule(rule, delegate, position)
 
 
 def _delegate_of(
-    route: Any, root: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
+    named: Delegate, root: Resource, by_name: Mapping[tuple[str, str], Resource], mesh: MeshConfig
 ) -> Resource | None:
     """The VirtualService a route is handed to, if there is one, of the right kind, and shown to the root."""
-    delegate = by_name.get((route.delegate.namespace or root.namespace, route.delegate.name))
+    delegate = by_name.get((named.namespace or root.namespace, named.name))
     if delegate is None or not is_delegate(delegate.spec):
         return None
     export_to = tuple(delegate.spec.export_to) or mesh.default_virtual_service_export_to
     return delegate if is_exported(export_to, delegate.namespace, root.namespace) else None
 
 
-def _resolve_routes(route: Any, namespace: str, mesh: MeshConfig) -> Any:
+def _resolve_http_route(route: HTTPRoute, namespace: str, mesh: MeshConfig) -> HTTPRoute:
+    mirrors = (
+        replace(each, destination=_resolve_destination(each.destination, namespace, mesh))
+        for each in route.mirrors
+    )
+    return replace(
+        _resolve_route(route, namespace, mesh),
+        mirror=_resolve_destination(route.mirror, namespace, mesh),
+        mirrors=tuple(mirrors),
+    )
+
+
+def _resolve_route(route: RouteT, namespace: str, mesh: MeshConfig) -> RouteT:
     """A copy of an HTTP, TCP or TLS route in which every destination and gateway has its full name."""
-    changes: dict[str, Any] = {
-        "match": tuple(
-            replace(m, gateways=tuple(resolve_gateway_name(g, namespace) for g in m.gateways))
-            for m in route.match
-        ),
-        "route": tuple(
-            replace(r, destination=_resolve_destination(r.destination, namespace, mesh)) for r in route.route
-        ),
-    }
-    if getattr(route, "mirror", None) is not None:
-        changes["mirror"] = _resolve_destination(route.mirror, namespace, mesh)
-    if getattr(route, "mirrors", ()):
-        changes["mirrors"] = tuple(
-            replace(m, destination=_resolve_destination(m.destination, namespace, mesh))
-            for m in route.mirrors
-        )
-    return replace(route, **changes)
+    matches = (
+        replace(each, gateways=tuple(resolve_gateway_name(name, namespace) for name in each.gateways))
+        for each in route.match
+    )
+    destinations = (
+        replace(each, destination=_resolve_destination(each.destination, namespace, mesh))
+        for each in route.route
+    )
+    return replace(route, match=tuple(matches), route=tuple(destinations))
 
 
-def _resolve_destination(destination: Any, namespace: str, mesh: MeshConfig) -> Any:
+def _resolve_destination(
+    destination: Destination | None, namespace: str, mesh: MeshConfig
+) -> Destination | None:
     if destination is None:
         return None
     return replace(destination, host=resolve_short_name(destination.host, namespace, mesh.domain_suffix))

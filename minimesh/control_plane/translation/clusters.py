@@ -28,6 +28,7 @@ from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.destination_rule import Subset
     from minimesh.control_plane.push_context import MeshConfig, PushContext
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
     from minimesh.control_plane.service_registry.services import Endpoint, Service, ServicePort
@@ -108,7 +109,7 @@ def _outbound_cluster(
     port: ServicePort,
     endpoints: Sequence[Endpoint],
     rule: DestinationRuleConfig | None,
-    subset: Any | None,
+    subset: Subset | None,
 ) -> Any:
     """`endpoints` are those whose addresses DNS is asked for."""
     policy = policy_of_cluster(rule, port.port, subset)

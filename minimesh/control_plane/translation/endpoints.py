@@ -15,7 +15,7 @@ from minimesh.control_plane.translation.locality_groups import (
     effective_setting,
 )
 from minimesh.control_plane.translation.protobuf_values import endpoint_address, uint32
-from minimesh.control_plane.translation.traffic_policies import TrafficPolicy, policy_of_cluster
+from minimesh.control_plane.translation.traffic_policies import ClusterPolicy, policy_of_cluster
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -59,7 +59,7 @@ def build_load_assignment(
     mesh: MeshConfig,
     service: Service,
     endpoints: Iterable[Endpoint],
-    policy: TrafficPolicy,
+    policy: ClusterPolicy,
     labels: Mapping[str, str],
 ) -> Any:
     """Those endpoints of a service whose labels include `labels`, by locality as this proxy sees it."""

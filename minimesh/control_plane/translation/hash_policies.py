@@ -8,10 +8,19 @@ from minimesh.control_plane.translation.protobuf_values import duration
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.destination_rule import (
+        ConsistentHashLB,
+        HTTPCookie,
+        PortTrafficPolicy,
+        TrafficPolicy,
+    )
+    from minimesh.config.istio.traffic import Destination
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
 
 
-def hash_of_destination(destination: Any, rule: DestinationRuleConfig | None) -> Any | None:
+def hash_of_destination(
+    destination: Destination, rule: DestinationRuleConfig | None
+) -> ConsistentHashLB | None:
     """The ConsistentHashLB for a route's destination.
 
     The narrowest wins: the subset's port, the subset, the rule's port, the rule. A port counts only when the
@@ -30,14 +39,14 @@ def hash_of_destination(destination: Any, rule: DestinationRuleConfig | None) ->
     )
 
 
-def hash_of_service(port: int, rule: DestinationRuleConfig | None) -> Any | None:
+def hash_of_service(port: int, rule: DestinationRuleConfig | None) -> ConsistentHashLB | None:
     """The ConsistentHashLB for a service port that is called without a VirtualService."""
     if rule is None:
         return None
     return _hash_of_port(rule.traffic_policy, port) or _hash_of_policy(rule.traffic_policy)
 
 
-def hash_policy(consistent_hash: Any) -> Any | None:
+def hash_policy(consistent_hash: ConsistentHashLB) -> Any | None:
     """What of a request is hashed; None when the setting names nothing."""
     message = m.route_components_pb2.RouteAction.HashPolicy()
     if consistent_hash.http_header_name:
@@ -53,7 +62,7 @@ def hash_policy(consistent_hash: Any) -> Any | None:
     return message
 
 
-def _set_cookie(message: Any, cookie: Any) -> None:
+def _set_cookie(message: Any, cookie: HTTPCookie) -> None:
     message.name = cookie.name
     message.path = cookie.path
     if cookie.ttl is not None:
@@ -62,12 +71,12 @@ def _set_cookie(message: Any, cookie: Any) -> None:
         message.attributes.add(name=attribute.name, value=attribute.value)
 
 
-def _hash_of_policy(policy: Any | None) -> Any | None:
+def _hash_of_policy(policy: TrafficPolicy | PortTrafficPolicy | None) -> ConsistentHashLB | None:
     balancer = policy.load_balancer if policy is not None else None
     return balancer.consistent_hash if balancer is not None else None
 
 
-def _hash_of_port(policy: Any | None, port: int | None) -> Any | None:
+def _hash_of_port(policy: TrafficPolicy | None, port: int | None) -> ConsistentHashLB | None:
     if policy is None or port is None:
         return None
     for setting in policy.port_level_settings:

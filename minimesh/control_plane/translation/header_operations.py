@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.config.istio import virtual_service as istio
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class HeaderOperations:
         message.response_headers_to_remove.extend(self.response_remove)
 
 
-def header_operations(headers: Any | None) -> HeaderOperations:
+def header_operations(headers: istio.Headers | None) -> HeaderOperations:
     """Translate `Headers` (request and response, each with set, add, remove); None gives no operations."""
     if headers is None:
         return HeaderOperations()
@@ -44,7 +47,7 @@ def header_operations(headers: Any | None) -> HeaderOperations:
     )
 
 
-def _additions(operations: Any | None) -> list[Any]:
+def _additions(operations: istio.HeaderOperations | None) -> list[Any]:
     if operations is None:
         return []
     option = m.base_pb2.HeaderValueOption
@@ -62,7 +65,7 @@ def _options(headers: Mapping[str, str], append_action: int) -> Iterable[Any]:
             )
 
 
-def _removals(operations: Any | None) -> list[str]:
+def _removals(operations: istio.HeaderOperations | None) -> list[str]:
     return [key for key in operations.remove if not _is_internal(key)] if operations is not None else []
 
 

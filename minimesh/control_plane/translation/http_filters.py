@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.translation.protobuf_values import (
     boolean,
@@ -15,11 +15,14 @@ from minimesh.control_plane.translation.route_match import string_matcher
 from minimesh.xds import messages as m
 from minimesh.xds.grpc_statuses import GRPC_STATUSES
 
+if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import Abort, CorsPolicy, Delay, HTTPFaultInjection
+
 FAULT_FILTER = "envoy.filters.http.fault"
 CORS_FILTER = "envoy.filters.http.cors"
 
 
-def build_fault(fault: Any) -> Any | None:
+def build_fault(fault: HTTPFaultInjection) -> Any | None:
     """An HTTPFault; None when nothing in it can be acted on (an exponential delay)."""
     message = m.fault_pb2.HTTPFault()
     delay, abort = fault.delay, fault.abort
@@ -31,7 +34,7 @@ def build_fault(fault: Any) -> Any | None:
     return message if message.HasField("delay") or message.HasField("abort") else None
 
 
-def build_cors(policy: Any) -> Any:
+def build_cors(policy: CorsPolicy) -> Any:
     """A CorsPolicy. `allowOrigin` is the old list of exact origins."""
     message = m.cors_pb2.CorsPolicy(
         filter_enabled=full_percent(),
@@ -53,13 +56,13 @@ def build_cors(policy: Any) -> Any:
     return message
 
 
-def _delay_percentage(delay: Any) -> Any:
+def _delay_percentage(delay: Delay) -> Any:
     if delay.percentage is not None:
         return millionths(delay.percentage.value)
     return hundredths(delay.percent)
 
 
-def _set_abort(message: Any, abort: Any) -> None:
+def _set_abort(message: Any, abort: Abort) -> None:
     if abort.http_status:
         message.abort.http_status = abort.http_status
     elif abort.grpc_status:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.istio.traffic import Destination
 from minimesh.control_plane.push_context.mesh_config import MeshConfig
 from minimesh.control_plane.translation.hash_policies import hash_of_destination, hash_policy
 from minimesh.control_plane.translation.header_operations import HeaderOperations, header_operations
@@ -32,6 +33,18 @@ from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from minimesh.config.istio.destination_rule import ConsistentHashLB
+    from minimesh.config.istio.virtual_service import (
+        HTTPDirectResponse,
+        HTTPMatchRequest,
+        HTTPRedirect,
+        HTTPRewrite,
+        HTTPRoute,
+        HTTPRouteDestination,
+        Percent,
+    )
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
     from minimesh.control_plane.push_context.virtual_services import HttpRule, VirtualServiceConfig
     from minimesh.control_plane.service_registry.services import Service
@@ -76,7 +89,9 @@ def build_http_routes(rule: VirtualServiceConfig, context: RouteContext) -> list
     return routes
 
 
-def default_outbound_route(cluster: str, operation: str, mesh: MeshConfig, hashed_by: Any | None) -> Any:
+def default_outbound_route(
+    cluster: str, operation: str, mesh: MeshConfig, hashed_by: ConsistentHashLB | None
+) -> Any:
     """The route to a service without VirtualService: every path, the mesh's retries, no timeout."""
     route = _default_route(cluster, operation)
     policy = build_retry_policy(None, mesh.default_http_retry_policy, hashed=False)
@@ -105,7 +120,7 @@ def trace_operation(hostname: str, port: int) -> str:
     return f"{hostname}:{port}/*"
 
 
-def destination_cluster(destination: Any, service: Service | None, listen_port: int) -> str:
+def destination_cluster(destination: Destination, service: Service | None, listen_port: int) -> str:
     """The cluster a destination means. Port: as written, else the service's only one, else the listener's."""
     if not destination.host:
         return "UnknownService"
@@ -118,7 +133,7 @@ def destination_cluster(destination: Any, service: Service | None, listen_port: 
     return resource_names.outbound(port, hostname, destination.subset)
 
 
-def mirror_fraction(percentage: Any | None, old_percent: int | None = None) -> Any | None:
+def mirror_fraction(percentage: Percent | None, old_percent: int | None = None) -> Any | None:
     """The share of requests to mirror; None for zero written out, everything when nothing is written."""
     if percentage is not None:
         share = millionths(percentage.value) if percentage.value > 0 else None
@@ -139,7 +154,7 @@ def _default_route(cluster: str, operation: str) -> Any:
 
 
 def _build_route(
-    http: HttpRule, match: Any | None, rule: VirtualServiceConfig, context: RouteContext
+    http: HttpRule, match: HTTPMatchRequest | None, rule: VirtualServiceConfig, context: RouteContext
 ) -> Any | None:
     """One route for one match; None when the match is for another port, gateway or caller."""
     if match is not None and match.port and match.port != context.listen_port:
@@ -187,7 +202,7 @@ def _set_action(
         _set_forwarding(route, written, rule, context, operations.authority)
 
 
-def _set_filters(route: Any, written: Any) -> None:
+def _set_filters(route: Any, written: HTTPRoute) -> None:
     fault = build_fault(written.fault) if written.fault is not None else None
     if fault is not None:
         route.typed_per_filter_config[FAULT_FILTER].CopyFrom(any_of(fault))
@@ -209,7 +224,7 @@ def _operation(route: Any, rule_name: str, port: int) -> str:
 
 
 def _set_forwarding(
-    route: Any, written: Any, rule: VirtualServiceConfig, context: RouteContext, authority: str
+    route: Any, written: HTTPRoute, rule: VirtualServiceConfig, context: RouteContext, authority: str
 ) -> None:
     action = route.route
     action.SetInParent()
@@ -232,14 +247,14 @@ def _set_forwarding(
         action.retry_policy.CopyFrom(policy)
 
 
-def _set_timeout(action: Any, timeout: Any | None) -> None:
+def _set_timeout(action: Any, timeout: timedelta | None) -> None:
     """No timeout unless written; a gRPC caller's own deadline is bounded by the same."""
     limit = duration(timeout if timeout is not None else 0)
     action.timeout.CopyFrom(limit)
     action.max_grpc_timeout.CopyFrom(limit)
 
 
-def _set_path_rewrite(action: Any, rewrite: Any, match: Any, rule: VirtualServiceConfig) -> None:
+def _set_path_rewrite(action: Any, rewrite: HTTPRewrite, match: Any, rule: VirtualServiceConfig) -> None:
     if rewrite.uri_regex_rewrite is not None:
         action.regex_rewrite.pattern.regex = rewrite.uri_regex_rewrite.match
         action.regex_rewrite.substitution = rewrite.uri_regex_rewrite.rewrite
@@ -261,11 +276,11 @@ def _set_host_rewrite(action: Any, authority: str, mesh: MeshConfig) -> None:
     action.append_x_forwarded_host = mesh.append_x_forwarded_host
 
 
-def _add_mirrors(action: Any, written: Any, context: RouteContext) -> None:
-    mirrors = []
+def _add_mirrors(action: Any, written: HTTPRoute, context: RouteContext) -> None:
+    mirrors: list[tuple[Destination | None, Any | None]] = []
     if written.mirror is not None:
-        old_percent = getattr(written, "mirror_percent", None)
-        mirrors.append((written.mirror, mirror_fraction(written.mirror_percentage, old_percent)))
+        fraction = mirror_fraction(written.mirror_percentage, written.mirror_percent)
+        mirrors.append((written.mirror, fraction))
     mirrors += [(mirror.destination, mirror_fraction(mirror.percentage)) for mirror in written.mirrors]
     for destination, fraction in mirrors:
         if destination is None or fraction is None:
@@ -278,7 +293,7 @@ def _add_mirrors(action: Any, written: Any, context: RouteContext) -> None:
         )
 
 
-def _set_cluster(route: Any, weighted: Any, context: RouteContext) -> bool:
+def _set_cluster(route: Any, weighted: HTTPRouteDestination, context: RouteContext) -> bool:
     """Send everything to one destination; tells whether a hash chooses its endpoint."""
     action = route.route
     action.cluster = _cluster_of(weighted, context)
@@ -290,7 +305,9 @@ def _set_cluster(route: Any, weighted: Any, context: RouteContext) -> bool:
     return _add_hash_policy(action, weighted, context)
 
 
-def _set_weighted_clusters(action: Any, destinations: Any, context: RouteContext) -> None:
+def _set_weighted_clusters(
+    action: Any, destinations: Sequence[HTTPRouteDestination], context: RouteContext
+) -> None:
     action.weighted_clusters.SetInParent()
     for weighted in destinations:
         if not weighted.weight:
@@ -305,13 +322,13 @@ def _set_weighted_clusters(action: Any, destinations: Any, context: RouteContext
         _add_hash_policy(action, weighted, context)
 
 
-def _cluster_of(weighted: Any, context: RouteContext) -> str:
-    destination = weighted.destination
+def _cluster_of(weighted: HTTPRouteDestination, context: RouteContext) -> str:
+    destination = weighted.destination or Destination()
     return destination_cluster(destination, context.find_service(destination.host), context.listen_port)
 
 
-def _add_hash_policy(action: Any, weighted: Any, context: RouteContext) -> bool:
-    destination = weighted.destination
+def _add_hash_policy(action: Any, weighted: HTTPRouteDestination, context: RouteContext) -> bool:
+    destination = weighted.destination or Destination()
     consistent_hash = hash_of_destination(destination, context.find_destination_rule(destination.host))
     if consistent_hash is None:
         return False
@@ -321,7 +338,9 @@ def _add_hash_policy(action: Any, weighted: Any, context: RouteContext) -> bool:
     return True
 
 
-def _set_redirect(route: Any, redirect: Any, rule: VirtualServiceConfig, context: RouteContext) -> None:
+def _set_redirect(
+    route: Any, redirect: HTTPRedirect, rule: VirtualServiceConfig, context: RouteContext
+) -> None:
     code = _REDIRECT_CODES.get(redirect.redirect_code)
     if code is None:
         return
@@ -329,9 +348,8 @@ def _set_redirect(route: Any, redirect: Any, rule: VirtualServiceConfig, context
     action.SetInParent()
     action.response_code = action.RedirectResponseCode.Value(code)
     action.host_redirect = redirect.authority
-    prefix_rewrite = getattr(redirect, "prefix_rewrite", "")
-    if prefix_rewrite:
-        action.prefix_rewrite = prefix_rewrite
+    if redirect.prefix_rewrite:
+        action.prefix_rewrite = redirect.prefix_rewrite
     elif rule.gateway_semantics and redirect.uri.startswith("%PREFIX()%"):
         action.prefix_rewrite = redirect.uri.removeprefix("%PREFIX()%")
     else:
@@ -341,7 +359,7 @@ def _set_redirect(route: Any, redirect: Any, rule: VirtualServiceConfig, context
     action.port_redirect = _redirect_port(redirect, context)
 
 
-def _redirect_port(redirect: Any, context: RouteContext) -> int:
+def _redirect_port(redirect: HTTPRedirect, context: RouteContext) -> int:
     """The port to name in the location; 0 (none) where it is the scheme's own."""
     port = redirect.port or 0
     if str(redirect.derive_port or "") == "FROM_REQUEST_PORT":
@@ -350,7 +368,7 @@ def _redirect_port(redirect: Any, context: RouteContext) -> int:
     return 0 if (port, scheme) in ((80, "http"), (443, "https")) else port
 
 
-def _set_direct_response(route: Any, response: Any) -> None:
+def _set_direct_response(route: Any, response: HTTPDirectResponse) -> None:
     route.direct_response.status = response.status
     if response.body is None:
         return

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, intersection
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
     from minimesh.control_plane.push_context.gateways import GatewayServer
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
     from minimesh.control_plane.translation.proxy import Proxy
@@ -25,7 +26,7 @@ class L4Route:
     """Destinations for connections with one of these names going to one of these subnets; empty: any."""
 
     rule: VirtualServiceConfig
-    destinations: Sequence[Any]
+    destinations: Sequence[RouteDestination]
     server_names: tuple[str, ...] = ()
     subnets: tuple[str, ...] = ()
 
@@ -77,7 +78,7 @@ def gateway_tls_routes(rules: Iterable[VirtualServiceConfig], server: GatewaySer
                     yield L4Route(rule, tls.route, names)
 
 
-def _admits(match: Any, port: int, proxy: Proxy) -> bool:
+def _admits(match: TLSMatchAttributes | L4MatchAttributes, port: int, proxy: Proxy) -> bool:
     """All conditions must hold, where an HTTP match with gateways forgets the others."""
     if match.port not in (0, port) or (match.gateways and MESH_GATEWAY not in match.gateways):
         return False
@@ -92,7 +93,7 @@ def _bound(rules: Iterable[VirtualServiceConfig], server: GatewayServer) -> Iter
             yield rule
 
 
-def _is_for(match: Any | None, server: GatewayServer) -> bool:
+def _is_for(match: TLSMatchAttributes | L4MatchAttributes | None, server: GatewayServer) -> bool:
     if match is None:
         return True
     if match.port and match.port != server.port:

@@ -10,11 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minimesh.control_plane.locality import OTHER_REGION, Locality, topology_labels
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.destination_rule import (
+        Distribute,
+        Failover,
+        LoadBalancerSettings,
+        LocalityLoadBalancerSetting,
+    )
     from minimesh.control_plane.service_registry.services import Endpoint
 
 _BEYOND_FAILOVER = OTHER_REGION + 1
@@ -45,7 +51,9 @@ class Caller:
         return derived or self.labels.get(name, "")
 
 
-def effective_setting(mesh: Any | None, load_balancer: Any | None) -> Any | None:
+def effective_setting(
+    mesh: LocalityLoadBalancerSetting | None, load_balancer: LoadBalancerSettings | None
+) -> LocalityLoadBalancerSetting | None:
     """The LocalityLoadBalancerSetting in force: a rule's replaces the mesh's; None when switched off."""
     setting = load_balancer.locality_lb_setting if load_balancer is not None else None
     chosen = mesh if setting is None else setting
@@ -61,7 +69,7 @@ def by_locality(endpoints: Iterable[Endpoint]) -> list[LocalityGroup]:
 
 
 def arranged(
-    groups: Sequence[LocalityGroup], setting: Any, caller: Caller, *, fails_over: bool
+    groups: Sequence[LocalityGroup], setting: LocalityLoadBalancerSetting, caller: Caller, *, fails_over: bool
 ) -> list[LocalityGroup]:
     """The groups as a caller is to use them. `fails_over`: the cluster detects outliers."""
     if setting.distribute:
@@ -79,7 +87,7 @@ def _group(locality: Locality, endpoints: Sequence[Endpoint], priority: int = 0)
 
 
 def _distributed(
-    groups: Sequence[LocalityGroup], distribute: Sequence[Any], caller: Locality
+    groups: Sequence[LocalityGroup], distribute: Sequence[Distribute], caller: Locality
 ) -> list[LocalityGroup]:
     """The share of each locality; those that the caller's rule does not name are left without endpoints."""
     rule = next((rule for rule in distribute if caller.matches(rule.from_)), None)
@@ -98,7 +106,7 @@ def _distributed(
 
 
 def _by_distance(
-    groups: Sequence[LocalityGroup], failover: Sequence[Any], caller: Locality
+    groups: Sequence[LocalityGroup], failover: Sequence[Failover], caller: Locality
 ) -> list[LocalityGroup]:
     target = next((rule.to for rule in failover if rule.from_ == caller.region), None)
 

@@ -21,7 +21,7 @@ from minimesh.control_plane.translation.protobuf_values import (
 )
 from minimesh.control_plane.translation.proxy import num_trusted_proxies
 from minimesh.control_plane.translation.traffic_policies import (
-    TrafficPolicy,
+    ClusterPolicy,
     policy_of_cluster,
 )
 from minimesh.xds import messages as m
@@ -82,7 +82,7 @@ class FilterBuilder:
         *,
         logged: bool = True,
         stat_prefix: str = "",
-        policy: TrafficPolicy | None = None,
+        policy: ClusterPolicy | None = None,
     ) -> Any:
         """Bytes to one cluster. `policy` is what a DestinationRule says of connections to it."""
         message = m.tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster)
@@ -128,7 +128,7 @@ class FilterBuilder:
             chain.ClearField("filter_chain_match")
         return chain
 
-    def policy_of(self, cluster: str) -> TrafficPolicy | None:
+    def policy_of(self, cluster: str) -> ClusterPolicy | None:
         """The traffic policy that applies to an outbound cluster; None without a DestinationRule."""
         name = resource_names.parse_cluster_name(cluster)
         if name is None:
@@ -184,7 +184,7 @@ def _http_filters() -> list[tuple[str, Any]]:
     ]
 
 
-def _apply_policy(message: Any, policy: TrafficPolicy) -> None:
+def _apply_policy(message: Any, policy: ClusterPolicy) -> None:
     """How long plain connections may idle, and what chooses a host for them."""
     tcp = policy.connection_pool.tcp if policy.connection_pool is not None else None
     if tcp is not None and tcp.idle_timeout is not None:

@@ -10,6 +10,7 @@ from minimesh.control_plane.translation.protobuf_values import any_of, duration,
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import HTTPRetry
     from minimesh.control_plane.push_context.mesh_config import DefaultRetryPolicy
 
 HOST_SELECTION_RETRY_MAX_ATTEMPTS = 5
@@ -18,7 +19,7 @@ PRIORITY_UPDATE_FREQUENCY = 2
 _STATUS_CODES = frozenset(status.value for status in HTTPStatus)
 
 
-def build_retry_policy(retries: Any, default: DefaultRetryPolicy, hashed: bool) -> Any | None:
+def build_retry_policy(retries: HTTPRetry | None, default: DefaultRetryPolicy, hashed: bool) -> Any | None:
     """The policy of a route (`HTTPRetry` or None for the mesh's); None when retries are switched off.
 
     With a consistent hash the hosts already tried are not avoided: the hash is to choose, not the retry.
@@ -57,7 +58,7 @@ def parse_retry_on(retry_on: str) -> tuple[str, list[int]]:
     return ",".join(conditions), codes
 
 
-def _override(policy: Any, retries: Any) -> None:
+def _override(policy: Any, retries: HTTPRetry) -> None:
     if retries.retry_on:
         policy.retry_on, codes = parse_retry_on(retries.retry_on)
         policy.retriable_status_codes.extend(codes)

@@ -10,12 +10,13 @@ from minimesh.control_plane.translation.protobuf_values import boolean
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.virtual_service import HTTPMatchRequest, StringMatch
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
 
 _TOKEN_CLAIM = re.compile(r"@request\.auth\.claims(\.[^.\s]+)+|@request\.auth\.claims(\[[^\[\]]+\])+")
 
 
-def build_route_match(match: Any | None, rule: VirtualServiceConfig | None = None) -> Any:
+def build_route_match(match: HTTPMatchRequest | None, rule: VirtualServiceConfig | None = None) -> Any:
     """Translate an HTTPMatchRequest; None matches every path. `rule` decides what `prefix` means."""
     if match is None:
         return m.route_components_pb2.RouteMatch(prefix="/")
@@ -33,7 +34,7 @@ def build_route_match(match: Any | None, rule: VirtualServiceConfig | None = Non
 
 
 def source_matches(
-    match: Any | None, labels: Mapping[str, str], namespace: str, gateways: Iterable[str]
+    match: HTTPMatchRequest | None, labels: Mapping[str, str], namespace: str, gateways: Iterable[str]
 ) -> bool:
     """Whether a match condition is meant for this proxy: by gateway, else by its labels and namespace."""
     if match is None:
@@ -66,7 +67,7 @@ def is_token_claim(name: str) -> bool:
     return _TOKEN_CLAIM.fullmatch(name) is not None
 
 
-def header_matcher(name: str, wanted: Any | None) -> Any:
+def header_matcher(name: str, wanted: StringMatch) -> Any:
     """A HeaderMatcher; an empty StringMatch asks for presence only."""
     message = m.route_components_pb2.HeaderMatcher(name=name)
     if means_presence(wanted):
@@ -76,7 +77,7 @@ def header_matcher(name: str, wanted: Any | None) -> Any:
     return message
 
 
-def string_matcher(wanted: Any) -> Any:
+def string_matcher(wanted: StringMatch) -> Any:
     """A StringMatcher from Istio's StringMatch (exactly one of exact, prefix, regex)."""
     message = m.string_pb2.StringMatcher()
     if wanted.exact is not None:
@@ -88,16 +89,14 @@ def string_matcher(wanted: Any) -> Any:
     return message
 
 
-def means_presence(wanted: Any | None) -> bool:
+def means_presence(wanted: StringMatch) -> bool:
     """Whether a StringMatch asks only that something be there: it is empty, or the regex `*`."""
-    if wanted is None:
-        return True
     if wanted.exact is None and wanted.prefix is None and wanted.regex is None:
         return True
     return bool(wanted.regex == "*")
 
 
-def _header_matchers(match: Any) -> list[Any]:
+def _header_matchers(match: HTTPMatchRequest) -> list[Any]:
     """Matchers of `headers` and `withoutHeaders`, sorted by name. Claims of a token are not headers."""
     found = [header_matcher(n, w) for n, w in match.headers.items() if not is_token_claim(n)]
     for name, wanted in match.without_headers.items():
@@ -111,7 +110,7 @@ def _header_matchers(match: Any) -> list[Any]:
     return sorted(found, key=lambda matcher: matcher.name)
 
 
-def _set_path(message: Any, uri: Any | None, by_segment: bool) -> None:
+def _set_path(message: Any, uri: StringMatch | None, by_segment: bool) -> None:
     if uri is None:
         return
     if uri.exact is not None:
@@ -125,7 +124,7 @@ def _set_path(message: Any, uri: Any | None, by_segment: bool) -> None:
         message.safe_regex.regex = uri.regex
 
 
-def _query_matcher(name: str, wanted: Any | None) -> Any:
+def _query_matcher(name: str, wanted: StringMatch) -> Any:
     message = m.route_components_pb2.QueryParameterMatcher(name=name)
     if means_presence(wanted):
         message.present_match = True

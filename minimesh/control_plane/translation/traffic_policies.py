@@ -15,6 +15,21 @@ from minimesh.control_plane.translation.upstream_protocol import (
 from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
+    from minimesh.config.istio.destination_rule import (
+        ClientTLSSettings,
+        ConnectionPoolSettings,
+        ConsistentHashLB,
+        HTTPSettings,
+        LoadBalancerSettings,
+        LocalityLoadBalancerSetting,
+        OutlierDetection,
+        PortTrafficPolicy,
+        RetryBudget,
+        Subset,
+        TcpKeepalive,
+        TCPSettings,
+        TrafficPolicy,
+    )
     from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig
 
 UNLIMITED = 4294967295
@@ -27,24 +42,24 @@ _DEFAULT_RETRY_CONCURRENCY = 3
 
 
 @dataclass(frozen=True, slots=True)
-class TrafficPolicy:
+class ClusterPolicy:
     """The settings that apply to one cluster, after port and subset have had their say. Each may be None."""
 
-    connection_pool: Any = None
-    outlier_detection: Any = None
-    load_balancer: Any = None
-    tls: Any = None
-    retry_budget: Any = None
+    connection_pool: ConnectionPoolSettings | None = None
+    outlier_detection: OutlierDetection | None = None
+    load_balancer: LoadBalancerSettings | None = None
+    tls: ClientTLSSettings | None = None
+    retry_budget: RetryBudget | None = None
 
 
-def policy_for_port(policy: Any | None, port: int) -> TrafficPolicy:
+def policy_for_port(policy: TrafficPolicy | None, port: int) -> ClusterPolicy:
     """A rule's policy for one port: a port-level entry replaces the rule's settings as a whole."""
     if policy is None:
-        return TrafficPolicy()
+        return ClusterPolicy()
     return _settings(_port_level(policy, port) or policy, policy.retry_budget)
 
 
-def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int) -> TrafficPolicy:
+def policy_for_subset(base: ClusterPolicy, subset_policy: TrafficPolicy | None, port: int) -> ClusterPolicy:
     """A subset's policy over the rule's: what the subset sets wins, field by field.
 
     An entry for the port replaces all of it, as in the rule itself.
@@ -55,7 +70,7 @@ def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int)
     own = _port_level(subset_policy, port)
     if own is not None:
         return _settings(own, budget)
-    return TrafficPolicy(
+    return ClusterPolicy(
         subset_policy.connection_pool or base.connection_pool,
         subset_policy.outlier_detection or base.outlier_detection,
         subset_policy.load_balancer or base.load_balancer,
@@ -64,19 +79,19 @@ def policy_for_subset(base: TrafficPolicy, subset_policy: Any | None, port: int)
     )
 
 
-def policy_of_cluster(rule: DestinationRuleConfig | None, port: int, subset: Any | None) -> TrafficPolicy:
+def policy_of_cluster(rule: DestinationRuleConfig | None, port: int, subset: Subset | None) -> ClusterPolicy:
     """What a rule says about one port of its host, or of one of its subsets."""
     if rule is None:
-        return TrafficPolicy()
+        return ClusterPolicy()
     policy = policy_for_port(rule.traffic_policy, port)
     return policy_for_subset(policy, subset.traffic_policy, port) if subset is not None else policy
 
 
 def apply_policy(
     cluster: Any,
-    policy: TrafficPolicy,
+    policy: ClusterPolicy,
     port: Protocol,
-    locality: Any | None,
+    locality: LocalityLoadBalancerSetting | None,
     *,
     sniffs: bool,
     upgrades: bool = False,
@@ -94,14 +109,14 @@ def apply_policy(
     _apply_load_balancer(cluster, policy.load_balancer)
 
 
-def weighs_localities(setting: Any, *, fails_over: bool) -> bool:
+def weighs_localities(setting: LocalityLoadBalancerSetting, *, fails_over: bool) -> bool:
     """Whether weights of localities count; they would else only spoil the choice of the least busy host."""
     return bool(setting.distribute or (fails_over and (setting.failover or setting.failover_priority)))
 
 
 def apply_connection_pool(
     cluster: Any,
-    pool: Any | None,
+    pool: ConnectionPoolSettings | None,
     port: Protocol = Protocol.TCP,
     *,
     sniffs: bool = False,
@@ -122,25 +137,25 @@ def apply_connection_pool(
         cluster.typed_extension_protocol_options[HTTP_PROTOCOL_OPTIONS].CopyFrom(any_of(options))
 
 
-def _port_level(policy: Any, port: int) -> Any | None:
+def _port_level(policy: TrafficPolicy, port: int) -> PortTrafficPolicy | None:
     entries = (e for e in policy.port_level_settings if e.port is not None and e.port.number == port)
     return next(entries, None)
 
 
-def _settings(policy: Any, retry_budget: Any | None) -> TrafficPolicy:
-    return TrafficPolicy(
+def _settings(policy: TrafficPolicy | PortTrafficPolicy, retry_budget: RetryBudget | None) -> ClusterPolicy:
+    return ClusterPolicy(
         policy.connection_pool, policy.outlier_detection, policy.load_balancer, policy.tls, retry_budget
     )
 
 
-def _apply_retry_budget(thresholds: Any, written: Any) -> None:
+def _apply_retry_budget(thresholds: Any, written: RetryBudget) -> None:
     """Retries as a share of the requests under way; it takes the place of a fixed limit."""
     budget = thresholds.retry_budget
     budget.budget_percent.value = _DEFAULT_RETRY_PERCENT if written.percent is None else written.percent
     budget.min_retry_concurrency.value = written.min_retry_concurrency or _DEFAULT_RETRY_CONCURRENCY
 
 
-def _thresholds(http: Any | None, tcp: Any | None) -> Any:
+def _thresholds(http: HTTPSettings | None, tcp: TCPSettings | None) -> Any:
     return m.circuit_breaker_pb2.CircuitBreakers.Thresholds(
         max_connections=_limit(tcp, "max_connections"),
         max_pending_requests=_limit(http, "http1_max_pending_requests"),
@@ -150,12 +165,12 @@ def _thresholds(http: Any | None, tcp: Any | None) -> Any:
     )
 
 
-def _limit(settings: Any | None, name: str) -> Any:
+def _limit(settings: HTTPSettings | TCPSettings | None, name: str) -> Any:
     """A limit as written; 0 and nothing both mean none."""
     return uint32((getattr(settings, name) if settings is not None else 0) or UNLIMITED)
 
 
-def apply_keepalive(cluster: Any, keepalive: Any) -> None:
+def apply_keepalive(cluster: Any, keepalive: TcpKeepalive) -> None:
     """Ask idle peers whether they are there; fields that are not written stay as they are."""
     message = cluster.upstream_connection_options.tcp_keepalive
     message.SetInParent()
@@ -167,7 +182,9 @@ def apply_keepalive(cluster: Any, keepalive: Any) -> None:
         message.keepalive_interval.CopyFrom(uint32(int(keepalive.interval.total_seconds())))
 
 
-def _http_options(http: Any | None, tcp: Any | None, protocol: UpstreamProtocol) -> Any | None:
+def _http_options(
+    http: HTTPSettings | None, tcp: TCPSettings | None, protocol: UpstreamProtocol
+) -> Any | None:
     """HttpProtocolOptions; None when there is nothing to say beyond Envoy's defaults."""
     message = m.http_protocol_options_pb2.HttpProtocolOptions()
     common = message.common_http_protocol_options
@@ -186,7 +203,7 @@ def _http_options(http: Any | None, tcp: Any | None, protocol: UpstreamProtocol)
     return message
 
 
-def _apply_outlier_detection(cluster: Any, outlier: Any | None) -> None:
+def _apply_outlier_detection(cluster: Any, outlier: OutlierDetection | None) -> None:
     if outlier is None:
         return
     message = cluster.outlier_detection
@@ -219,7 +236,7 @@ def _apply_outlier_detection(cluster: Any, outlier: Any | None) -> None:
     cluster.common_lb_config.healthy_panic_threshold.value = outlier.min_health_percent
 
 
-def _apply_load_balancer(cluster: Any, balancer: Any | None) -> None:
+def _apply_load_balancer(cluster: Any, balancer: LoadBalancerSettings | None) -> None:
     if cluster.type == cluster.ORIGINAL_DST:
         cluster.lb_policy = cluster.CLUSTER_PROVIDED
         return
@@ -241,7 +258,7 @@ def _apply_load_balancer(cluster: Any, balancer: Any | None) -> None:
             _apply_consistent_hash(cluster, balancer.consistent_hash)
 
 
-def _apply_warmup(cluster: Any, balancer: Any) -> None:
+def _apply_warmup(cluster: Any, balancer: LoadBalancerSettings) -> None:
     window = balancer.warmup.duration if balancer.warmup is not None else balancer.warmup_duration_secs
     if window is None:
         return
@@ -259,7 +276,7 @@ def _apply_warmup(cluster: Any, balancer: Any) -> None:
         slow_start.min_weight_percent.value = balancer.warmup.minimum_percent
 
 
-def _apply_consistent_hash(cluster: Any, consistent_hash: Any) -> None:
+def _apply_consistent_hash(cluster: Any, consistent_hash: ConsistentHashLB) -> None:
     maglev, ring = consistent_hash.maglev, consistent_hash.ring_hash
     if maglev is not None:
         cluster.lb_policy = cluster.MAGLEV

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any
 
-from minimesh.config.istio.destination_rule import H2UpgradePolicy
+from minimesh.config.istio.destination_rule import H2UpgradePolicy, HTTPSettings
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.translation.protobuf_values import duration, uint32
 from minimesh.xds import messages as m
@@ -20,7 +20,7 @@ class UpstreamProtocol(Enum):
 
 
 def upstream_protocol(
-    port: Protocol, http: Any | None, *, sniffs: bool, upgrades: bool = False
+    port: Protocol, http: HTTPSettings | None, *, sniffs: bool, upgrades: bool = False
 ) -> UpstreamProtocol:
     """`http` are a DestinationRule's HTTPSettings; `sniffs`: the proxy finds out what clients speak.
 
@@ -40,7 +40,7 @@ def upstream_protocol(
     return UpstreamProtocol.HTTP1
 
 
-def write_protocol(options: Any, protocol: UpstreamProtocol, http: Any | None) -> None:
+def write_protocol(options: Any, protocol: UpstreamProtocol, http: HTTPSettings | None) -> None:
     """Write the choice into an HttpProtocolOptions."""
     if protocol is UpstreamProtocol.HTTP2:
         options.explicit_http_config.http2_protocol_options.CopyFrom(_http2_options(http))
@@ -51,7 +51,7 @@ def write_protocol(options: Any, protocol: UpstreamProtocol, http: Any | None) -
         options.explicit_http_config.http_protocol_options.SetInParent()
 
 
-def _http2_options(http: Any | None) -> Any:
+def _http2_options(http: HTTPSettings | None) -> Any:
     options = m.protocol_pb2.Http2ProtocolOptions()
     if http is None:
         return options

@@ -8,18 +8,21 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.translation.protobuf_values import any_of
 from minimesh.control_plane.translation.secrets import CA_SUFFIX, KUBERNETES, name_secret
 from minimesh.xds import messages as m
+
+if TYPE_CHECKING:
+    from minimesh.config.istio.destination_rule import ClientTLSSettings
 
 TLS_TRANSPORT_SOCKET = "envoy.transport_sockets.tls"
 _HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _SPOKEN = frozenset({"SIMPLE", "MUTUAL"})
 
 
-def apply_upstream_tls(cluster: Any, tls: Any | None, *, fetches_credentials: bool) -> None:
+def apply_upstream_tls(cluster: Any, tls: ClientTLSSettings | None, *, fetches_credentials: bool) -> None:
     """Write ClientTLSSettings into a Cluster whose protocol options are set.
 
     `fetches_credentials`: the proxy may name Secrets: a gateway, or a workload that the rule selects.
@@ -43,14 +46,14 @@ def apply_upstream_tls(cluster: Any, tls: Any | None, *, fetches_credentials: bo
     _name_by_request(cluster, tls)
 
 
-def with_expected_names(tls: Any | None, names: Sequence[str]) -> Any | None:
+def with_expected_names(tls: ClientTLSSettings | None, names: Sequence[str]) -> ClientTLSSettings | None:
     """The settings with the names that a ServiceEntry expects of its hosts, where they name none."""
     if tls is None or tls.subject_alt_names or not names:
         return tls
     return replace(tls, subject_alt_names=tuple(names))
 
 
-def _use_credential(common: Any, tls: Any) -> None:
+def _use_credential(common: Any, tls: ClientTLSSettings) -> None:
     name = f"{KUBERNETES}{tls.credential_name}"
     if str(tls.mode) == "MUTUAL":
         name_secret(common.tls_certificate_sds_secret_configs.add(), name)
@@ -62,7 +65,7 @@ def _use_credential(common: Any, tls: Any) -> None:
         name_secret(combined.validation_context_sds_secret_config, name + CA_SUFFIX)
 
 
-def _use_files(common: Any, tls: Any) -> None:
+def _use_files(common: Any, tls: ClientTLSSettings) -> None:
     """Without a file of authorities those of the system are trusted."""
     if str(tls.mode) == "MUTUAL" and tls.client_certificate:
         certificate = common.tls_certificates.add()
@@ -78,7 +81,7 @@ def _use_files(common: Any, tls: Any) -> None:
         common.validation_context.CopyFrom(validation)
 
 
-def _expect_names(validation: Any, tls: Any) -> None:
+def _expect_names(validation: Any, tls: ClientTLSSettings) -> None:
     for name in tls.subject_alt_names:
         for kind in ("URI", "DNS"):
             matcher = validation.match_typed_subject_alt_names.add()
@@ -86,7 +89,7 @@ def _expect_names(validation: Any, tls: Any) -> None:
             matcher.matcher.exact = name
 
 
-def _name_by_request(cluster: Any, tls: Any) -> None:
+def _name_by_request(cluster: Any, tls: ClientTLSSettings) -> None:
     """Without a name in the settings, requests say by their host which server they mean, and check for it."""
     if tls.sni:
         return
