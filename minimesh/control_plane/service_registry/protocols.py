@@ -43,11 +43,15 @@ _HTTP_PROTOCOLS = frozenset(
 _PROTOCOL_NAMES = {str(protocol).lower(): protocol for protocol in Protocol}
 
 
-_APP_PROTOCOLS = {"kubernetes.io/h2c": Protocol.HTTP2, "kubernetes.io/ws": Protocol.HTTP}
+_APP_PROTOCOLS = {
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.HTTPS,
+}
 
 
-# Ports whose server speaks first: waiting for the client's first bytes would hang the connection.
-_SERVER_FIRST_PORTS = {3306: Protocol.MYSQL, 6379: Protocol.REDIS, 27017: Protocol.MONGO, 25: Protocol.TCP}
+# SMTP, DNS, MySQL, MongoDB: waiting for the client's first bytes would hang or harm the connection.
+_UNSNIFFED_PORTS = frozenset({25, 53, 3306, 27017})
 
 
 def parse_protocol(name: str) -> Protocol:
@@ -56,15 +60,18 @@ def parse_protocol(name: str) -> Protocol:
 
 
 def infer_protocol(port: int, name: str, transport: str, app_protocol: str) -> Protocol:
-    """What a Kubernetes service port speaks: by appProtocol, the name's first word, or the number."""
+    """What a Kubernetes service port speaks: by appProtocol, else by the name; of either the first word.
+
+    Where that says nothing, ports on which nothing can be found out by looking are plain TCP.
+    """
     if transport.upper() == "UDP":
         return Protocol.UDP
-    if app_protocol:
-        return _APP_PROTOCOLS.get(app_protocol.lower(), parse_protocol(app_protocol))
-    lowered = name.lower()
-    if lowered == "grpc-web" or lowered.startswith("grpc-web-"):
+    said = (app_protocol or name).lower()
+    if app_protocol and said in _APP_PROTOCOLS:
+        return _APP_PROTOCOLS[said]
+    if said.startswith("grpc-web"):
         return Protocol.GRPC_WEB
-    declared = parse_protocol(lowered.split("-", 1)[0])
-    if declared is not Protocol.UNSUPPORTED:
-        return declared
-    return _SERVER_FIRST_PORTS.get(port, Protocol.UNSUPPORTED)
+    declared = parse_protocol(said.split("-", 1)[0])
+    if declared is Protocol.UNSUPPORTED and port in _UNSNIFFED_PORTS:
+        return Protocol.TCP
+    return declared
