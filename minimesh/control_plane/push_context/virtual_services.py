@@ -92,7 +92,7 @@ def resolve_virtual_services(
 
 
 def _delegates(resource: Resource) -> bool:
-    spec: Any = resource.spec
+    spec: VirtualService = resource.spec
     return any(route.delegate is not None for route in spec.http)
 
 
