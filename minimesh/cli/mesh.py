@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try, say
 from minimesh.cli.invocation import invocation
 from minimesh.cli.pod_insides import PodInsides
-from minimesh.cli.refusal import Refusal
+from minimesh.cli.refusal import Refusal, os_refusal
 from minimesh.cli.table import counted, pod_table
 from minimesh.config.journal import JournalError
 from minimesh.config.persistence import Persistence
@@ -213,6 +213,7 @@ class Mesh:
             settings,
             on_change=self._pods_changed.set,
             tell=self._tell,
+            report=say,
         )
         self._runtime = runtime
         runtime.start()
@@ -310,7 +311,7 @@ def _persistence(state: StateFolder) -> Persistence:
         remedy = f"Move that file away, or forget all that was stored: {invocation('down --purge')}"
         raise Refusal(str(error), remedy) from error
     except OSError as error:
-        raise Refusal(f"cannot use the journal in {state.path}: {error.strerror}") from error
+        raise os_refusal(f"cannot use the journal in {state.path}", error) from error
 
 
 def run_mesh(mesh: Callable[[], Mesh], loop_signals: Sequence[int], on_ready: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,22 +10,24 @@ from minimesh.cli.refusal import Refusal
 
 
 def refuse_missing(paths: Sequence[str]) -> None:
-    """A Refusal for the first path that is not there."""
+    """A Refusal for the first path that is not there, or whose name nothing can show."""
     for path in paths:
+        if os.fsencode(path).decode(errors="replace") != path:
+            raise Refusal(f"the name {path!a} is not in UTF-8", "Rename it.")
         if not Path(path).exists():
             raise Refusal(f"{path} does not exist", _known_labs())
 
 
 def read_texts(paths: Sequence[str]) -> dict[str, str]:
     """The YAML files that the paths mean, as a mesh would find them, and their text."""
-    from minimesh.control_plane.file_source import look
+    from minimesh.control_plane.file_source import look, read_file
 
     texts = {}
     for file in look(paths):
         try:
-            texts[file] = Path(file).read_text(encoding="utf-8", errors="replace")
+            texts[file] = read_file(file)[0].decode("utf-8", errors="replace")
         except OSError as error:
-            raise Refusal(f"cannot read {file}: {error.strerror}") from error
+            raise Refusal(f"cannot read {file}: {error.strerror or error}") from error
     return texts
 
 

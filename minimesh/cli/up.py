@@ -16,7 +16,7 @@ import click
 from minimesh.cli.console import say
 from minimesh.cli.invocation import invocation
 from minimesh.cli.paths import refuse_missing
-from minimesh.cli.refusal import Refusal
+from minimesh.cli.refusal import Refusal, os_refusal
 from minimesh.platform.engine import ENGINE_NAMES, Engine, EngineMissingError
 from minimesh.platform.images import ImageTable, ImageTableError
 from minimesh.platform.pod_network import can_bind
@@ -73,8 +73,7 @@ def up(
         process = f" (process {error.pid})" if error.pid else ""
         raise Refusal(f"a mesh runs already{process}", f"Stop it first: {invocation('down')}") from error
     except OSError as error:
-        remedy = "Set MINIMESH_STATE to a folder that can be written."
-        raise Refusal(f"cannot use the state folder {state.path}: {error.strerror}", remedy) from error
+        raise os_refusal(f"cannot use the state folder {state.path}", error) from error
     if not can_bind(LOCALHOST, ingress_port):
         state.release()
         other = "Stop what uses it, or choose another one: --ingress-port 8081"
@@ -110,6 +109,16 @@ class _Run:
     def __call__(
         self, on_ready: Callable[[], None], *, detached: bool = False, close_in_pods: tuple[int, ...] = ()
     ) -> None:
+        try:
+            self._run(on_ready, detached, close_in_pods)
+        except BrokenPipeError:
+            raise  # whoever read the console has gone
+        except OSError as error:
+            raise os_refusal("the mesh cannot run", error) from error
+        finally:
+            self._state.release()
+
+    def _run(self, on_ready: Callable[[], None], detached: bool, close_in_pods: tuple[int, ...]) -> None:
         parent = self._fork_pod_parent(close_in_pods)
         try:
             # Imported while the pod parent imports what pods need, on another core.
@@ -135,7 +144,6 @@ class _Run:
             parent.channel.close()
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(parent.pid, 0)
-            self._state.release()
 
     def _fork_pod_parent(self, close_in_pods: tuple[int, ...]) -> PodParentHandle:
         from minimesh.cli.entry_points import entry_points, preload

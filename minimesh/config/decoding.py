@@ -35,8 +35,9 @@ def decode(text: str, file: str) -> Decoded:
     A resource whose document has errors is returned too, as far as it could be read, so that references to
     it are not reported as dangling; apply a file only when none of its diagnostics is an ERROR.
     """
-    if _REPLACEMENT in text:
-        return Decoded((), (_not_utf8(text, file),))
+    for character, code, message in _IMPOSSIBLE:
+        if character in text:
+            return Decoded((), (_impossible(text, character, file, code, message),))
     resources: list[Resource] = []
     diagnostics: list[Diagnostic] = []
     for node, first_line in composed(text, file, diagnostics):
@@ -52,15 +53,19 @@ def composed(text: str, file: str, diagnostics: list[Diagnostic]) -> Iterator[tu
             yield node, first_line
 
 
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+#: What no file of YAML has: character, code, message. libyaml would take a NUL in a comment for the end.
+_IMPOSSIBLE = (
+    ("\N{REPLACEMENT CHARACTER}", "not-utf8", "this character is not UTF-8; save the file in that encoding"),
+    ("\0", "yaml-syntax", "not valid YAML: a NUL character is not allowed"),
+)
 
 
-def _not_utf8(text: str, file: str) -> Diagnostic:
-    before = text[: text.index(_REPLACEMENT)]
+def _impossible(text: str, character: str, file: str, code: str, message: str) -> Diagnostic:
+    before = text[: text.index(character)]
     return Diagnostic(
         severity=Severity.ERROR,
-        code="not-utf8",
-        message="this character is not UTF-8; save the file in that encoding",
+        code=code,
+        message=message,
         file=file,
         line=before.count("\n") + 1,
         column=len(before) - (before.rfind("\n") + 1) + 1,

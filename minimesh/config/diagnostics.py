@@ -5,6 +5,7 @@ A `Diagnostic` is data. Nothing here decides what is wrong; `render` makes the t
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,4 +83,13 @@ def _excerpt(lines: list[str], line: int, column: int) -> list[str]:
     # Tabs stay tabs in the padding, so that the caret stands where the terminal puts the character.
     padding = "".join("\t" if character == "\t" else " " for character in source[: column - 1])
     number = str(line)
-    return [f"  {number} | {source}", f"  {' ' * len(number)} | {padding}^"]
+    return [f"  {number} | {_shown(source)}", f"  {' ' * len(number)} | {padding}^"]
+
+
+def _shown(source: str) -> str:
+    """Without what a terminal would take for a command."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(each) else each for each in source)
+
+
+def _is_control(character: str) -> bool:
+    return character != "\t" and unicodedata.category(character).startswith("C")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ LOOK_INTERVAL_S = 0.025
 SETTLING_LOOK_INTERVAL_S = 0.004
 COST_LIMIT = 0.02
 """The share of one core that looking may take."""
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""No more is read of one file: what is larger is no manifest, and would fill the memory."""
 
 SETTLED_AFTER_S = 0.006
 EMPTY_AFTER_S = 0.1
@@ -340,8 +344,12 @@ class FileSource:
         texts: dict[str, str] = {}
         unreadable: dict[str, str] = {}
         for path, expected in changes.changed.items():
+            if _shown(path) != path:
+                unreadable[_shown(path)] = "its name is not in UTF-8; rename it"
+                continue
             try:
-                data, found = _read(path)
+                _refuse_endless(path)
+                data, found = read_file(path)
             except FileNotFoundError:
                 self._detector.mistrust(path)
             except OSError as error:
@@ -351,13 +359,27 @@ class FileSource:
                     texts[path] = data.decode("utf-8", errors="replace")
                 else:
                     self._detector.mistrust(path)
-        self._files.update(texts, changes.gone, unreadable)
+        self._files.update(texts, map(_shown, changes.gone), unreadable)
         _log.debug("files", changed=sorted(texts), gone=sorted(changes.gone))
         if self._on_diagnostics is not None:
             self._on_diagnostics(self.diagnostics)
 
 
-def _read(path: str) -> tuple[bytes, Fingerprint]:
-    """The file's content, and which file it was once it was read."""
+def _shown(path: str) -> str:
+    """A path that every message can hold."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _refuse_endless(path: str) -> None:
+    """OSError for what a mesh would wait for while it reads."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is no file but a pipe or a device")
+
+
+def read_file(path: str) -> tuple[bytes, Fingerprint]:
+    """A file's content, and which file it was once it was read. Raises OSError, for too much of it too."""
     with Path(path).open("rb") as file:
-        return file.read(), fingerprint(os.fstat(file.fileno()))
+        data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise OSError(f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
+        return data, fingerprint(os.fstat(file.fileno()))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -118,10 +120,17 @@ async def save_document(control_plane: ControlPlane, key: str, text: str) -> dic
 
 
 def _write(path: Path, text: str) -> None:
-    """At once, so that nobody reads half of it."""
-    beside = path.with_name(f".{path.name}.saving")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    """At once, so that nobody reads half of it. Links and permissions stay what they are."""
+    path = path.resolve()
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        shutil.copymode(path, beside)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 async def _applied(

@@ -92,7 +92,8 @@ class Sender:
         """The status alone, 0 for none; the body is read and let go."""
         try:
             async with self._request(request) as response:
-                await response.read()
+                async for _ in response.content.iter_any():
+                    pass
                 return int(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return 0

@@ -274,7 +274,7 @@ class DashboardServer:
         try:
             rate_per_s, count = float(start.get("rate_per_s", 10)), int(start.get("count", 100))
             self._load.start(going, rate_per_s=rate_per_s, count=count)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadRequestError(str(error)) from None
         return _json(self._load.progress())
 
@@ -324,7 +324,7 @@ class BadRequestError(ValueError):
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         found = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadRequestError("the body is not JSON") from None
     if not isinstance(found, dict):
         raise BadRequestError("the body must be a JSON object")
@@ -335,7 +335,18 @@ def _text(wanted: Mapping[str, Any], name: str) -> str:
     value = wanted.get(name)
     if not isinstance(value, str):
         raise BadRequestError(f"{name} must be a text")
+    if not _is_utf8(value):
+        raise BadRequestError(f"{name} has half a character, which no file can hold")
     return value
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold a text: JSON may spell one half of a pair of surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole(text: str) -> int:

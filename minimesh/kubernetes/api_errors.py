@@ -103,6 +103,10 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def too_large(limit_bytes: int) -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
+
+
 def expired(message: str) -> ApiError:
     """The client's resource version is older than what is remembered; it has to list again."""
     return ApiError(410, "Expired", message)

@@ -119,6 +119,8 @@ class ApiServer:
             return await self._answer(request, parts)
         except ApiError as error:
             return refused(error)
+        except web.HTTPRequestEntityTooLarge:
+            return refused(api_errors.too_large(MAX_BODY_BYTES))
         except OSError as error:
             message = f"Internal error occurred: the state could not be written: {error}"
             return refused(ApiError(500, "InternalError", message))

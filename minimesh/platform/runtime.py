@@ -43,6 +43,8 @@ PROXY_GRACE_S = 8.0
 SHUTDOWN_GRACE_S = 1.5
 LOG_LOOK_INTERVAL_S = 0.2
 LOOKS_BETWEEN_BOUNDS = 25
+# How long after a fault of this machine, such as a full disk, pods are tried again.
+RETRY_S = 5.0
 
 CONTROL_PLANE = ResourceKey("Deployment", "istio-system", "istiod")
 
@@ -60,7 +62,9 @@ class PodRuntime:
         settings: RuntimeSettings,
         on_change: Callable[[], None] = lambda: None,
         tell: Callable[[Resource, PodEvent], None] = lambda about, event: None,
+        report: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`report`: what is wrong with this machine rather than with a pod, once for as long as it lasts."""
         self._store = store
         self._processes = processes
         self._network = network
@@ -70,6 +74,8 @@ class PodRuntime:
         self._planner = ContainerPlanner(settings, state)
         self._on_change = on_change
         self._tell = tell
+        self._report = report
+        self._fault = ""
         self._pods: dict[tuple[str, str], Pod] = {}
         self._ending: dict[Pod, asyncio.Task[None]] = {}
         self._waiting: dict[str, str] = {}
@@ -159,8 +165,12 @@ class PodRuntime:
             self._store.delete(key)
         for key in steps.end:
             self._end(self._pods.pop((key.namespace, key.name)))
-        for workload in steps.start:
-            self._create(workload, snapshot)
+        try:
+            for workload in steps.start:
+                self._create(workload, snapshot)
+        except OSError as error:
+            self._report_fault(f"pods cannot be started: {_said(error)}; trying again")
+            asyncio.get_running_loop().call_later(RETRY_S, self._reconcile_soon)
         self._hold(steps.waiting)
         self._write_state()
 
@@ -179,9 +189,14 @@ class PodRuntime:
         listening = {p.port for p in programs.values() if isinstance(p, Program) and p.port}
         ports = {*workload.container_ports, *listening, *service_target_ports(workload, snapshot)}
         address = self._allocate(workload, ports)
-        facts = _facts(workload, address, self._state.write_curl_home(*workload.key[1:], curl_rules(address)))
-        placed = PlacedPod(workload, facts, address)
-        containers = list(self._planner.containers(placed, programs, snapshot))
+        try:
+            curl_home = self._state.write_curl_home(*workload.key[1:], curl_rules(address))
+            placed = PlacedPod(workload, _facts(workload, address, curl_home), address)
+            containers = list(self._planner.containers(placed, programs, snapshot))
+        except OSError:
+            if workload.owner != CONTROL_PLANE:
+                self._network.release(address)
+            raise
         pod = Pod(placed, containers, processes=self._processes, changed=self._pod_changed)
         self._pods[pod.key] = pod
         self._publish(pod)
@@ -257,8 +272,18 @@ class PodRuntime:
 
     def _write_state(self) -> None:
         rows = [{**pod.shown(), "environment": dict(pod.environment)} for pod in self.pods]
-        self._state.write_pods(rows)
+        try:
+            self._state.write_pods(rows)
+            self._fault = ""
+        except OSError as error:
+            # The pods run all the same; what reads the file (`logs`, `exec`) sees them as they were.
+            self._report_fault(f"the state of the pods cannot be written: {_said(error)}")
         self._on_change()
+
+    def _report_fault(self, fault: str) -> None:
+        if fault != self._fault:
+            self._fault = fault
+            self._report(fault)
 
     async def _watch_logs(self) -> None:
         """Note how far logs have grown, for the times of their lines, and now and then keep them bounded."""
@@ -301,6 +326,10 @@ def _facts(workload: Workload, address: PodAddress, curl_home: str) -> PodFacts:
         http_proxy=address.http_proxy if workload.role is ProxyRole.SIDECAR else "",
         curl_home=curl_home,
     )
+
+
+def _said(error: OSError) -> str:
+    return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
 
 
 def _free_local_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from minimesh.__main__ import run
 from minimesh.cli.console import AccessLogConsole, DiagnosticsConsole, PodConsole, lines_to_try
 from minimesh.cli.execute import _options_after_target
 from minimesh.cli.main import main
 from minimesh.cli.pods import find_container, find_pod
-from minimesh.cli.refusal import Refusal
+from minimesh.cli.refusal import Refusal, os_refusal
 from minimesh.cli.table import pod_table
 from minimesh.config.decoding import decode
 from minimesh.config.kubernetes.pod import PodSpec
@@ -402,3 +404,48 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_no_stream_of_the_caller_is_needed() -> None:
+    """Neither input nor output: a number that was closed is nobody's socket."""
+    found = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m minimesh status <&- >&-', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stderr.partition(". ")[0]) == (1, "minimesh: no mesh runs")
+
+
+def test_ctrl_c_while_modules_are_imported_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minimesh.__main__._run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "Free some space there, or set MINIMESH_STATE to a folder on another disk."),
+        (errno.EMFILE, "Allow more open files: ulimit -n 4096"),
+        (errno.EACCES, "Set MINIMESH_STATE to a folder that can be written."),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_the_place_and_what_helps(number: int, remedy: str) -> None:
+    told = os_refusal("the mesh cannot run", OSError(number, os.strerror(number), "/state/run.json"))
+    assert told.message == f"the mesh cannot run: {os.strerror(number)} (/state/run.json). {remedy}"
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINIMESH_STATE", str(tmp_path / "file" / "state"))
+    result = CliRunner().invoke(main, ["up"])
+    assert result.exit_code == 1
+    assert f"cannot use the state folder {tmp_path / 'file' / 'state'}: Not a directory" in result.output

@@ -333,3 +333,18 @@ def test_values_without_effect_are_named(kind: str, spec: str, path: str) -> Non
     head = f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: x}}\n"
     found = [(each.field, each.severity) for each in decode(f"{head}spec: {spec}\n", "f.yaml").diagnostics]
     assert (path, Severity.INFO) in found
+
+
+def test_a_nul_ends_no_text_not_even_in_a_comment() -> None:
+    [found] = errors("# read\x00\napiVersion: v1\n")
+    assert (found.line, found.column, found.message) == (
+        1,
+        7,
+        "not valid YAML: a NUL character is not allowed",
+    )
+
+
+def test_a_line_that_is_shown_commands_no_terminal() -> None:
+    text = "a: \x1b[2J\tb\u202e\n"
+    [shown] = render(errors(text), {"f.yaml": text}).splitlines()[1:2]
+    assert shown == "  1 | a: \ufffd[2J\tb\ufffd"

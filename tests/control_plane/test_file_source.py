@@ -16,6 +16,7 @@ from minimesh.config.store import Store
 from minimesh.control_plane.file_source import (
     EMPTY_AFTER_S,
     GONE_AFTER_S,
+    MAX_FILE_BYTES,
     SETTLED_AFTER_S,
     ChangeDetector,
     FileSet,
@@ -374,3 +375,31 @@ def _seconds(action: Callable[[], object]) -> float:
     started_s = time.perf_counter()
     action()
     return time.perf_counter() - started_s
+
+
+class TestFilesThatAreNone:
+    """What would fill the memory, or keep the mesh waiting, is named and not read."""
+
+    async def reason(self, path: Path) -> str:
+        async with watching(path) as watched:
+            [found] = [each for of_file in watched.source.diagnostics.values() for each in of_file]
+            return found.message
+
+    async def test_a_file_larger_than_any_manifest(self, tmp_path: Path) -> None:
+        file = tmp_path / "huge.yaml"
+        with file.open("wb") as sparse:
+            sparse.truncate(MAX_FILE_BYTES + 1)
+        assert await self.reason(file) == "cannot be read: it is larger than 16 MiB"
+
+    async def test_a_pipe_that_nobody_writes_to(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe.yaml"
+        os.mkfifo(pipe)
+        assert await self.reason(pipe) == "cannot be read: it is no file but a pipe or a device"
+
+    async def test_a_name_that_is_not_utf_8(self, tmp_path: Path) -> None:
+        name = os.fsencode(tmp_path) + b"/\xff.yaml"
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+        except OSError:
+            pytest.skip("this file system takes no such name")
+        assert await self.reason(tmp_path) == "cannot be read: its name is not in UTF-8; rename it"

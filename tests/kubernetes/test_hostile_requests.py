@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 
 from minimesh.config.store import Store
 from minimesh.config.timestamps import timestamp
+from minimesh.kubernetes.answers import MAX_BODY_BYTES
 from minimesh.kubernetes.api_server import ApiServer
 from minimesh.kubernetes.initial_objects import initial_objects
 from minimesh.kubernetes.patching.json_patches import MAX_COPIED_BYTES, MAX_OPERATIONS, PatchError, json_patch
@@ -20,6 +22,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 JSON, YAML = "application/json", "application/yaml"
+MERGE_PATCH = "application/merge-patch+json"
 APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json"
 TOO_DEEP = 150
 ALIASES = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -35,7 +38,7 @@ class Client:
         self._url = url
 
     async def __call__(
-        self, method: str, path: str, body: bytes | str = b"", media_type: str = JSON
+        self, method: str, path: str, body: bytes | str | io.BytesIO = b"", media_type: str = JSON
     ) -> tuple[int, dict[str, Any]]:
         """The status and the object of the answer."""
         headers = {"Content-Type": media_type}
@@ -175,3 +178,9 @@ async def test_a_fault_of_the_server_is_told_as_a_status(
     status, said = await client("GET", CONFIG_MAPS)
     assert (status, said["kind"], said["reason"]) == (500, "Status", "InternalError")
     assert "this is our own" in said["message"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", CONFIG_MAPS), ("PATCH", f"{CONFIG_MAPS}/web")])
+async def test_bodies_larger_than_any_object(client: Client, method: str, path: str) -> None:
+    status, answer = await client(method, path, io.BytesIO(b'"' + b"x" * MAX_BODY_BYTES + b'"'), MERGE_PATCH)
+    assert (status, answer["reason"]) == (413, "RequestEntityTooLarge")

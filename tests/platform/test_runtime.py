@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import os
 import signal
 import sys
@@ -66,6 +67,7 @@ class Cluster:
         self.state = state
         self.changed = asyncio.Event()
         self.events: list[tuple[str, str, str]] = []
+        self.reports: list[str] = []
         self.runtime: PodRuntime
 
     def apply(self, text: str, file: str = "test.yaml") -> None:
@@ -110,6 +112,7 @@ async def cluster(
         pytest.skip("only Linux answers on all of 127.0.0.0/8")
     monkeypatch.setattr(runtime_module, "PROPAGATION_S", 0.0)
     monkeypatch.setattr(runtime_module, "PROXY_GRACE_S", 1.0)
+    monkeypatch.setattr(runtime_module, "RETRY_S", 0.05)
     processes = PodProcesses(pod_parent)
     await processes.open()
     cluster = Cluster(Store(), StateFolder(tmp_path / "state"))
@@ -126,6 +129,7 @@ async def cluster(
         RuntimeSettings(xds_address="127.0.0.1:15010", inherited=dict(os.environ)),
         on_change=cluster.changed.set,
         tell=lambda about, event: cluster.events.append((about.name, event.reason, event.message)),
+        report=cluster.reports.append,
     )
     controllers = Controllers(cluster.store)
     controllers.start()
@@ -392,3 +396,19 @@ async def test_other_commands_find_pods_logs_and_environments_in_the_state_folde
     assert row["environment"]["app"]["http_proxy"].startswith("http://127.")
     proxy = next(container for container in row["containers"] if container["name"] == "istio-proxy")
     assert any("--xds 127.0.0.1:15010" in line for line in last_lines(Path(proxy["log"]), None))
+
+
+async def test_on_a_full_disk_pods_wait_until_there_is_room(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/state")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(cluster.state, "write_curl_home", full)
+        disk.setattr(cluster.state, "write_pods", full)
+        cluster.apply(deployment("web"))
+        await cluster.until(lambda: len(cluster.reports) >= 2)
+        assert not cluster.runtime.pods
+    assert "pods cannot be started: No space left on device (/state); trying again" in cluster.reports
+    await cluster.ready(1)
