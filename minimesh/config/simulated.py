@@ -393,6 +393,10 @@ SHARED: dict[str, str] = {
 """Blocks that stand in more than one place: `{spec.template.pod}` puts `pod` below `spec.template`."""
 
 
+_REDIRECTION = "metadata.annotations[traffic.sidecar.istio.io/"
+"""What of a pod's calls is to be redirected: nothing is here."""
+
+
 def not_simulated(kind: str, paths: Iterable[str]) -> list[str]:
     """Those of the `paths` written in a document that nothing acts on; the outermost path of each subtree.
 
@@ -403,6 +407,9 @@ def not_simulated(kind: str, paths: Iterable[str]) -> list[str]:
     reported: tuple[str, ...] = ()
     for path in paths:
         plain = re.sub(r"\[\d+\]", "[]", path)
+        if _REDIRECTION in plain:
+            found.append(path)
+            continue
         if not plain or plain in exact or _below(plain, subtrees) or _below(plain, reported):
             continue
         if plain.endswith("[]") and plain[:-2] in exact:

@@ -32,6 +32,14 @@ from minimesh.config.simulated import acted_on_paths, not_simulated
         ),
         ("DestinationRule", ["spec.subsets[0].trafficPolicy.loadBalancer.simple"], []),
         ("Deployment", ["spec.template.spec.containers[0].args[2]", "metadata.labels[a/b]"], []),
+        (
+            "Deployment",
+            [
+                "spec.template.metadata.annotations[sidecar.istio.io/inject]",
+                "spec.template.metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]",
+            ],
+            ["spec.template.metadata.annotations[traffic.sidecar.istio.io/excludeOutboundPorts]"],
+        ),
         ("Pod", ["spec.containers[0].tty"], ["spec.containers[0].tty"]),
         (
             "Gateway",
