@@ -14,8 +14,14 @@ _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 _INGRESS_CLASSES = {"istio": "istio.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"}
 _COMPONENTS = ("controller-manager", "etcd-0", "scheduler")
 """The parts of a control plane: here one process, which answers, so that all of them are healthy."""
+_ISTIOD = {"name": "istiod", "namespace": "istio-system", "port": 443}
 _INJECTOR = "istio-sidecar-injector"
 _LABELS = {"app": "sidecar-injector", "istio.io/rev": "default", "operator.istio.io/component": "Pilot"}
+_VALIDATORS = {
+    "istio-validator-istio-system": "rev.validation.istio.io",
+    "istiod-default-validator": "validation.istio.io",
+}
+"""Configuration -> webhook: the checks of Istio's objects, which the API does itself (`admission`)."""
 _CREATED_PODS = {
     "apiGroups": [""],
     "apiVersions": ["v1"],
@@ -48,6 +54,12 @@ def initial_objects(now: str) -> Iterator[Resource]:
     injector = {"webhooks": [_webhook(name, *selectors) for name, selectors in _SELECTORS.items()]}
     metadata = ObjectMeta(name=_INJECTOR, labels=_LABELS)
     yield _plain("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", metadata, injector)
+    for name, webhook in _VALIDATORS.items():
+        metadata = ObjectMeta(
+            name=name, labels={"app": "istiod", "istio": "istiod", "istio.io/rev": "default"}
+        )
+        content = {"webhooks": [_validation(webhook)]}
+        yield _plain("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", metadata, content)
     yield from istio_definitions(now)
 
 
@@ -81,14 +93,35 @@ _SELECTORS: Mapping[str, tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any],
 """Webhook -> what it asks of a pod's namespace, and of the pod; the injector itself is `config.injection`."""
 
 
+def _validation(name: str) -> dict[str, Any]:
+    return {
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {**_ISTIOD, "path": "/validate"}},
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "name": name,
+        "rules": [
+            {
+                "apiGroups": [
+                    f"{area}.istio.io" for area in ("security", "networking", "telemetry", "extensions")
+                ],
+                "apiVersions": ["*"],
+                "operations": ["CREATE", "UPDATE"],
+                "resources": ["*"],
+                "scope": "*",
+            }
+        ],
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
+    }
+
+
 def _webhook(
     name: str, of_namespace: tuple[dict[str, Any], ...], of_pod: tuple[dict[str, Any], ...]
 ) -> dict[str, Any]:
     return {
         "admissionReviewVersions": ["v1"],
-        "clientConfig": {
-            "service": {"name": "istiod", "namespace": "istio-system", "path": "/inject", "port": 443}
-        },
+        "clientConfig": {"service": {**_ISTIOD, "path": "/inject"}},
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
         "name": name,

@@ -297,6 +297,13 @@ BUILT_IN: tuple[ResourceType, ...] = (
         namespaced=False,
         subresources="",
     ),
+    _built_in(
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        namespaced=False,
+        subresources="",
+    ),
     _built_in("apiextensions.k8s.io", CRD_KIND, "customresourcedefinitions", "crd crds", namespaced=False),
     _absent("", "LimitRange", "limitranges", "limits"),
     _absent("", "PersistentVolume", "persistentvolumes", "pv", namespaced=False),

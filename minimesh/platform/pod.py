@@ -31,6 +31,7 @@ from minimesh.platform.container import Container, OwnContainer, Phase, Terminat
 from minimesh.platform.container_plans import PlacedPod, PlannedContainer
 from minimesh.platform.pod_events import NODE_NAME, ContainerNews
 from minimesh.platform.pod_processes import PodProcesses
+from minimesh.platform.qos import qos_class
 
 SIDECAR_GRACE_S = 1.0
 """How long a proxy whose application has ended may let requests under way end."""
@@ -204,6 +205,7 @@ class Pod:
             start_time=self._started_at,
             conditions=self._conditions(),
             container_statuses=tuple(_container_status(container) for container in self.containers),
+            qos_class=qos_class(each.resources for each in self.workload.spec.containers),
         )
 
     def _phase(self) -> str:

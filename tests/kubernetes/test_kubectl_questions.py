@@ -66,6 +66,11 @@ async def test_the_parts_of_the_control_plane_are_healthy(kubectl: Kubectl) -> N
 async def test_the_injector_and_the_ingress_classes(kubectl: Kubectl) -> None:
     rows = [line.split() for line in (await kubectl("get", "mutatingwebhookconfigurations")).splitlines()]
     assert rows[1][:2] == ["istio-sidecar-injector", "4"]
+    rows = [line.split() for line in (await kubectl("get", "validatingwebhookconfigurations")).splitlines()]
+    assert [row[:2] for row in rows[1:]] == [
+        ["istio-validator-istio-system", "1"],
+        ["istiod-default-validator", "1"],
+    ]
     names = await kubectl("get", "ingressclass", "-o", "name")
     assert names.split() == [f"ingressclass.networking.k8s.io/{name}" for name in ("istio", "nginx")]
 

@@ -26,6 +26,10 @@ _PLACES: Mapping[str, tuple[str, str]] = {
     "Namespace": ("api/v1", "namespaces"),
     "Service": ("api/v1", "services"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "ValidatingWebhookConfiguration": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+    ),
 }
 
 

@@ -20,7 +20,8 @@ from minimesh.platform.defaults import default_resources, egress_gateway_resourc
 Json = dict[str, Any]
 _NAMESPACE = "istio-system"
 _INGRESS = "istio-ingressgateway"
-_NEEDED = frozenset({"ConfigMap", "Deployment", "MutatingWebhookConfiguration", "Service", "ServiceAccount"})
+_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_NEEDED = frozenset({"ConfigMap", "Deployment", "Service", "ServiceAccount", *_WEBHOOKS})
 
 #: Profile -> the components that Istio's has and minimesh too.
 PROFILES: dict[str, tuple[str, ...]] = {

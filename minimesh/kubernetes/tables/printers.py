@@ -311,6 +311,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "Ingress": _columns("Class, Hosts, Address, Ports, Age"),
     "IngressClass": _columns("Controller, Parameters, Age"),
     "MutatingWebhookConfiguration": _columns("Webhooks, Age"),
+    "ValidatingWebhookConfiguration": _columns("Webhooks, Age"),
     "CustomResourceDefinition": _columns("Created At"),
     "ComponentStatus": _columns("Status, Message, Error"),
 }
@@ -332,6 +333,7 @@ PRINTERS: Mapping[str, Printer] = {
     "Ingress": _ingress,
     "IngressClass": _ingress_class,
     "MutatingWebhookConfiguration": _webhooks,
+    "ValidatingWebhookConfiguration": _webhooks,
     "CustomResourceDefinition": _definition,
     "ComponentStatus": _component_status,
 }
