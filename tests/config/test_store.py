@@ -96,6 +96,15 @@ def test_watchers_hear_one_batch_a_call_until_they_stop(store: Store) -> None:
     assert len(store.snapshot()) == 0
 
 
+def test_a_removal_is_a_new_version(store: Store) -> None:
+    stored = store.put(config_map("a"))
+    before = store.snapshot().version
+    assert store.delete(stored.key) == stored
+    assert store.snapshot().version == before + 1
+    assert store.delete(stored.key) is None
+    assert store.snapshot().version == before + 1
+
+
 def test_a_snapshot_does_not_change(store: Store) -> None:
     store.put(config_map("b"))
     before = store.snapshot()
@@ -135,6 +144,16 @@ def test_a_file_saved_again_leaves_the_status_that_a_controller_wrote(store: Sto
     store.apply_file("a.yaml", [config_map("a")])
     store.apply_file("a.yaml", [config_map("a", "2")])
     assert store.snapshot().resources[0].status == ServiceStatus()
+
+
+def test_a_file_saved_again_leaves_what_was_changed_since_but_for_its_place(store: Store) -> None:
+    store.apply_file("a.yaml", [config_map("a")])
+    store.put(config_map("a", "scaled"))
+    seen = Seen(store)
+    store.apply_file("a.yaml", [config_map("a", blank_lines=2)])
+    (stored,) = store.snapshot().resources
+    assert (stored.spec.data, stored.location("metadata.name").line) == ({"k": "scaled"}, 6)
+    assert seen.batches == []
 
 
 def test_snapshots_share_the_kinds_in_which_nothing_changed(store: Store) -> None:

@@ -402,3 +402,60 @@ def test_a_sidecar_resource_narrows_what_its_namespace_sees() -> None:
     context = push(WEB, other, SIDECAR)
     assert [s.name for s in context.sidecar_scope("default", {}).services] == ["web"]
     assert [s.name for s in context.sidecar_scope("elsewhere", {}).services] == ["other", "web"]
+
+
+@pytest.mark.parametrize(
+    ("there", "known"),
+    [
+        (["root"], {"root"}),
+        (["root", "own"], {"own"}),
+        (["root", "own", "selecting"], {"selected"}),
+        (["own", "selecting-others"], {"own"}),
+    ],
+)
+def test_the_sidecar_that_selects_a_workload_wins_then_its_namespaces_then_the_roots(
+    there: list[str], known: set[str]
+) -> None:
+    def sidecar(name: str, host: str, namespace: str = "default", selector: str = "") -> str:
+        spec = f"{{{selector}egress: [{{hosts: ['*/{host}.example.com']}}]}}"
+        head = "apiVersion: networking.istio.io/v1\nkind: Sidecar\n"
+        return f"{head}metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+
+    sidecars = {
+        "root": sidecar("root", "root", "istio-system"),
+        "own": sidecar("own", "own"),
+        "selecting": sidecar("z", "selected", selector="workloadSelector: {labels: {app: web}}, "),
+        "selecting-others": sidecar("a", "selected", selector="workloadSelector: {labels: {app: b}}, "),
+    }
+    context = push(
+        *(service_entry(host, f"{host}.example.com") for host in ("root", "own", "selected")),
+        *(sidecars[each] for each in there),
+    )
+    assert {s.name for s in context.sidecar_scope("default", {"app": "web"}).services} == known
+
+
+def service_entry(name: str, host: str, namespace: str = "default", export_to: str = "*") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{hosts: [{host}], exportTo: ["{export_to}"], ports: [{{number: 80, name: http, protocol: HTTP}}]}}
+"""
+
+
+def test_a_rule_means_the_service_of_its_own_namespace_where_the_caller_may_see_it() -> None:
+    context = push(
+        service_entry("of-a", "x.example.com", "a"),
+        service_entry("of-b", "x.example.com", "b"),
+        service_entry("hidden", "x.example.com", "c", export_to="."),
+    )
+
+    def meant(rule_namespace: str, namespace: str) -> str:
+        found = context.service_for("x.example.com", rule_namespace, namespace)
+        return found.name if found is not None else ""
+
+    assert meant("b", "a") == "of-b"
+    assert meant("elsewhere", "b") == "of-b"
+    assert meant("c", "b") == "of-b"
+    assert meant("c", "c") == "hidden"
+    assert meant("elsewhere", "elsewhere") == "of-a"

@@ -102,6 +102,14 @@ def test_a_destination_without_port_takes_the_services_only_one() -> None:
     assert config.virtual_hosts[0].routes[0].route.cluster.startswith("outbound|8000||httpbin.")
 
 
+def test_a_destination_without_port_of_a_service_with_several_takes_the_one_that_was_called() -> None:
+    two_ports = HTTPBIN_LAB.replace(", port: {number: 8000}", "").replace(
+        "  ports:\n", "  ports:\n  - {name: http-admin, port: 9000}\n", 1
+    )
+    config = route_config("http.8080", GATEWAY, two_ports)
+    assert config.virtual_hosts[0].routes[0].route.cluster.startswith("outbound|80||httpbin.")
+
+
 def test_a_route_has_no_timeout_and_istios_retries() -> None:
     action = routes_of(f"[{{{TO_WEB}}}]")[0].route
     assert action.HasField("timeout")
