@@ -52,7 +52,7 @@ PIECES = (
     ),
 )
 
-BODIES = (
+BODIES: tuple[Case, ...] = (
     Case("large: 3 MB up", post("/l", body=_LARGE)),
     Case(
         "large: 3 MB up in chunks",
@@ -81,6 +81,21 @@ BODIES = (
         "large: 3 MB to no route",
         raw("POST / HTTP/1.1", "Host: no.com", f"Content-Length: {_MEGABYTES}", body=_LARGE),
     ),
+)
+
+BODIES += tuple(
+    Case(
+        f"large: {name}, {'passed on' if listener == 'pass-through' else 'ending here'}",
+        get("/l", *_CHUNKED, method="POST", body=f"3\r\nabc\r\n0\r\n{trailers}\r\n"),
+        listener=listener,
+    )
+    for listener in ("gateway", "pass-through")
+    for name, trailers in {
+        "a trailer of 62 KB": f"X: {'x' * 62_000}\r\n",
+        "trailers of 90 KB": "".join(f"X-{each}: {'x' * 30_000}\r\n" for each in range(3)),
+        "100 trailers": "".join(f"X-{each}: a\r\n" for each in range(100)),
+        "101 trailers": "".join(f"X-{each}: a\r\n" for each in range(101)),
+    }.items()
 )
 
 EARLY = (

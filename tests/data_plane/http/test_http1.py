@@ -168,6 +168,24 @@ def test_broken_chunks(raw: bytes) -> None:
     assert not body.done
 
 
+@pytest.mark.parametrize(
+    ("trailers", "max_trailers", "details"),
+    [
+        (b"a: b\r\n" * 3, 3, None),
+        (b"a: b\r\n" * 4, 3, "http1.too_many_headers"),
+        (b"a: " + b"x" * 61_500 + b"\r\n", 3, "http1.headers_too_large"),
+        (b"a: " + b"x" * 61_500, 3, "http1.headers_too_large"),
+        (b"a:\r\n" * 50_000, 100_000, "http1.headers_too_large"),
+        (b"a\r\n", 3, "http1.codec_error"),
+    ],
+)
+def test_trailers_are_limited(trailers: bytes, max_trailers: int, details: str | None) -> None:
+    body = ChunkedBody(max_trailers)
+    body.feed(b"0\r\n" + trailers + b"\r\n")
+    assert body.done is not body.failed
+    assert (body.refusal.details if body.failed else None) == details
+
+
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.integers(1, 20))
 def test_chunks_survive_any_cut(pieces: list[bytes], width: int) -> None:
     wire = b"".join(map(chunk, pieces)) + b"0\r\n\r\ntail"

@@ -8,12 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal, read_header_block
+from minimesh.data_plane.http.header_block import (
+    CODEC_ERROR,
+    HEADERS_TOO_LARGE,
+    TOO_MANY_HEADERS,
+    Field,
+    HeaderBlock,
+    Refusal,
+    read_header_block,
+)
 
 LAST_CHUNK = b"0\r\n\r\n"
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\x00]*)?")
 _MAX_CHUNK_LINE = 4096
 _MAX_TRAILER_BYTES = 60 * 1024
+#: Of trailers that end here; their bytes are limited all the same.
+_ANY_NUMBER = 1 << 30
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 #: What frames or routes a message, or belongs to the connection, has no meaning behind the body; a recipient
 #: that gave it one could be led astray (RFC 9110, 6.5.1).
@@ -25,10 +35,10 @@ _NEVER_TRAILERS = frozenset(
 )  # fmt: skip
 
 
-def request_body(block: HeaderBlock) -> BodyReader | None:
+def request_body(block: HeaderBlock, max_trailers: int = _ANY_NUMBER) -> BodyReader | None:
     """The body that follows a request head, or None."""
     if block.chunked:
-        return ChunkedBody()
+        return ChunkedBody(max_trailers)
     return LengthBody(block.content_length) if block.content_length > 0 else None
 
 
@@ -50,6 +60,8 @@ class BodyReader:
 
     #: What came behind the last chunk, without what a trailer must not say.
     trailers: Sequence[Field] = ()
+    #: Why it failed.
+    refusal = CODEC_ERROR
 
     def __init__(self) -> None:
         self.done = False
@@ -111,15 +123,20 @@ class ChunkedBody(BodyReader):
     Strict about line ends: what ends a chunk must be the same to everybody on the way.
     """
 
-    __slots__ = ("_held", "_missing", "_state", "_trailer_bytes", "trailers")
+    __slots__ = (
+        "_held", "_max_trailers", "_missing", "_state", "_trailer_bytes", "_trailers", "refusal", "trailers",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, max_trailers: int = _ANY_NUMBER) -> None:
         super().__init__()
         self._state = _SIZE
         self._missing = 0
         self._held = b""
+        self._max_trailers = max_trailers
         self._trailer_bytes = 0
+        self._trailers: list[Field] = []
         self.trailers = ()
+        self.refusal = CODEC_ERROR
 
     def feed(self, data: bytes) -> bytes:
         if self._held:
@@ -162,24 +179,33 @@ class ChunkedBody(BodyReader):
         end = data.find(b"\n", at)
         limit = _MAX_CHUNK_LINE if self._state == _SIZE else _MAX_TRAILER_BYTES
         if end < 0:
-            return self._hold(data[at:]) if len(data) - at <= limit else self._fail()
-        if end == at or data[end - 1] != 0x0D or end - at > limit:
+            return self._hold(data[at:]) if len(data) - at <= limit else self._fail_too_long()
+        if end - at > limit:
+            return self._fail_too_long()
+        if end == at or data[end - 1] != 0x0D:
             return self._fail()
         line = data[at : end - 1]
         if self._state == _SIZE:
             return self._begin_chunk(line, end + 1)
-        self._trailer_bytes += len(line)
         if not line:
             self.done = True
-        elif self._trailer_bytes > _MAX_TRAILER_BYTES or not self._take_trailer(line):
-            return self._fail()
-        return end + 1
+            self.trailers = tuple(self._trailers)
+            return end + 1
+        return end + 1 if self._take_trailer(line) else self._fail()
 
     def _take_trailer(self, line: bytes) -> bool:
+        self._trailer_bytes += len(line) + 2
+        self._max_trailers -= 1
+        if self._trailer_bytes > _MAX_TRAILER_BYTES:
+            self.refusal = HEADERS_TOO_LARGE
+            return False
+        if self._max_trailers < 0:
+            self.refusal = TOO_MANY_HEADERS
+            return False
         block = read_header_block(line.decode("latin-1"), 1)
         if isinstance(block, Refusal):
             return False
-        self.trailers = (*self.trailers, *(each for each in block.fields if each[0] not in _NEVER_TRAILERS))
+        self._trailers += [each for each in block.fields if each[0] not in _NEVER_TRAILERS]
         return True
 
     def _begin_chunk(self, line: bytes, at: int) -> int:
@@ -193,6 +219,11 @@ class ChunkedBody(BodyReader):
     def _hold(self, data: bytes) -> int:
         self._held = data
         return -1
+
+    def _fail_too_long(self) -> int:
+        if self._state == _TRAILER:
+            self.refusal = HEADERS_TOO_LARGE
+        return self._fail()
 
     def _fail(self) -> int:
         self.failed = True

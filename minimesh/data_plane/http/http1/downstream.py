@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.http.block_memo import Values
 from minimesh.data_plane.http.hcm_config import Codec, ServerHeader
-from minimesh.data_plane.http.header_block import CODEC_ERROR, Field, HeaderBlock, Refusal
+from minimesh.data_plane.http.header_block import Field, HeaderBlock, Refusal
 from minimesh.data_plane.http.http1.body import LAST_CHUNK, BodyReader, chunk, last_chunk, request_body
 from minimesh.data_plane.http.http1.head import RequestReader
 from minimesh.data_plane.http.http1.lifetime import Http1Lifetime
@@ -208,7 +208,12 @@ class Http1ServerConnection(asyncio.Protocol):
         self._tunnel = tunnel = prepared.upgrades or line.method == "CONNECT"
         body = None
         if (block.chunked or block.content_length > 0) and not tunnel:
-            body = request_body(block)
+            config = self.manager.config
+            body = (
+                request_body(block, config.max_headers_count)
+                if config.http1_trailers
+                else request_body(block)
+            )
         stream = self._stream = Stream(self, self._stream_info(line.version), block)
         self._body = body
         if body is None:
@@ -235,7 +240,7 @@ class Http1ServerConnection(asyncio.Protocol):
             self._buffer = body.rest
             self._lifetime.request_received()
         elif body.failed:
-            self._refuse_body(stream)
+            self._refuse_body(stream, body)
 
     def _new_reader(self) -> RequestReader:
         config = self.manager.config
@@ -264,7 +269,7 @@ class Http1ServerConnection(asyncio.Protocol):
             self.loop.call_soon(self._take_turn)
         payload = body.feed(data)
         if body.failed:
-            self._refuse_body(stream)
+            self._refuse_body(stream, body)
         elif body.done:
             self._body = None
             self._buffer = body.rest
@@ -283,9 +288,9 @@ class Http1ServerConnection(asyncio.Protocol):
         if self.manager.config.http1_trailers:
             stream.request_trailers = body.trailers
 
-    def _refuse_body(self, stream: Stream) -> None:
+    def _refuse_body(self, stream: Stream, body: BodyReader) -> None:
         self.manager.stats.cx_protocol_error.inc()
-        stream.on_codec_error(CODEC_ERROR)
+        stream.on_codec_error(body.refusal)
 
     def _refuse(self, refusal: Refusal) -> None:
         """A head that is none: answered and logged without a word of what it may have said."""
