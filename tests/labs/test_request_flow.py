@@ -113,12 +113,16 @@ def test_every_proxy_is_in_sync(lab: Transcript) -> None:
 
 
 def test_the_gateway_listens(lab: Transcript) -> None:
-    assert "0.0.0.0   8080 ALL   Route: http.8080" in lab.out("S1-13")
+    assert lab.out("S1-13").splitlines()[1:] == [
+        "0.0.0.0   8080  ALL   Route: http.8080",
+        "0.0.0.0   15021 ALL   Inline Route: /healthz/ready*",
+        "0.0.0.0   15090 ALL   Inline Route: /stats/prometheus*",
+    ]
 
 
 def test_the_listener_holds_the_log_format(lab: Transcript) -> None:
     listeners = json.loads(lab.out("S1-14"))
-    (listener,) = [each for each in listeners if each["name"] == "0.0.0.0_8080"]
+    (listener,) = [each for each in listeners if each.get("name") == "0.0.0.0_8080"]
     text = json.dumps(listener["filterChains"])
     assert "%REQ(X-REQUEST-ID)%" in text
     assert "%UPSTREAM_CLUSTER" in text
