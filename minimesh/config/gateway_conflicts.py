@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from minimesh.config.checks.gateway import PLAIN_TEXT_PROTOCOLS
+from minimesh.config.creation_order import creation_order
 from minimesh.config.resources import Resource
 
 
@@ -39,7 +40,7 @@ def skipped_servers(gateways: Iterable[Resource]) -> Iterator[SkippedServer]:
     """In the order of the Gateways' age, which decides who stays."""
     owners: dict[_Port, _Owner] = {}
     names: dict[_Port, dict[str, Resource]] = {}
-    for resource in sorted(gateways, key=_age):
+    for resource in sorted(gateways, key=creation_order):
         selector = frozenset(resource.spec.selector.items())
         for index, server in enumerate(resource.spec.servers):
             if server.port is None:
@@ -62,10 +63,6 @@ def skipped_servers(gateways: Iterable[Resource]) -> Iterator[SkippedServer]:
                 continue
             taken.update((host.lower(), resource) for host in hosts)
             owners.setdefault(port, mine)
-
-
-def _age(resource: Resource) -> tuple[str, str]:
-    return (str(resource.metadata.creation_timestamp or ""), f"{resource.name}.{resource.namespace}")
 
 
 def _is_tls(server: Any) -> bool:

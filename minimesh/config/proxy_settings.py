@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.creation_order import creation_order
 from minimesh.config.mesh_config import decode_proxy_config, mesh_config_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def proxy_settings(metadata: ObjectMeta, namespace: str, snapshot: Snapshot) -> 
     """The settings of a pod's proxy."""
     mesh = mesh_config_of(snapshot)
     root = mesh.root_namespace or _ROOT_NAMESPACE
-    configs = sorted(snapshot.by_kind("ProxyConfig"), key=_age)
+    configs = sorted(snapshot.by_kind("ProxyConfig"), key=creation_order)
     found = _of_proxy(mesh.default_config)
     for scope in dict.fromkeys((root, namespace)):
         found = _first(each for each in _within(configs, scope) if each.selector is None).over(found)
@@ -97,10 +98,6 @@ def told_node_metadata(proxy: Container) -> dict[str, str]:
         for name, value in told_environment(proxy).items()
         if name.startswith(_NODE_METADATA)
     }
-
-
-def _age(resource: Resource) -> tuple[str, str]:
-    return (str(resource.metadata.creation_timestamp or ""), resource.name)
 
 
 def _within(configs: Sequence[Resource], namespace: str) -> Iterator[ProxyConfig]:

@@ -41,7 +41,7 @@ class History:
         self._pushes: deque[Pushed] = deque(maxlen=limit)
 
     def record(self, at: float, snapshot: Snapshot, registered: Sequence[RegisteredWorkload]) -> None:
-        """A push began. One that says the same as the last is no news."""
+        """A push without a fault is done. One that says the same as the last is no news."""
         last = self._pushes[-1] if self._pushes else None
         if last is None or last.snapshot.version != snapshot.version or last.registered != tuple(registered):
             self._pushes.append(Pushed(at, snapshot, tuple(registered)))

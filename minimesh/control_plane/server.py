@@ -27,7 +27,7 @@ from minimesh.control_plane.discovery.workload_health import WorkloadHealth
 from minimesh.control_plane.file_source import FileSource
 from minimesh.control_plane.history import History, told
 from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.push_context.incremental import ContextBuilder
+from minimesh.control_plane.push_context.incremental import KINDS_WITHOUT_EFFECT, ContextBuilder
 from minimesh.control_plane.push_context.mesh_settings import MeshSettings
 from minimesh.control_plane.status_writing import StatusWriter
 from minimesh.control_plane.translation import build_resources
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 ADS_PORT = 15010
 DEBUG_PORT = 15014
-_KINDS_WITHOUT_EFFECT = frozenset({"Event", "ReplicaSet", "Deployment", "Endpoints", "EndpointSlice", "Node"})
-"""What nothing is translated from: services lead to Pods, whoever made these."""
 _KINDS_OF_ENDPOINTS = frozenset({"Pod", "WorkloadEntry"})
 
 _log = get_logger("control plane")
@@ -80,8 +78,7 @@ class ControlPlane:
         debounce: Debounce | None = None,
     ) -> None:
         """`extra_status` adds its entries to `status()`. `on_diagnostics` hears of all findings, by file,
-        after
-        each change of a file. `registration_grace_s`: how long a self-registered workload outlives its
+        after each change of a file. `registration_grace_s`: how long a self-registered workload outlives its
         stream. `watches_traffic`: proxies tell of finished requests while somebody looks.
         """
         self._store = store
@@ -285,7 +282,7 @@ class ControlPlane:
 
 
 def _concerns_proxies(change: Change) -> bool:
-    if change.resource.kind in _KINDS_WITHOUT_EFFECT:
+    if change.resource.kind in KINDS_WITHOUT_EFFECT:
         return False
     if change.type is not ChangeType.MODIFIED or change.old is None:
         return True

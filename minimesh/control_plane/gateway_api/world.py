@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.gateway_api.classes import istio_gateways
 from minimesh.config.kinds import GATEWAY_API, KUBERNETES_GATEWAY
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
-from minimesh.control_plane.creation_order import creation_order
 
 if TYPE_CHECKING:
     from minimesh.config.store import Snapshot
@@ -65,7 +64,7 @@ def is_gateway(reference: Any) -> bool:
 
 
 def _age(resource: Resource) -> tuple[str, str, str]:
-    return (creation_order(resource)[0], resource.namespace, resource.name)
+    return (resource.metadata.creation_timestamp, resource.namespace, resource.name)
 
 
 def _namespaces(snapshot: Snapshot) -> dict[str, Mapping[str, str]]:

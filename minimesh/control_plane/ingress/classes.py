@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.creation_order import creation_order
 from minimesh.config.istio.mesh_config import IngressControllerMode
 from minimesh.config.resources import ResourceKey
-from minimesh.control_plane.creation_order import creation_order
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

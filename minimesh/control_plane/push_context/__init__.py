@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.converted import Converted, converted
-from minimesh.control_plane.creation_order import creation_order
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
 from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects

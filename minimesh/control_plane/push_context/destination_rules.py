@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.creation_order import creation_order
+from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.push_context.hostnames import (
     is_subset,
     is_wildcard,

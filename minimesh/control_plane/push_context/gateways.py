@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.creation_order import creation_order
+from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.internal_annotations import GATEWAY_SERVICE
 from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 from minimesh.xds import resource_names

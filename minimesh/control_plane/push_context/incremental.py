@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context import MeshConfig
     from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 
-#: Kinds whose objects no context is made from; Pods are told apart.
-_WITHOUT_EFFECT = frozenset(
-    {"Event", "ReplicaSet", "Deployment", "Endpoints", "EndpointSlice", "Node", "Pod"}
-)
+KINDS_WITHOUT_EFFECT = frozenset({"Event", "ReplicaSet", "Deployment", "Endpoints", "EndpointSlice", "Node"})
+"""What no context is made from: services lead to Pods, whoever made these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class ContextBuilder:
 
 def _same_but_pods(old: Snapshot, new: Snapshot) -> bool:
     """Whether all objects that count, Pods apart, are the very same, but for statuses written back."""
-    kinds = {*old.kinds, *new.kinds} - _WITHOUT_EFFECT
+    kinds = {*old.kinds, *new.kinds} - KINDS_WITHOUT_EFFECT - {"Pod"}
     return all(same_objects(old.by_kind(kind), new.by_kind(kind)) for kind in kinds)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.creation_order import creation_order
+from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, AccessLogProvider
 from minimesh.control_plane.push_context.policy_targets import targets_proxy
 

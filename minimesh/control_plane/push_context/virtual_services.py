@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from minimesh.control_plane.creation_order import creation_order
+from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.internal_annotations import ROUTE_SEMANTICS
 from minimesh.control_plane.push_context.delegates import delegated_rules, is_delegate
 from minimesh.control_plane.push_context.hostnames import (

@@ -36,7 +36,7 @@ def kubernetes_service(resource: Resource, domain_suffix: str, default_export_to
         export_to=_annotated_export(metadata.annotations) or default_export_to,
         external_name=external_name,
         publish_not_ready=bool(spec.publish_not_ready_addresses),
-        created=str(metadata.creation_timestamp or ""),
+        created=metadata.creation_timestamp,
         resource=resource,
     )
 
@@ -101,7 +101,7 @@ def services_of_entry(resource: Resource, default_export_to: tuple[str, ...]) ->
             kubernetes=False,
             endpoints=tuple(_entry_endpoints(spec, ports, resolution, host)),
             subject_alt_names=tuple(spec.subject_alt_names),
-            created=str(resource.metadata.creation_timestamp or ""),
+            created=resource.metadata.creation_timestamp,
             resource=resource,
         )
 

@@ -10,5 +10,4 @@ if TYPE_CHECKING:
 
 def creation_order(resource: Resource) -> tuple[str, str]:
     """Istio's order for conflicts: the oldest first, and among equals by name."""
-    created = resource.metadata.creation_timestamp
-    return (str(created or ""), f"{resource.name}.{resource.namespace}")
+    return (resource.metadata.creation_timestamp, f"{resource.name}.{resource.namespace}")
