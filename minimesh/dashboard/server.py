@@ -43,7 +43,8 @@ from minimesh.dashboard.proxies import endpoints_of, knows_what_to_tell, shown_p
 from minimesh.dashboard.sending import Sender, outgoing, question_of
 from minimesh.explain.explaining import explain
 from minimesh.explain.flags import DETAILS, FLAGS
-from minimesh.explain.question import QuestionError
+from minimesh.explain.past import at_gateway
+from minimesh.explain.question import Question, QuestionError
 from minimesh.explain.world import World
 
 if TYPE_CHECKING:
@@ -229,15 +230,17 @@ class DashboardServer:
     async def _explained(self, hops: list[dict[str, Any]]) -> dict[str, Any] | None:
         """Why the request went its way, by the configuration that was in force."""
         first = hops[0]
-        wanted: dict[str, Any] = {"method": first["method"]}
-        if first["side"] == "gateway":
-            host, port = self._mesh.ingress
-            wanted["url"] = f"http://{host}:{port}{first['path']}"
-            wanted["headers"] = [["Host", first["authority"]]]
-        else:
-            wanted["url"], wanted["from"] = f"http://{first['authority']}{first['path']}", first["proxy"]
+        method, path, authority = first["method"], first["path"], first["authority"]
         with contextlib.suppress(QuestionError):
-            return await self._ladder(wanted, first["at"])
+            if first["side"] == "gateway":
+                told = first["fields"]
+                name = told["REQUESTED_SERVER_NAME"].removeprefix("-")
+                gateway = first["proxy"].rpartition("/")[2]
+                address = told["DOWNSTREAM_LOCAL_ADDRESS"]
+                question = at_gateway(method, path, authority, address, name, gateway)
+            else:
+                question = Question.parse(method, f"http://{authority}{path}", source=first["proxy"])
+            return await self._ladder(question, first["at"])
         return None
 
     async def _glossary(self, _: web.Request) -> web.Response:
@@ -247,10 +250,9 @@ class DashboardServer:
         return _json({"fields": fields, "flags": dict(FLAGS), "details": dict(DETAILS)})
 
     async def _explain(self, request: web.Request) -> web.Response:
-        return _json(await self._ladder(await _body(request)))
+        return _json(await self._ladder(question_of(await _body(request))))
 
-    async def _ladder(self, wanted: Mapping[str, Any], at: float | None = None) -> dict[str, Any]:
-        question = question_of(wanted)
+    async def _ladder(self, question: Question, at: float | None = None) -> dict[str, Any]:
         told = self._mesh.control_plane.told_at(at) or self._mesh.control_plane.told_at(None)
         if told is None:
             raise BadRequestError("nothing could be translated yet")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
+from minimesh.explain.entry import LOCAL_HOSTS
 from minimesh.explain.explaining import explain
 from minimesh.explain.flags import details_words, flag_words
 from minimesh.explain.ladder import Finding, Origin
@@ -52,6 +53,7 @@ class LogLine:
     cluster: str
     downstream_local: str
     downstream_remote: str
+    server_name: str
     route: str
     text: str
 
@@ -81,6 +83,7 @@ class LogLine:
             cluster=part[18],
             downstream_local=part[20],
             downstream_remote=part[21],
+            server_name=part[22],
             route=part[23],
             text=text,
         )
@@ -176,9 +179,17 @@ def question_of(line: LogLine, world: World) -> Question | None:
         return Question.parse(
             line.method, f"http://{line.authority}{line.path}", source=f"{namespace}/{name}"
         )
-    port = line.downstream_local.rpartition(":")[2] or "8080"
-    host = (f"Host: {line.authority}",) if line.authority else ()
-    return Question.parse(line.method, f"http://localhost:{port}{line.path}", host, via=name)
+    return at_gateway(line.method, line.path, line.authority, line.downstream_local, line.server_name, name)
+
+
+def at_gateway(
+    method: str, path: str, authority: str, address: str, server_name: str, gateway: str
+) -> Question:
+    """A request that a gateway told of: `address` is its own, `server_name` what TLS asked for, or empty."""
+    host, _, port = address.rpartition(":")
+    scheme = "https" if server_name else "http"
+    url = f"{scheme}://{'localhost' if host in LOCAL_HOSTS or not port else host}:{port or 8080}{path}"
+    return Question.parse(method, url, (f"Host: {authority}",) if authority else (), via=gateway)
 
 
 def _because(line: LogLine, world: World) -> Iterable[Finding]:

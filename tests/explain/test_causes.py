@@ -424,3 +424,12 @@ def test_a_rule_for_all_hosts_at_another_gateway_does_not_hide_that_none_is_for_
     other = other.replace("name: shop", "name: all").replace("[gw]", "[elsewhere/gate]")
     rules = f"{shop('- route: [{destination: {host: web}}]')}\n---{other}"
     assert "host-header" in causes(asked(rules, "http://nobody.test.com/"))
+
+
+def test_a_port_that_leads_nowhere_is_told_from_those_that_do() -> None:
+    found = asked("", "http://localhost:9999/", via="ingressgateway")
+    assert causes(found) == ["port-leads-nowhere"]
+    assert the(found, "port-leads-nowhere").sentence == (
+        "Port 9999 leads to no listener of istio-ingressgateway. For HTTP ask localhost:8080 of this "
+        "machine, 31380 of the node, port 80 of the Service."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minimesh.explain.past import LogLine, Past, PastError, find_last, find_request
+from minimesh.explain.past import LogLine, Past, PastError, at_gateway, find_last, find_request
 from minimesh.explain.world import World
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "httpbin"
@@ -134,3 +134,21 @@ def test_a_request_that_a_circuit_breaker_refused_names_its_rule() -> None:
     assert found.findings[0].topic == "circuit-breaker"
     assert "connectionPool of DestinationRule default/narrow" in found.findings[0].sentence
     assert (found.findings[0].origin.file, found.findings[0].origin.line) == ("destination-rule.yaml", 8)
+
+
+@pytest.mark.parametrize(
+    ("address", "server_name", "url"),
+    [
+        ("127.0.0.1:8080", "", "http://localhost:8080/one"),
+        (
+            "127.10.0.9:81",
+            "",
+            "http://127.10.0.9:81/one",
+        ),  # of a deployed gateway
+        ("127.0.0.1:8443", "shop.test.com", "https://localhost:8443/one"),
+        ("", "", "http://localhost:8080/one"),
+    ],
+)
+def test_where_a_gateway_was_asked_is_where_it_says(address: str, server_name: str, url: str) -> None:
+    found = at_gateway("GET", "/one", "shop.test.com", address, server_name, "ingressgateway")
+    assert (found.url, found.authority, found.via) == (url, "shop.test.com", "ingressgateway")

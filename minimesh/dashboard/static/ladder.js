@@ -54,7 +54,7 @@ export const envoyNames = (step) => Object.entries(step.envoy).filter(([, name])
 
 const rung = (step, index, onPlace) => h("li", { class: step.state, "data-step": index, tabindex: "-1" },
   h("p", { class: "kind" }, step.kind.replace("-", " "), step.proxy ? ` · ${short(step.proxy)}` : ""),
-  h("h3", {}, MARKS[step.state], step.title),
+  step.state === "not-reached" ? null : h("h3", {}, MARKS[step.state], step.title),
   h("p", {}, step.text),
   ports(step.rows),
   candidates(step, onPlace),

@@ -120,12 +120,13 @@ def unmapped_port(situation: Situation) -> Iterator[Finding]:
     entry = situation.entry
     if entry is None or not entry.rows or entry.row is not None:
         return
-    best = next((row for row in entry.rows if row.host == situation.world.ingress_port), entry.rows[0])
+    best = next((row for row in entry.rows if row.name.startswith("http")), entry.rows[-1])
+    ways = [f"localhost:{best.host} of this machine"] if best.host else []
+    ways += [f"{best.node} of the node"] if best.node else []
     yield Finding(
         "port-leads-nowhere",
         f"Port {situation.question.port} leads to no listener of {entry.pod.workload}. For HTTP ask "
-        f"localhost:{best.host} of this machine, {best.node or best.host} of the node, or port "
-        f"{best.service} of the Service.",
+        f"{', '.join([*ways, f'port {best.service} of the Service'])}.",
     )
 
 
