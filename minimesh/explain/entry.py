@@ -55,7 +55,8 @@ def command(question: Question, entry: Entry | None) -> str:
     if entry is None:
         return question.curl
     if not entry.pod.is_gateway:
-        return f"minimesh exec {entry.pod.name} -n {entry.pod.namespace} -- {question.curl}"
+        where = "" if entry.pod.namespace == "default" else f" -n {entry.pod.namespace}"
+        return f"minimesh exec {entry.pod.name}{where} -- {question.curl}"
     if entry.row is None or question.host in LOCAL_HOSTS:
         return question.curl
     if entry.row.host:

@@ -81,8 +81,8 @@ class Explainer:
         )
 
     def _no_way_in(self, question: Question, error: EntryError, *, causes: bool) -> Explanation:
-        said = f"{str(error)[0].upper()}{str(error)[1:]}".removesuffix("?").removesuffix(".")
-        said += "?" if str(error).endswith("?") else "."
+        words = str(error)
+        said = f"{words[0].upper()}{words[1:]}{'' if words.endswith('?') else '.'}"
         step = Step("port-map", "no way in", State.FAILED, said)
         verdict = Verdict(0, sentence=said)
         situation = Situation(self._world, question, None, None, verdict)

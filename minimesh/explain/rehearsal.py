@@ -253,10 +253,14 @@ class _Stage:
         return None
 
     def _is_nameless(self, address: str) -> bool:
-        """Whether no DNS knows a name: those of the mesh's services, and names without a domain."""
-        of_cluster = address.endswith((".svc", ".cluster.local"))
-        alone = not any(each in address for each in ".:") and address != "localhost"
-        return of_cluster or alone or self.world.knows(address)
+        """Whether no DNS knows a name: those of the mesh's services, and names without a domain.
+
+        What a ServiceEntry declares may well be known, and so may paths of sockets.
+        """
+        if address == "localhost" or self.world.push.registry.service(address) is not None:
+            return self.world.knows(address)
+        without_domain = not any(each in address for each in ".:/")
+        return without_domain or address.endswith((".svc", ".cluster.local")) or self.world.knows(address)
 
     def _sidecar_of(self, address: str, port: int) -> Pod | None:
         """The pod whose sidecar accepts there; where none does, one that has that address to itself."""

@@ -369,6 +369,12 @@ def test_the_command_works_where_it_is_typed(url: str, way: dict[str, str], comm
     assert asked("", url, **way).command == command
 
 
+def test_a_pods_command_is_run_in_the_pod() -> None:
+    found = asked("", "http://web:8000/", source="sleep").command
+    assert found.startswith("minimesh exec sleep-")
+    assert found.endswith(" -- curl -i http://web:8000/")
+
+
 def test_who_is_misspelt_is_guessed() -> None:
     said = asked("", "http://web:8000/", source="slep").verdict.sentence
     assert said.startswith("There is no pod 'slep'")
@@ -433,3 +439,17 @@ def test_a_port_that_leads_nowhere_is_told_from_those_that_do() -> None:
         "Port 9999 leads to no listener of istio-ingressgateway. For HTTP ask localhost:8080 of this "
         "machine, 31380 of the node, port 80 of the Service."
     )
+
+
+def test_a_name_that_a_service_entry_declares_may_be_known() -> None:
+    entry = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ledger}
+spec:
+  hosts: [ledger]
+  location: MESH_EXTERNAL
+  resolution: DNS
+  ports: [{number: 80, name: http, protocol: HTTP}]
+"""
+    assert asked(entry, "http://ledger/", source="sleep").verdict.answered_by == "application"
