@@ -62,6 +62,25 @@ async def test_slow_readers(tmp_path: Path) -> None:
         await running.until_idle()
 
 
+async def test_clients_that_take_nothing_lose_their_connections(tmp_path: Path) -> None:
+    """Ten that stop reading amid their response, and let its time run out."""
+    readers = 10
+    limits = {"stream_idle_timeout": "0.3s", "delayed_close_timeout": "0.2s"}
+    async with (
+        origin(big(32 * MB)) as much,
+        proxy(tmp_path, {"big": much}, manager=limits) as running,
+        contextlib.AsyncExitStack() as kept,
+    ):
+        before = running.descriptors
+        for _ in range(readers):
+            kept.callback((await _slow_client(running.port, "/big")).close)
+        await running.until(lambda stats: stats["http.stressed.downstream_rq_idle_timeout"] == readers)
+        await running.until_idle()
+        stats = await running.stats()
+        assert stats["http.stressed.downstream_cx_delayed_close_timeout"] == readers
+        assert running.descriptors <= before
+
+
 async def test_clients_that_ask_and_ask_and_do_not_read(tmp_path: Path) -> None:
     """Twenty clients that send a thousand requests ahead: answers that nobody takes do not pile up."""
     clients, ahead, length = 20, 1000, 48 * 1024

@@ -322,7 +322,7 @@ class TcpProxyConnection(asyncio.Protocol):
             return
         idle_s = asyncio.get_running_loop().time() - self._last_activity
         if idle_s >= limit_s:
-            self._transport.close()
+            self._transport.abort()  # whoever does not take what is written would keep the connection
             return
         self._deadline = self._scope.timers.call_after(limit_s - idle_s, self._watch_idleness)
 

@@ -47,10 +47,10 @@ class Http1ServerConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_body", "_buffer", "_chunk_response", "_closing", "_is_head", "_keep_alive", "_lifetime",
+        "_ahead", "_body", "_buffer", "_chunk_response", "_is_head", "_keep_alive", "_lifetime",
         "_out", "_paused_for", "_prepared", "_prepared_for", "_reader", "_reading", "_scope", "_server",
-        "_stream", "_transport", "_tunnel", "_version", "_write_paused", "closed", "idle_since", "info",
-        "loop", "manager", "requests", "timers",
+        "_stream", "_transport", "_tunnel", "_version", "_write_paused", "closed", "closing", "idle_since",
+        "info", "loop", "manager", "requests", "timers",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, info: ConnectionInfo, scope: ListenerScope) -> None:
@@ -74,7 +74,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._prepared: PreparedHeaders
         self._lifetime = Http1Lifetime(self)
         #: Closed from here, not by the client.
-        self._closing = False
+        self.closing = False
         self._reading = False
         self._paused_for = 0
         self._write_paused = False
@@ -133,7 +133,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._lifetime.end()
         stats = self.manager.stats
         stats.cx_active.dec()
-        stats.count_closed(remote=not self._closing, active=self._stream is not None)
+        stats.count_closed(remote=not self.closing, active=self._stream is not None)
         if self._stream is not None:
             stats.rq_rx_reset.inc()
             self._stream.on_disconnect()
@@ -454,7 +454,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def close_now(self) -> None:
         if not self.closed:
-            self._closing = True
+            self.closing = True
             self._transport.abort()
 
     # --- asked by its lifetime ---
@@ -468,6 +468,11 @@ class Http1ServerConnection(asyncio.Protocol):
     def waits_for_more(self) -> bool:
         """The beginning of a request has come."""
         return bool(self._buffer)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the client has not taken yet."""
+        return self._transport.get_write_buffer_size()
 
     def request_too_slow(self) -> None:
         """The time for a request is over before it is complete."""
@@ -493,5 +498,6 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """What is written goes out."""
-        self._closing = True
+        self.closing = True
         self._out.close(self._transport)
+        self._lifetime.closing()

@@ -4,6 +4,7 @@
         OPEN, DRAINING --idle for too long, or for a moment when told to close--> closed
         any --a response after which nothing more is read--> LINGERING
         LINGERING --the client closes, or a while has passed--> closed
+        closed, with bytes that the client does not take --no progress for a while--> cut off
 
 Decides when; the connection reads and writes.
 """
@@ -29,8 +30,8 @@ class Http1Lifetime:
     """See the module."""
 
     __slots__ = (
-        "_connection", "_deadline", "_max_duration", "draining", "lingering", "request_deadline",
-        "start_time", "started_at",
+        "_connection", "_deadline", "_max_duration", "_unsent_bytes", "draining", "lingering",
+        "request_deadline", "start_time", "started_at",
     )  # fmt: skip
 
     def __init__(self, connection: Http1ServerConnection) -> None:
@@ -43,8 +44,10 @@ class Http1Lifetime:
         self.started_at = 0.0
         #: When the request, or its head, must be there.
         self.request_deadline: Deadline | None = None
-        #: Idleness while it is open, the last moment while it lingers.
+        #: Idleness while it is open, the last moment while it lingers, progress when it is closed.
         self._deadline: Deadline | None = None
+        #: What the client had left to take when the closed connection was looked at last; -1: never.
+        self._unsent_bytes = -1
         self._max_duration: Deadline | None = None
 
     def begin(self) -> None:
@@ -99,6 +102,10 @@ class Http1Lifetime:
     def _watch_idleness(self) -> None:
         """One deadline for the connection, moved on when it finds that something happened meanwhile."""
         connection = self._connection
+        self._deadline = None
+        if connection.closing:
+            self._watch_progress()
+            return
         limit_s = connection.manager.config.idle_timeout_s or math.inf
         idle_s = 0.0 if connection.serving else connection.loop.time() - connection.idle_since
         if idle_s >= limit_s:
@@ -154,12 +161,35 @@ class Http1Lifetime:
         else:
             self._deadline = connection.timers.call_after(limit_s, self._linger_no_more)
 
+    def closing(self) -> None:
+        """The connection closes as soon as the client has taken all: look after that."""
+        if self._deadline is None:  # else that deadline will find it closed
+            self._watch_progress()
+
+    def _watch_progress(self) -> None:
+        """Cut off a client that takes nothing any more: it would keep the connection for ever."""
+        self._deadline = None
+        connection = self._connection
+        limit_s = connection.manager.config.delayed_close_timeout_s
+        if limit_s <= 0:
+            return
+        unsent_bytes = connection.unsent_bytes
+        if unsent_bytes and unsent_bytes == self._unsent_bytes:
+            if not self.lingering:  # else it is counted
+                connection.manager.stats.cx_delayed_close_timeout.inc()
+            connection.close_now()
+            return
+        self._unsent_bytes = unsent_bytes
+        self._deadline = connection.timers.call_after(limit_s, self._watch_progress)
+
     def _close_if_still_idle(self) -> None:
+        self._deadline = None
         connection = self._connection
         if not connection.serving and not connection.waits_for_more and not connection.closed:
             connection.close()
 
     def _linger_no_more(self) -> None:
+        self._deadline = None
         connection = self._connection
         if not connection.closed:
             connection.manager.stats.cx_delayed_close_timeout.inc()
