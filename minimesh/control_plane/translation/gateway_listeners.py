@@ -13,10 +13,10 @@ from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.gateway_tls import build_tls_chains
 from minimesh.control_plane.translation.l4_routes import gateway_tcp_route
+from minimesh.control_plane.translation.listener_filters import add_tls_inspector
 from minimesh.control_plane.translation.network_filters import FilterBuilder
 from minimesh.control_plane.translation.protobuf_values import address
 from minimesh.control_plane.translation.proxy import container_ports
-from minimesh.control_plane.translation.sidecar_inbound_listeners import add_listener_filter
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
@@ -44,9 +44,7 @@ def build_gateway_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
         chains = build_tls_chains(filters, port, servers, partial(_tcp_filter, filters))
         if chains:
             listener = _listener(proxy, push, port, chains)
-            add_listener_filter(
-                listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector()
-            )
+            add_tls_inspector(listener)
             yield listener
 
 

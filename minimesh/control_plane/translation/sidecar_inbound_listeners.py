@@ -11,17 +11,19 @@ from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.http_routes import default_inbound_route, trace_operation
 from minimesh.control_plane.translation.inbound_ports import InboundPort, inbound_ports
+from minimesh.control_plane.translation.listener_filters import (
+    PLAIN_HTTP_PROTOCOLS,
+    add_http_inspector,
+    add_original_destination,
+)
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
-from minimesh.control_plane.translation.protobuf_values import address, any_of, boolean, duration
+from minimesh.control_plane.translation.protobuf_values import address, boolean, duration
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
 
 if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.translation.proxy import Proxy
-
-PLAIN_HTTP_PROTOCOLS = ("http/1.1", "h2c")
-"""What the HTTP inspector calls unencrypted HTTP when it sees it."""
 
 
 def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
@@ -39,11 +41,9 @@ def build_virtual_inbound(proxy: Proxy, push: PushContext) -> Any:
         listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
         access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
     )
-    add_listener_filter(listener, "envoy.filters.listener.original_dst", m.original_dst_pb2.OriginalDst())
+    add_original_destination(listener)
     if any(chain.filter_chain_match.application_protocols for chain in chains):
-        add_listener_filter(
-            listener, "envoy.filters.listener.http_inspector", m.http_inspector_pb2.HttpInspector()
-        )
+        add_http_inspector(listener)
     return listener
 
 
@@ -62,13 +62,8 @@ def build_bound_inbound(proxy: Proxy, push: PushContext) -> Iterator[Any]:
             access_log=build_listener_access_logs(proxy, push, TrafficMode.SERVER),
         )
         if any(chain.filter_chain_match.application_protocols for chain in listener.filter_chains):
-            inspector = m.http_inspector_pb2.HttpInspector()
-            add_listener_filter(listener, "envoy.filters.listener.http_inspector", inspector)
+            add_http_inspector(listener)
         yield listener
-
-
-def add_listener_filter(listener: Any, name: str, config: Any) -> None:
-    listener.listener_filters.add(name=name, typed_config=any_of(config))
 
 
 def _port_chains(proxy: Proxy, push: PushContext, port: InboundPort, *, captured: bool) -> Iterator[Any]:

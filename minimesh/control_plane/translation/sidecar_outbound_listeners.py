@@ -8,6 +8,7 @@ to use a proxy calls the HTTP proxy listener instead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
@@ -18,12 +19,13 @@ from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations
 from minimesh.control_plane.translation.access_logs import build_listener_access_logs
 from minimesh.control_plane.translation.l4_routes import sidecar_tcp_routes, sidecar_tls_routes
+from minimesh.control_plane.translation.listener_filters import (
+    PLAIN_HTTP_PROTOCOLS,
+    add_http_inspector,
+    add_tls_inspector,
+)
 from minimesh.control_plane.translation.network_filters import FilterBuilder, destination_port_match
 from minimesh.control_plane.translation.protobuf_values import address, boolean, cidr_range, duration
-from minimesh.control_plane.translation.sidecar_inbound_listeners import (
-    PLAIN_HTTP_PROTOCOLS,
-    add_listener_filter,
-)
 from minimesh.control_plane.translation.virtual_host_domains import service_domains
 from minimesh.xds import messages as m
 from minimesh.xds import resource_names
@@ -40,121 +42,178 @@ LOCALHOST = "127.0.0.1"
 def build_outbound_listeners(proxy: Proxy, push: PushContext) -> Iterator[Any]:
     """All outbound listeners of a sidecar. One name, one listener: the older service's wins."""
     scope = push.sidecar_scope(proxy.namespace, proxy.labels)
+    filters = FilterBuilder(proxy, push)
     found: dict[str, Any] = {}
     for egress in scope.egress:
-        for listener in _egress_listeners(proxy, push, scope, egress):
+        for listener in _WayOut(filters, scope, egress).listeners():
             if listener.name in found:
                 _merge_listener(found[listener.name], listener)
             else:
                 found[listener.name] = listener
     yield from found.values()
-    yield _virtual_outbound(proxy, push, scope)
+    yield _virtual_outbound(filters, scope)
     if push.mesh.proxy_http_port:
-        yield _http_proxy(proxy, push)
+        yield _http_proxy(filters)
 
 
-def _egress_listeners(
-    proxy: Proxy, push: PushContext, scope: SidecarScope, egress: EgressListener
-) -> Iterator[Any]:
-    if egress.port:
-        for listener in _port_listeners(proxy, push, scope, egress, egress.port):
-            listener.bind_to_port.value = egress.bound
-            yield listener
-        return
-    http_ports: set[int] = set()
-    for service in egress.services:
-        if service.resolution is Resolution.ALIAS:
-            continue
-        for port in service.ports:
-            if port.protocol.is_http:
-                if port.port in http_ports:
-                    continue  # one listener serves HTTP of all services
-                http_ports.add(port.port)
-            if egress.port in (None, port.port) and port.protocol is not Protocol.UDP:
-                yield from _service_listeners(proxy, push, scope, egress, service, port)
+@dataclass(frozen=True, slots=True)
+class _WayOut:
+    """Builds the listeners of one egress listener of a sidecar's scope."""
 
+    filters: FilterBuilder
+    scope: SidecarScope
+    egress: EgressListener
 
-def _port_listeners(
-    proxy: Proxy, push: PushContext, scope: SidecarScope, egress: EgressListener, number: int
-) -> Iterator[Any]:
-    """The listeners of a Sidecar's egress port, at the address it says; TCP services else at their own."""
-    bind = egress.bind or (LOCALHOST if egress.bound else "")
-    if egress.protocol.is_http:
-        yield _http_listener(proxy, push, scope, bind or WILDCARD_ADDRESS, number, str(number))
-        return
-    for service in egress.services:
-        port = service.port(number)
-        if port is None or service.resolution is Resolution.ALIAS or port.protocol is Protocol.UDP:
-            continue
-        if bind:
-            yield _address_listener(proxy, push, scope, egress, service, port, bind)
-        else:
-            yield from _service_listeners(proxy, push, scope, egress, service, port)
-
-
-def _service_listeners(
-    proxy: Proxy,
-    push: PushContext,
-    scope: SidecarScope,
-    egress: EgressListener,
-    service: Service,
-    port: ServicePort,
-) -> Iterator[Any]:
-    if port.protocol.is_http:
-        yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
-        return
-    addresses = service.addresses
-    if not addresses and port.protocol is Protocol.UNSUPPORTED:
-        yield _http_listener(proxy, push, scope, WILDCARD_ADDRESS, port.port, str(port.port))
-        return
-    if service.address_ranges or not (addresses or service.kubernetes):
-        yield _stranger_listener(proxy, push, scope, egress, service, port)
-        if not addresses:
+    def listeners(self) -> Iterator[Any]:
+        """One name may come several times: services share ports."""
+        if self.egress.port:
+            for listener in self._of_port(self.egress.port):
+                listener.bind_to_port.value = self.egress.bound
+                yield listener
             return
-    if not addresses:
-        # A headless TCP service is called by the addresses of its pods.
-        addresses = tuple(e.address for e in push.registry.endpoints(service, port) if e.port == port.port)
-    for bind in addresses:
-        yield _address_listener(proxy, push, scope, egress, service, port, bind)
+        if self.egress.port is None:
+            http_ports: set[int] = set()
+            for service, port in self._service_ports():
+                if port.protocol.is_http:
+                    if port.port in http_ports:
+                        continue  # one listener serves HTTP of all services
+                    http_ports.add(port.port)
+                yield from self._of_service(service, port)
+
+    def _service_ports(self) -> Iterator[tuple[Service, ServicePort]]:
+        for service in self.egress.services:
+            if service.resolution is not Resolution.ALIAS:
+                yield from ((service, port) for port in service.ports if port.protocol is not Protocol.UDP)
+
+    def _of_port(self, number: int) -> Iterator[Any]:
+        """Those of a Sidecar's egress port, at the address it says; TCP services else at their own."""
+        bind = self.egress.bind or (LOCALHOST if self.egress.bound else "")
+        if self.egress.protocol.is_http:
+            yield self._http(bind or WILDCARD_ADDRESS, number)
+            return
+        for service, port in self._service_ports():
+            if port.port != number:
+                continue
+            if bind:
+                yield self._at_address(service, port, bind)
+            else:
+                yield from self._of_service(service, port)
+
+    def _of_service(self, service: Service, port: ServicePort) -> Iterator[Any]:
+        addresses = service.addresses
+        if port.protocol.is_http or (not addresses and port.protocol is Protocol.UNSUPPORTED):
+            yield self._http(WILDCARD_ADDRESS, port.port)
+            return
+        if service.address_ranges or not (addresses or service.kubernetes):
+            yield self._without_address(service, port)
+            if not addresses:
+                return
+        if not addresses:
+            # A headless TCP service is called by the addresses of its pods.
+            endpoints = self.filters.push.registry.endpoints(service, port)
+            addresses = tuple(each.address for each in endpoints if each.port == port.port)
+        for bind in addresses:
+            yield self._at_address(service, port, bind)
+
+    def _http(self, bind: str, port: int) -> Any:
+        """HTTP of all services of a port; what is no HTTP goes to where it was going."""
+        listener = self._captured(bind, port)
+        self._add_http_chain(listener, str(port))
+        listener.default_filter_chain.CopyFrom(_stranger_chain(self.filters, self.scope))
+        return listener
+
+    def _without_address(self, service: Service, port: ServicePort) -> Any:
+        """A service outside the mesh without an address of its own: known by the subnets that it lives in, by
+        the name in the TLS hello, or by its port."""
+        listener = self._captured(WILDCARD_ADDRESS, port.port)
+        chains = self._l4_chains(service, port)
+        ranges = [cidr_range(each) for each in service.address_ranges]
+        for chain in chains:
+            if not chain.filter_chain_match.prefix_ranges:
+                chain.filter_chain_match.prefix_ranges.extend(ranges)
+        self._add_l4_chains(listener, chains)
+        return listener
+
+    def _at_address(self, service: Service, port: ServicePort, bind: str) -> Any:
+        """One service at its own address: TCP, or where nothing says so whatever it turns out to be."""
+        proxy = self.filters.proxy
+        listener = self._captured(bind, port.port)
+        _write_names(listener, service_domains(service, 0, proxy.dns_domain, ipv6=proxy.is_ipv6)[0])
+        if port.protocol is Protocol.UNSUPPORTED:
+            self._add_http_chain(listener, f"{service.hostname}:{port.port}")
+        self._add_l4_chains(listener, self._l4_chains(service, port))
+        return listener
+
+    def _captured(self, bind: str, port: int) -> Any:
+        """A listener that binds nothing: connections come to it from `virtualOutbound`."""
+        proxy, push = self.filters.proxy, self.filters.push
+        return m.listener_pb2.Listener(
+            name=resource_names.listener_name(bind, port),
+            address=address(bind, port),
+            bind_to_port=boolean(False),
+            traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
+            continue_on_listener_filters_timeout=True,
+            listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
+            access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
+        )
+
+    def _add_http_chain(self, listener: Any, route_name: str) -> None:
+        """A chain for what turns out to be plain HTTP, and who finds that out."""
+        chain = listener.filter_chains.add(
+            filters=[self.filters.outbound_http(f"outbound_{listener.name}", route_name)]
+        )
+        chain.filter_chain_match.transport_protocol = "raw_buffer"
+        chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
+        add_tls_inspector(listener)
+        add_http_inspector(listener)
+
+    def _l4_chains(self, service: Service, port: ServicePort) -> list[Any]:
+        """Chains for the TLS or TCP rules of the service's VirtualServices; the rest goes straight to it."""
+        filters = self.filters
+        rules = [
+            rule
+            for rule in self.egress.virtual_services
+            if any(overlaps(service.hostname, host) for host in rule.hosts)
+        ]
+        if port.protocol in (Protocol.TLS, Protocol.HTTPS):
+            routes = sidecar_tls_routes(rules, port.port, filters.proxy)
+            if routes:
+                return [filters.l4_chain(route, port.port) for route in routes]
+            return [_straight_chain(filters, service, port, () if service.addresses else (service.hostname,))]
+        routes = sidecar_tcp_routes(rules, port.port, filters.proxy)
+        chains = [filters.l4_chain(route, port.port) for route in routes]
+        if all(route.subnets for route in routes):
+            chains.append(_straight_chain(filters, service, port))
+        return chains
+
+    def _add_l4_chains(self, listener: Any, chains: Sequence[Any]) -> None:
+        """Add chains, of which one may take every connection; what none takes is a stranger's.
+
+        Chains told apart by server names need somebody to read the hello.
+        """
+        if any(chain.filter_chain_match.server_names for chain in chains):
+            add_tls_inspector(listener)
+        listener.filter_chains.extend(chains)
+        taking_all = [
+            i for i, c in enumerate(listener.filter_chains) if not c.filter_chain_match.ListFields()
+        ]
+        if not taking_all:
+            listener.default_filter_chain.CopyFrom(_stranger_chain(self.filters, self.scope))
+        elif len(listener.filter_chains) > 1:
+            # Beside others it is the default: else a connection that fits the first half of another chain's
+            # match and not the second would be dropped.
+            listener.default_filter_chain.CopyFrom(listener.filter_chains.pop(taking_all[0]))
 
 
-def _http_listener(
-    proxy: Proxy, push: PushContext, scope: SidecarScope, bind: str, port: int, route_name: str
+def _straight_chain(
+    filters: FilterBuilder, service: Service, port: ServicePort, server_names: Sequence[str] = ()
 ) -> Any:
-    """HTTP of all services of a port; what is no HTTP goes to where it was going."""
-    filters = FilterBuilder(proxy, push)
-    name = resource_names.listener_name(bind, port)
-    chain = m.listener_components_pb2.FilterChain(
-        filters=[filters.outbound_http(f"outbound_{name}", route_name)]
-    )
-    chain.filter_chain_match.transport_protocol = "raw_buffer"
-    chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
-    listener = _captured_listener(proxy, push, bind, port)
-    listener.filter_chains.append(chain)
-    listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
-    _add_inspectors(listener)
-    return listener
-
-
-def _stranger_listener(
-    proxy: Proxy,
-    push: PushContext,
-    scope: SidecarScope,
-    egress: EgressListener,
-    service: Service,
-    port: ServicePort,
-) -> Any:
-    """A service outside the mesh without an address of its own: known by the subnets that it lives in, by the
-    name in the TLS hello, or by its port."""
-    filters = FilterBuilder(proxy, push)
-    listener = _captured_listener(proxy, push, WILDCARD_ADDRESS, port.port)
-    chains = _l4_chains(filters, egress, service, port)
-    ranges = [cidr_range(each) for each in service.address_ranges]
-    for chain in chains:
-        if not chain.filter_chain_match.prefix_ranges:
-            chain.filter_chain_match.prefix_ranges.extend(ranges)
-    _add_l4_chains(listener, filters, scope, chains)
-    return listener
+    cluster = resource_names.outbound(port.port, service.hostname)
+    network_filter = filters.tcp(cluster, TrafficMode.CLIENT, policy=filters.policy_of(cluster))
+    chain = m.listener_components_pb2.FilterChain(filters=[network_filter])
+    if server_names:
+        chain.filter_chain_match.server_names.extend(server_names)
+    return chain
 
 
 def _merge_listener(known: Any, other: Any) -> None:
@@ -179,93 +238,6 @@ def _told_apart_by(chain: Any) -> set[tuple[str, str]]:
     return {(name, subnet) for name in names for subnet in subnets}
 
 
-def _address_listener(
-    proxy: Proxy,
-    push: PushContext,
-    scope: SidecarScope,
-    egress: EgressListener,
-    service: Service,
-    port: ServicePort,
-    bind: str,
-) -> Any:
-    """One service at its own address: TCP, or with an undeclared protocol whichever it turns out to be."""
-    filters = FilterBuilder(proxy, push)
-    listener = _captured_listener(proxy, push, bind, port.port)
-    _write_names(listener, service_domains(service, 0, proxy.dns_domain, ipv6=proxy.is_ipv6)[0])
-    if port.protocol is Protocol.UNSUPPORTED:
-        route_name = f"{service.hostname}:{port.port}"
-        http = listener.filter_chains.add(
-            filters=[filters.outbound_http(f"outbound_{listener.name}", route_name)]
-        )
-        http.filter_chain_match.transport_protocol = "raw_buffer"
-        http.filter_chain_match.application_protocols.extend(PLAIN_HTTP_PROTOCOLS)
-        _add_inspectors(listener)
-    _add_l4_chains(listener, filters, scope, _l4_chains(filters, egress, service, port))
-    return listener
-
-
-def _l4_chains(
-    filters: FilterBuilder, egress: EgressListener, service: Service, port: ServicePort
-) -> list[Any]:
-    """Chains for the TLS or TCP rules of the service's VirtualServices; the rest goes straight to it."""
-    rules = [
-        rule for rule in egress.virtual_services if any(overlaps(service.hostname, h) for h in rule.hosts)
-    ]
-    if port.protocol in (Protocol.TLS, Protocol.HTTPS):
-        routes = sidecar_tls_routes(rules, port.port, filters.proxy)
-        if routes:
-            return [filters.l4_chain(route, port.port) for route in routes]
-        return [_straight_chain(filters, service, port, () if service.addresses else (service.hostname,))]
-    routes = sidecar_tcp_routes(rules, port.port, filters.proxy)
-    chains = [filters.l4_chain(route, port.port) for route in routes]
-    if all(route.subnets for route in routes):
-        chains.append(_straight_chain(filters, service, port))
-    return chains
-
-
-def _straight_chain(
-    filters: FilterBuilder, service: Service, port: ServicePort, server_names: Sequence[str] = ()
-) -> Any:
-    cluster = resource_names.outbound(port.port, service.hostname)
-    network_filter = filters.tcp(cluster, TrafficMode.CLIENT, policy=filters.policy_of(cluster))
-    chain = m.listener_components_pb2.FilterChain(filters=[network_filter])
-    if server_names:
-        chain.filter_chain_match.server_names.extend(server_names)
-    return chain
-
-
-def _captured_listener(proxy: Proxy, push: PushContext, bind: str, port: int) -> Any:
-    """A listener that binds nothing: connections come to it from `virtualOutbound`."""
-    return m.listener_pb2.Listener(
-        name=resource_names.listener_name(bind, port),
-        address=address(bind, port),
-        bind_to_port=boolean(False),
-        traffic_direction=m.base_pb2.TrafficDirection.OUTBOUND,
-        continue_on_listener_filters_timeout=True,
-        listener_filters_timeout=duration(push.mesh.protocol_detection_timeout_s),
-        access_log=build_listener_access_logs(proxy, push, TrafficMode.CLIENT),
-    )
-
-
-def _add_l4_chains(listener: Any, filters: FilterBuilder, scope: SidecarScope, chains: Sequence[Any]) -> None:
-    """Add chains, of which one may take every connection; what none takes is a stranger's.
-
-    Chains told apart by server names need somebody to read the hello.
-    """
-    inspector = "envoy.filters.listener.tls_inspector"
-    inspects = any(each.name == inspector for each in listener.listener_filters)
-    if not inspects and any(chain.filter_chain_match.server_names for chain in chains):
-        add_listener_filter(listener, inspector, m.tls_inspector_pb2.TlsInspector())
-    listener.filter_chains.extend(chains)
-    taking_all = [i for i, c in enumerate(listener.filter_chains) if not c.filter_chain_match.ListFields()]
-    if not taking_all:
-        listener.default_filter_chain.CopyFrom(_stranger_chain(filters, scope))
-    elif len(listener.filter_chains) > 1:
-        # Beside others it is the default: else a connection that fits the first half of another chain's match
-        # and not the second would be dropped.
-        listener.default_filter_chain.CopyFrom(listener.filter_chains.pop(taking_all[0]))
-
-
 def _write_names(listener: Any, names: Sequence[str]) -> None:
     """Under which names the application knows the listener's address; Envoy pays no heed to it.
 
@@ -273,13 +245,6 @@ def _write_names(listener: Any, names: Sequence[str]) -> None:
     for its address.
     """
     listener.metadata.filter_metadata["minimesh"].update({"names": list(names)})
-
-
-def _add_inspectors(listener: Any) -> None:
-    add_listener_filter(listener, "envoy.filters.listener.tls_inspector", m.tls_inspector_pb2.TlsInspector())
-    add_listener_filter(
-        listener, "envoy.filters.listener.http_inspector", m.http_inspector_pb2.HttpInspector()
-    )
 
 
 def _stranger_chain(filters: FilterBuilder, scope: SidecarScope) -> Any:
@@ -293,9 +258,9 @@ def _stranger_cluster(scope: SidecarScope) -> str:
     return resource_names.PASSTHROUGH_CLUSTER if scope.allows_any else resource_names.BLACK_HOLE_CLUSTER
 
 
-def _virtual_outbound(proxy: Proxy, push: PushContext, scope: SidecarScope) -> Any:
+def _virtual_outbound(filters: FilterBuilder, scope: SidecarScope) -> Any:
     """Where captured connections arrive. One that was meant for this very port goes nowhere, lest it loop."""
-    filters = FilterBuilder(proxy, push)
+    proxy, push = filters.proxy, filters.push
     port = push.mesh.proxy_listen_port
     black_hole = m.listener_components_pb2.FilterChain(
         name="virtualOutbound-blackhole",
@@ -316,14 +281,13 @@ def _virtual_outbound(proxy: Proxy, push: PushContext, scope: SidecarScope) -> A
     )
 
 
-def _http_proxy(proxy: Proxy, push: PushContext) -> Any:
+def _http_proxy(filters: FilterBuilder) -> Any:
     """The listener for clients that were told to use a proxy (`http_proxy=http://127.0.0.1:15080`)."""
+    proxy, push = filters.proxy, filters.push
     port = push.mesh.proxy_http_port
     name = resource_names.listener_name(LOCALHOST, port)
     chain = m.listener_components_pb2.FilterChain(
-        filters=[
-            FilterBuilder(proxy, push).outbound_http(f"outbound_{name}", resource_names.HTTP_PROXY_ROUTE)
-        ]
+        filters=[filters.outbound_http(f"outbound_{name}", resource_names.HTTP_PROXY_ROUTE)]
     )
     listener = m.listener_pb2.Listener(
         name=name,
