@@ -158,11 +158,18 @@ class TcpProxyConnection(asyncio.Protocol):
             self._deadline.cancel()
         if self._upstream is not None:
             if error is None:
-                self._upstream.transport.close()
+                self._close_behind_what_is_written(self._upstream.transport)
             else:
                 reset(self._upstream.transport)
         self._log()
         self._scope.connection_closed(self)
+
+    def _close_behind_what_is_written(self, transport: asyncio.Transport) -> None:
+        """A host that does not take it would keep the connection: it has the idle timeout's time."""
+        transport.close()
+        limit_s = self._proxy.config.idle_timeout_s
+        if limit_s > 0 and transport.get_write_buffer_size():
+            self._deadline = self._scope.timers.call_after(limit_s, transport.abort)
 
     def pause_writing(self) -> None:
         if self._upstream is not None:
@@ -309,6 +316,8 @@ class TcpProxyConnection(asyncio.Protocol):
             self._host.active_connections -= 1
             self._host.tcp_connections.discard(self)
         if self.closed:
+            if self._deadline is not None:
+                self._deadline.cancel()
             return
         if error is None:
             self._transport.close()

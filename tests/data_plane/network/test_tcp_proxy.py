@@ -25,9 +25,10 @@ ANY = FilterChainMatch()
 
 
 class Running:
-    def __init__(self, listener: Listener, log: Lines) -> None:
+    def __init__(self, listener: Listener, log: Lines, stats: StatsStore) -> None:
         self.listener = listener
         self.log = log
+        self.stats = stats
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.listener.bound_addresses[0])
@@ -35,7 +36,10 @@ class Running:
 
 @asynccontextmanager
 async def proxy(
-    ports: list[int] | None, match: FilterChainMatch = ANY, max_connect_attempts: int = 1
+    ports: list[int] | None,
+    match: FilterChainMatch = ANY,
+    max_connect_attempts: int = 1,
+    idle_timeout_s: float = 3600.0,
 ) -> AsyncIterator[Running]:
     """A TCP proxy to a cluster with these ports; None: the cluster does not exist."""
     stats, log = StatsStore(), Lines()
@@ -45,7 +49,12 @@ async def proxy(
         handle.cluster.update_hosts([HostSpec("127.0.0.1", port) for port in ports])
     access_log = AccessLog(compile_text_format(ISTIO_DEFAULT_FORMAT), log)
     config = TcpProxyConfig(
-        "t", (WeightedCluster(handle),), stats, (access_log,), max_connect_attempts=max_connect_attempts
+        "t",
+        (WeightedCluster(handle),),
+        stats,
+        (access_log,),
+        idle_timeout_s=idle_timeout_s,
+        max_connect_attempts=max_connect_attempts,
     )
     settings = ListenerSettings(
         "tcp",
@@ -58,7 +67,7 @@ async def proxy(
     listener = Listener(settings, stats, timers)
     listener.start()
     try:
-        yield Running(listener, log)
+        yield Running(listener, log, stats)
     finally:
         listener.stop_listening()
         listener.close_connections()
@@ -127,6 +136,28 @@ async def test_another_host_is_tried_where_that_is_allowed() -> None:
             assert await reader.read() == b"echo:hello"
             writer.close()
             assert f'"127.0.0.1:{port}"' in await running.log.next()
+
+
+async def test_peers_that_take_nothing_are_cut_off_when_idle_for_too_long() -> None:
+    hears_nothing = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hears_nothing.wait()
+        writer.close()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+    async with proxy([server.sockets[0].getsockname()[1]], idle_timeout_s=0.3) as running:
+        _, writer = await running.connect()
+        writer.write(bytes(16 * 1024 * 1024))
+        active = running.stats.gauge("cluster.up.upstream_cx_active")
+        async with asyncio.timeout(20):
+            while not active.value:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            while active.value or running.listener.connections:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+    hears_nothing.set()
+    server.close()
 
 
 async def test_no_filter_chain() -> None:
