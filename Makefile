@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABS ?= configs/gs configs/httpbin
+PORT ?= 8080
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
@@ -11,8 +12,8 @@ MINUTES ?= 10
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -e 's/:.*## /\t/' | expand -t 12
 
-up: $(VENV)/installed ## start the mesh with both labs, in the foreground (Ctrl-C stops it)
-	@$(BIN)/minimesh up $(LABS)
+up: $(VENV)/installed ## start the mesh with both labs, in the foreground (Ctrl-C stops it); PORT=8081 for another port
+	@$(BIN)/minimesh up --ingress-port $(PORT) $(LABS)
 
 down: $(VENV)/installed ## stop a mesh started with `minimesh up --detach`
 	@$(BIN)/minimesh down
@@ -71,12 +72,15 @@ python-is-new-enough:
 		echo "minimesh needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." \
 		     "Name a newer one: make up PYTHON=python3.12" >&2; exit 1; }
 
-$(VENV)/bin/python:
+# Made anew where it was interrupted half-way: there is no way to tell what is missing. Ctrl-C ends it without a traceback.
+$(VENV)/made:
 	@$(MAKE) --no-print-directory python-is-new-enough
 	@echo "minimesh: making the virtual environment $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import signal, sys, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); venv.main(sys.argv[1:])' \
+		--clear $(VENV)
+	@touch $@
 
-$(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
 	@echo "minimesh: installing the locked dependencies (once, about ten seconds) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input --no-deps -e .

@@ -76,7 +76,8 @@ def up(
         raise os_refusal(f"cannot use the state folder {state.path}", error) from error
     if not can_bind(LOCALHOST, ingress_port):
         state.release()
-        other = "Stop what uses it, or choose another one: --ingress-port 8081"
+        option = "make up PORT=8081" if "MAKELEVEL" in os.environ else "--ingress-port 8081"
+        other = f"Stop what uses it, or choose another one: {option}"
         raise Refusal(f"port {ingress_port} of localhost is in use, or may not be opened", other)
     run = _Run(paths, ingress_port, network, table, state, proxies, mesh_config)
     if detach:
