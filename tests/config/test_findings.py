@@ -258,6 +258,12 @@ def test_all_mistakes_of_all_documents_are_reported_at_once() -> None:
     ]
 
 
+def test_columns_count_the_separator_that_a_document_begins_beside() -> None:
+    text = "--- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, oops: {}}\n"
+    (found,) = decode(text, "lab.yaml").diagnostics
+    assert (found.field, found.line, found.column) == ("oops", 1, text.index("oops") + 1)
+
+
 def test_kinds_that_are_known_and_not_simulated_get_one_line() -> None:
     decoded = decode(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: a}\nrules: [1]\n", "f"
@@ -273,6 +279,8 @@ def test_fields_without_effect_are_reported_once_each() -> None:
     )
     noted = [str(one) for one in decode(f"{head}  tcp:\n{rule}{rule}", "f.yaml").diagnostics]
     assert noted == ["f.yaml:7:23: info: spec.tcp[0].match[0].sourceSubnet: accepted, not simulated"]
+    document = f"{head}  tcp:\n{rule}"
+    assert [str(one) for one in decode(f"{document}---\n{document}", "f.yaml").diagnostics] == noted
 
 
 def test_the_console_text_shows_the_line_and_a_caret() -> None:

@@ -175,6 +175,23 @@ def test_rules_for_one_host_are_merged_oldest_first() -> None:
     assert subsets_of(context, "default") == ["v1", "v2"]
 
 
+def test_of_rules_for_one_host_the_oldest_gives_policy_and_subsets_that_it_has() -> None:
+    def simple(*rules: str) -> list[str | None]:
+        found = push(WEB, *rules).destination_rule(HOST, "default", {})
+        assert found is not None
+        policies = (found.traffic_policy, *(subset.traffic_policy for subset in found.subsets))
+        return [policy.load_balancer.simple if policy is not None else None for policy in policies]
+
+    def rule(name: str, of_all: str, of_v1: str) -> str:
+        written = destination_rule(name, "web", "v1", more=f"{{loadBalancer: {{simple: {of_all}}}}}")
+        return written.replace("labels:", f"trafficPolicy: {{loadBalancer: {{simple: {of_v1}}}}}, labels:")
+
+    assert simple(rule("a", "RANDOM", "ROUND_ROBIN"), rule("b", "PASSTHROUGH", "LEAST_REQUEST")) == [
+        "RANDOM",
+        "ROUND_ROBIN",
+    ]
+
+
 def test_the_exact_host_wins_over_the_wildcard() -> None:
     context = push(
         WEB,

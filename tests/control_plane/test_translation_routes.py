@@ -204,6 +204,22 @@ def test_a_pod_of_another_namespace_needs_the_namespace_in_the_name() -> None:
     ]
 
 
+ENTRY_OF_A_SHORT_NAME = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: short}
+spec: {hosts: [web.default], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+"""
+
+
+def test_an_abbreviation_gives_way_to_the_service_that_really_has_that_name() -> None:
+    config = route_config("80", PLAIN_WEB, ENTRY_OF_A_SHORT_NAME, proxy=sidecar_proxy({}))
+    domains = {v.name: list(v.domains) for v in config.virtual_hosts}
+    assert "web.default" in domains["web.default:80"]
+    assert {"web", "web.default.svc"} <= set(domains["web.default.svc.cluster.local:80"])
+    assert "web.default" not in domains["web.default.svc.cluster.local:80"]
+
+
 PLAIN_WEB = """
 apiVersion: v1
 kind: Service
