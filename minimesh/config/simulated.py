@@ -292,6 +292,7 @@ ACTED_ON: dict[str, str] = {
         spec.probe.failureThreshold
         spec.probe.httpGet.**
         spec.probe.tcpSocket.**
+        spec.probe.grpc.**
         spec.template.ports.**
         spec.template.labels.**
         spec.template.network

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from grpclib.health.check import ServiceStatus
+from grpclib.health.service import Health
+from grpclib.server import Server
 
 from minimesh.control_plane.discovery.workload_health import Verdict, WorkloadHealth
 from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from tests.control_plane.meshes import push, snapshot
+from tests.data_plane.sockets import free_port
 from tests.proofs import proves
 
 _PATIENCE_S = 30
@@ -123,6 +127,40 @@ async def test_a_machine_is_an_endpoint_while_its_probe_is_answered() -> None:
 async def test_a_connection_that_is_taken_is_enough_for_a_tcp_probe() -> None:
     async with application() as (_, port), watched(machine(port), "tcpSocket: {port: 8080}") as watch:
         await watch.until(["127.0.0.1"])
+
+
+@proves("WorkloadGroup", "spec.probe.grpc.**")
+async def test_a_machine_is_an_endpoint_while_its_health_service_says_so() -> None:
+    healthy = ServiceStatus()
+    server = Server([Health({_Named("shop"): [healthy], _Named("other"): []})])
+    port = free_port()
+    await server.start("127.0.0.1", port)
+    probe = "grpc: {port: 8080, service: shop}, periodSeconds: 1, failureThreshold: 1"
+    try:
+        async with watched(machine(port), probe) as watch:
+            assert watch.endpoints() == []
+            healthy.set(True)
+            await watch.until(["127.0.0.1"])
+            healthy.set(False)
+            await watch.until([])
+        async with watched(machine(port), "grpc: {port: 8080, service: nobody}, periodSeconds: 1") as watch:
+            healthy.set(True)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(watch.until(["127.0.0.1"]), 1.5)
+    finally:
+        server.close()
+        await server.wait_closed()
+        await _turns()
+
+
+class _Named:
+    """What grpclib's health service asks of the services it tells of: their names."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __mapping__(self) -> dict[str, object]:
+        return {f"/{self._name}/Any": None}
 
 
 async def test_a_machine_without_a_probe_is_an_endpoint_at_once() -> None:

@@ -6,8 +6,8 @@ has failed as often as the group says:
     WAITING --successThreshold in a row--> READY --failureThreshold in a row--> WAITING
 
 On a virtual machine Istio's agent asks the application beside it; here the control plane asks at the
-workload's address, so that a probe's `host` is the name asked for and not where it is asked. Commands and
-gRPC's health service are not tried: such a workload counts as ready.
+workload's address, so that a probe's `host` is the name asked for and not where it is asked. Commands would
+have to run there, and are not tried: such a workload counts as ready.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import aiohttp
+from grpclib.client import Channel
+from grpclib.exceptions import GRPCError, ProtocolError
 from yarl import URL
 
 if TYPE_CHECKING:
@@ -113,8 +115,9 @@ class _Asked:
 def _probe_of(group: WorkloadGroup | None) -> ReadinessProbe | None:
     """The probe of a group, when it is one that can be tried from here."""
     probe = group.probe if group is not None else None
-    can_be_tried = probe is not None and (probe.http_get is not None or probe.tcp_socket is not None)
-    return probe if can_be_tried else None
+    if probe is None or (probe.http_get is None and probe.tcp_socket is None and probe.grpc is None):
+        return None
+    return probe
 
 
 async def _succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
@@ -122,8 +125,10 @@ async def _succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool
         async with asyncio.timeout(probe.timeout_seconds or _TIMEOUT_S):
             if probe.http_get is not None:
                 return await _answers(workload, probe)
-            return await _accepts(workload, probe)
-    except (OSError, TimeoutError, aiohttp.ClientError):
+            if probe.tcp_socket is not None:
+                return await _accepts(workload, probe)
+            return await _serves(workload, probe)
+    except (OSError, TimeoutError, aiohttp.ClientError, GRPCError, ProtocolError):
         return False
 
 
@@ -153,3 +158,16 @@ async def _accepts(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
+
+
+async def _serves(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
+    """Whether gRPC's health service says so of the service that is asked after, or of all."""
+    # Few meshes have such a probe.
+    from grpclib.health.v1.health_grpc import HealthStub
+    from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+    assert probe.grpc is not None
+    port = workload.port_map.get(probe.grpc.port, probe.grpc.port)
+    async with Channel(workload.address, port) as channel:
+        answer = await HealthStub(channel).Check(HealthCheckRequest(service=probe.grpc.service))
+    return bool(answer.status == HealthCheckResponse.SERVING)
