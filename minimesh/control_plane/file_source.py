@@ -110,6 +110,12 @@ class Changes:
     gone: tuple[str, ...]
 
 
+def pause_after_look_s(cost_s: float, *, settling: bool) -> float:
+    """How long to wait after a look that took `cost_s`; `settling`: something changed, and may go on to."""
+    interval_s = SETTLING_LOOK_INTERVAL_S if settling else LOOK_INTERVAL_S
+    return max(interval_s, cost_s / COST_LIMIT)
+
+
 class ChangeDetector:
     """Turns looks into changes that have settled. Knows no files and no clock: both are handed in."""
 
@@ -330,8 +336,7 @@ class FileSource:
             changes = self._detector.changes(seen, time.monotonic())
             if changes.changed or changes.gone:
                 self._take_or_tell(changes)
-            interval_s = SETTLING_LOOK_INTERVAL_S if self._detector.settling else LOOK_INTERVAL_S
-            pause_s = max(interval_s, cost_s / COST_LIMIT)
+            pause_s = pause_after_look_s(cost_s, settling=self._detector.settling)
 
     def _take_or_tell(self, changes: Changes) -> None:
         # Whatever one file brings about: the next save is to be seen.

@@ -288,15 +288,18 @@ def test_the_console_text_shows_the_line_and_a_caret() -> None:
     assert render(errors(text), {"f.yaml": text}).splitlines()[1:] == ["  8 |   - rout: []", "    |     ^"]
 
 
-def test_nesting_without_end_and_aliases_without_end_are_refused() -> None:
-    deep = errors("a: " + "[" * 20_000)
-    bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
-    bomb += "".join(
-        f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
+def test_nesting_without_end_is_refused() -> None:
+    (deep,) = errors("a: " + "[" * 20_000)
+    assert "nested more than 100 levels deep" in deep.message
+
+
+def test_maps_merged_without_end_are_refused() -> None:
+    bomb = "".join(
+        f"  {name}: &{name} {{<<: [{', '.join([f'*{before}'] * 10)}]}}\n"
+        for before, name in zip("abcdefg", "bcdefgh", strict=True)
     )
-    wide = errors("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" + bomb)
-    assert "deep" in deep[0].message
-    assert wide
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\nanchors:\n  a: &a {{k: v}}\n{bomb}data: *h\n"
+    assert [one.code for one in errors(text)] == ["unknown-field", "too-large"]
 
 
 def test_an_unknown_field_is_not_also_called_accepted() -> None:
