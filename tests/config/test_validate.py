@@ -82,6 +82,22 @@ def test_a_port_that_the_service_lacks() -> None:
     ]
 
 
+def test_a_destination_names_its_port_where_the_service_has_several() -> None:
+    unnamed = ROUTES.replace(", port: {number: 9080}", "")
+    assert findings(vs=unnamed) == []
+    two_ports = SERVICE.replace("]}", ", {port: 9443, name: https}]}")
+    assert findings(svc=two_ports) == []
+    assert findings(svc=two_ports, vs=unnamed) == [
+        ("spec.http[0].route[0].destination", "missing-port", None)
+    ]
+
+
+def test_without_pods_of_the_namespace_nothing_is_said_of_selectors() -> None:
+    assert findings(pods="", dr=RULE.replace("version: v1", "version: v2")) == []
+    elsewhere = PODS.replace("name: reviews-v1", "name: reviews-v1, namespace: other")
+    assert findings(pods=elsewhere) == []
+
+
 def test_selectors_that_select_nothing() -> None:
     assert findings(gw=GATEWAY.replace("ingressgateway", "gateway")) == [
         ("spec.selector", "selects-nothing", None)

@@ -218,6 +218,45 @@ def test_routes_still_draining_are_neither_emptied_nor_robbed_of_their_clusters(
     assert proxy.client.type(ROUTE_TYPE_URL).names == ("http.8080",)
 
 
+def test_clusters_of_draining_routes_stay_until_the_proxy_asks_for_those_no_more() -> None:
+    delivery, proxy = given(one_route("a"))
+    moved = one_route("b", listener_port=8080)
+    moved.listeners = {"front": listener("front", 8080, "http.9090")}
+    moved.routes = {"http.9090": route_configuration("http.9090", "b")}
+    follow_up = proxy._follow_up
+
+    def keep_old_routes(response: Any) -> None:
+        if response.type_url != LISTENER_TYPE_URL:
+            follow_up(response)
+        elif request := proxy.client.subscribe(ROUTE_TYPE_URL, ["http.8080", "http.9090"]):
+            delivery.received(request)
+
+    proxy._follow_up = keep_old_routes  # type: ignore[method-assign]
+    want(delivery, moved)
+    assert proxy.run()[-1] == "<- RDS http.9090"
+    assert proxy.run() == []
+    delivery.received(proxy.client.subscribe(ROUTE_TYPE_URL, ["http.9090"]))
+    assert proxy.run() == ["<- CDS b", "<- EDS b"]
+
+
+def test_after_rejected_endpoints_all_are_sent_again_and_not_only_what_changed_since() -> None:
+    def two(port_of_a: int, port_of_b: int) -> Resources:
+        resources = one_route("a")
+        resources.clusters["b"] = cluster("b")
+        resources.endpoints = {"a": assignment("a", port_of_a), "b": assignment("b", port_of_b)}
+        return resources
+
+    delivery, proxy = given(two(1, 1))
+    want(delivery, two(2, 1))
+    proxy.rejected = {"EDS": "no such port"}
+    assert proxy.run() == ["<- EDS a", "-> EDS NACK"]
+    proxy.rejected = {}
+    want(delivery, two(2, 2))
+    assert proxy.run() == ["<- EDS a,b"]
+    want(delivery, two(2, 3))
+    assert proxy.run() == ["<- EDS b"]
+
+
 def test_a_rejected_type_keeps_its_error_and_is_not_sent_again_until_it_changes() -> None:
     delivery, proxy = given(one_route("a"))
     proxy.rejected = {"LDS": "port 0 is not allowed"}

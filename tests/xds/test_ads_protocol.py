@@ -307,3 +307,16 @@ def test_whatever_the_interleaving_both_ends_come_to_agree(steps: list[tuple[str
         else:
             assert (server.state, client.state) == (ads.ServerState.ACKED, ads.ClientState.ACCEPTED)
             assert client.accepted_version == server.acked_version == version
+
+
+def test_a_version_that_says_nothing_new_is_accepted_with_what_was_sent_before() -> None:
+    server = ads.ServerStream()
+    server.received(request(CDS))
+    response = server.respond(CDS, "v1", [])
+    server.settle(CDS, "v2")
+    known = server.type(CDS)
+    assert (known.sent_version, known.acked_version) == ("v2", "")  # v1 is not answered yet
+    server.received(request(CDS, nonce=response.nonce))
+    assert known.acked_version == "v2"
+    server.settle(CDS, "v3")
+    assert (known.sent_version, known.acked_version, known.acked_nonce) == ("v3", "v3", response.nonce)
