@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minimesh.control_plane.discovery.snapshot import Snapshot
+from minimesh.control_plane.discovery.snapshot import Contents, Snapshot
 from minimesh.xds import messages as m
 
 from .xds_resources import Resources, assignment, cluster, one_route, route_configuration
@@ -13,6 +13,19 @@ def test_equal_content_has_equal_versions_whatever_the_order() -> None:
     one = Snapshot.build(Resources(clusters=clusters))
     other = Snapshot.build(Resources(clusters=dict(reversed(clusters.items()))))
     assert one.clusters.version == other.clusters.version
+
+
+def test_contents_made_from_older_ones_are_what_they_would_be_from_nothing() -> None:
+    before = Contents.pack({name: assignment(name, 1) for name in ("a", "b", "c")})
+    changed = Contents.pack({"b": assignment("b", 2)})
+    after = before.updated(changed.resources)
+    whole = Contents.pack({"a": assignment("a", 1), "b": assignment("b", 2), "c": assignment("c", 1)})
+    assert (after.version, [*after.resources]) == (whole.version, [*whole.resources])
+    assert after.differences(before) == whole.differences(before) == {"b"}
+    back = after.updated({"b": before.resources["b"]})
+    assert back.version == before.version
+    assert back.differences(before) == frozenset()
+    assert back.differences(after) == {"b"}
 
 
 def test_only_the_type_that_changed_changes_its_version() -> None:

@@ -234,7 +234,11 @@ def test_every_push_is_what_it_would_be_from_nothing(seed: int) -> None:
                 made = refreshed(proxy, context, builder.changes, before, last)
                 refreshes += made is not None
             made = made or Snapshot.build(build_resources(proxy, context), packing)
-            assert versions(made) == versions(Snapshot.build(build_resources(proxy, fresh)))
+            afresh = Snapshot.build(build_resources(proxy, fresh))
+            assert versions(made) == versions(afresh)
+            if proxy.name in held:
+                older = held[proxy.name][1].endpoints
+                assert made.endpoints.differences(older) == afresh.endpoints.differences(older)
             held[proxy.name] = (context, made)
         packing.turn()
     assert refreshes > STEPS / 2

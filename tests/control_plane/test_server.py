@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+from minimesh.config.kubernetes.networking import IngressStatus
 from minimesh.config.store import Store
 from minimesh.control_plane.discovery.debounce import Debounce
 from minimesh.control_plane.file_source import (
@@ -114,6 +116,30 @@ async def test_status_tells_what_each_proxy_has(tmp_path: Path) -> None:
         url = f"http://localhost:{control_plane.debug_port}/debug/status"
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             assert (await answer.json())["proxies"][0]["id"] == proxy["id"]
+
+
+INGRESS = """\
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, annotations: {kubernetes.io/ingress.class: istio}}
+spec: {defaultBackend: {service: {name: httpbin, port: {number: 80}}}}
+"""
+
+
+async def test_a_status_that_is_written_back_is_no_news_for_proxies(tmp_path: Path) -> None:
+    async with running(tmp_path) as control_plane:
+        (ingress,) = decode_all(INGRESS)
+        control_plane.store_document(ingress)
+        assert not control_plane.is_pushed
+        await until(control_plane, lambda _: control_plane.is_pushed)
+        changed_at = control_plane.changed_at
+        stored = control_plane.config.get(ingress.key)
+        assert stored is not None
+        control_plane.store_document(replace(stored, status=IngressStatus()))
+        assert control_plane.is_pushed
+        assert control_plane.changed_at == changed_at
+        control_plane.store_document(replace(stored, spec=replace(stored.spec, ingress_class_name="istio")))
+        assert not control_plane.is_pushed
 
 
 async def test_a_rejection_shows_the_proxys_own_words(tmp_path: Path) -> None:
