@@ -139,6 +139,16 @@ EARLY = (
     ),
     Case("early: a reset behind the head", get("/e"), answer("200 OK", "Content-Length: 9", then="reset")),
     Case("early: a close within the head", get("/e"), Answer(b"HTTP/1.1 200 OK\r\nX-A", then="close")),
+    Case(
+        "early: no answer to an upgrade",
+        get("/timeout", "Connection: Upgrade", "Upgrade: websocket"),
+        Answer(b"", then="hang"),
+    ),
+    Case(
+        "early: no answer to an upgrade with data behind it",
+        get("/timeout", "Connection: Upgrade", "Upgrade: websocket", body="ping"),
+        Answer(b"", then="hang"),
+    ),
     Case("early: a close behind a 103", get("/e"), Answer(b"HTTP/1.1 103 Hints\r\n\r\n", then="close")),
     Case(
         "early: the client leaves in the midst of its body",

@@ -199,9 +199,12 @@ class Router:
         info = self.stream.info
         if end_stream and info.last_downstream_rx_at is None:
             info.last_downstream_rx_at = self.loop.time()
-            if self._timeout_s:
-                timers = self.stream.connection.timers
-                self._deadline = timers.call_after(self._timeout_s, self._on_timeout)
+        elif end_stream or not self.stream.upgrade or self._response_started:
+            return
+        # A request to change protocols is complete but for what goes through the tunnel.
+        if self._timeout_s and self._deadline is None:
+            timers = self.stream.connection.timers
+            self._deadline = timers.call_after(self._timeout_s, self._on_timeout)
 
     # --- one try ---
 
@@ -344,6 +347,9 @@ class Router:
     def _answer_upgrade(self, response: ResponseHead, data: bytes, end_stream: bool) -> None:
         """101 opens the tunnel. Anything else in the 200s would confuse a client that expects it."""
         stream = self.stream
+        if response.status == 101 and self._deadline is not None:
+            self._deadline.cancel()  # a tunnel lasts as long as its ends want
+            self._deadline = None
         if not 200 <= response.status < 300:
             self._cluster.stats.count_response(response.status)
             finish_response(stream, response, self.attempt, self._host_choice)
