@@ -29,6 +29,9 @@ def read_document(
     _Document(file, first_line, diagnostics).read(node, resources)
 
 
+LAB_LABEL = "minimesh.dev/lab"
+"""The label of a ConfigMap that holds a lab; its value is "true"."""
+
 ENVOY_BOOTSTRAP_FIELDS = frozenset(
     {"static_resources", "dynamic_resources", "staticResources", "dynamicResources"}
 )
@@ -152,12 +155,31 @@ class _Document:
             # A rule about what could not be read, or about what encloses it, would only report an echo.
             if not any(_related(finding.path, path) for path in refused):
                 self._finding(source, finding)
+        if kind.stored_as == "ConfigMap" and resource.metadata.labels.get(LAB_LABEL) == "true":
+            self._lab(spec, entries)
         for path in not_simulated(
             kind.stored_as, (path for path in self.fields.places if path not in refused)
         ):
             self._finding(source, Finding(path, "not-simulated", "accepted, not simulated", Severity.INFO))
         if resource.name:
             yield resource
+
+    def _lab(self, spec: Message, entries: Mapping[str, Node]) -> None:
+        """What is wrong with the steps of a lab, at their own lines where the text is a literal block."""
+        from minimesh.config.labs import STEPS, read_steps  # few documents are labs
+
+        place = self.fields.places.get(f"data.{STEPS}") or self.fields.places.get("data")
+        line, column = (place.value_line, place.value_column) if place else (1, 1)
+        keys = entries["data"].value if "data" in entries and entries["data"].id == "mapping" else ()
+        is_block = any(key.value == STEPS and getattr(value, "style", "") == "|" for key, value in keys)
+        for problem in read_steps(getattr(spec, "data", {})).problems:
+            if is_block and place:
+                # Blocks stand two columns further in than their names, as is usual.
+                at = line + problem.line, place.column + 1 + problem.column
+            else:
+                at = line, column
+            path = f"data.{problem.field}"
+            self.fields.write(Severity.ERROR, "bad-lab", path, problem.message, problem.suggestion, *at)
 
     def _metadata(self, node: Node, entries: Mapping[str, Node], kind: Kind) -> ObjectMeta:
         self.fields.crd = False

@@ -29,27 +29,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from minimesh.config.document import LAB_LABEL
+from minimesh.config.labs import TITLE, read_steps
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
-
-LAB_LABEL = "minimesh.dev/lab"
-_CONDITIONS = frozenset(
-    {
-        "status",
-        "flag",
-        "method",
-        "path",
-        "host",
-        "side",
-        "proxy",
-        "pods",
-        "never",
-        "at_least",
-        "different_pods",
-    }
-)
 
 
 class LabError(ValueError):
@@ -191,30 +175,15 @@ def read_lab(resource: Resource) -> Lab:
     """Read a lab's ConfigMap. Raises LabError."""
     where = resource.source.file or str(resource.key)
     data: Mapping[str, str] = resource.spec.data
-    try:
-        found = yaml.safe_load(data.get("steps", ""))
-    except yaml.YAMLError as error:
-        raise LabError(f"{where}: data.steps is not YAML: {error}") from None
-    if not isinstance(found, list):
-        raise LabError(f"{where}: data.steps must be a list of steps")
-    steps = [_step(where, number, each) for number, each in enumerate(found)]
-    names = [step.id for step in steps]
-    if len(set(names)) != len(names):
-        raise LabError(f"{where}: two steps have the same id")
-    return Lab(f"{resource.namespace}/{resource.name}", data.get("title", resource.name), tuple(steps))
+    found = read_steps(data)
+    if found.problems:
+        raise LabError(f"{where}: {found.problems[0]}")
+    steps = tuple(_step(number, each) for number, each in enumerate(found.steps))
+    return Lab(f"{resource.namespace}/{resource.name}", data.get(TITLE, resource.name), steps)
 
 
-def _step(place: str, number: int, found: Any) -> Step:
-    where = f"{place}: steps[{number}]"
-    if not isinstance(found, dict) or not found.get("title"):
-        raise LabError(f"{where}: must have a title")
+def _step(number: int, found: Mapping[str, Any]) -> Step:
     check = found.get("check")
-    if check is not None:
-        if not isinstance(check, dict):
-            raise LabError(f"{where}.check: must be a mapping")
-        unknown = sorted(check.keys() - _CONDITIONS)
-        if unknown:
-            raise LabError(f"{where}.check.{unknown[0]}: unknown; known are {', '.join(sorted(_CONDITIONS))}")
     return Step(
         id=str(found.get("id") or number + 1),
         title=str(found["title"]),

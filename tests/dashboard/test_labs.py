@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from minimesh.config.decoding import decode
+from minimesh.config.document import LAB_LABEL
 from minimesh.config.resources import Resource
-from minimesh.dashboard.labs import LAB_LABEL, LabError, Labs, read_lab
+from minimesh.dashboard.labs import LabError, Labs, read_lab
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY: dict[str, Any] = {
@@ -94,11 +95,11 @@ def test_progress_outlives_the_mesh_and_can_be_taken_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("3", "data.steps must be a list of steps"),
+        ("3", "data.steps: must be a list of steps"),
         ("[{text: x}]", "steps[0]: must have a title"),
         ("[{title: x, check: {sttus: 200}}]", "steps[0].check.sttus: unknown"),
         ("[{title: x, id: a}, {title: y, id: a}]", "two steps have the same id"),
-        ("[", "data.steps is not YAML"),
+        ("[", "data.steps: not valid YAML"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, said: str) -> None:
