@@ -146,6 +146,11 @@ def test_the_sleep_container_calls_by_name_through_its_sidecar(mesh: ComposeMesh
     )
 
 
+def test_no_container_runs_as_root(mesh: ComposeMesh) -> None:
+    users = {mesh.compose("exec", "-T", each, "id", "-u").strip() for each in ("control-plane", "httpbin")}
+    assert users == {"1337"}
+
+
 def test_scaling_a_service_adds_an_endpoint_and_takes_it_away_again(mesh: ComposeMesh) -> None:
     assert len(mesh.hosts_serving_one()) == 1
     mesh.compose("up", "--detach", "--no-recreate", "--scale", "httpbin=2")
