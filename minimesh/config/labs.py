@@ -27,7 +27,7 @@ TITLE, STEPS = "title", "steps"
 SIDES = ("gateway", "outbound", "inbound")
 
 _STEP = ("id", "title", "text", "command", "request", "check")
-_REQUEST = ("method", "path", "headers", "from")
+_REQUEST = ("method", "path", "url", "headers", "from")
 _TEXTS_OF_CHECKS = ("method", "path", "host", "flag", "side", "proxy", "pods", "never")
 _NUMBERS_OF_CHECKS = {"status": (100, 599), "at_least": (1, 100_000), "different_pods": (1, 1_000)}
 _CHECK = (*_NUMBERS_OF_CHECKS, *_TEXTS_OF_CHECKS)

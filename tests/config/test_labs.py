@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,8 @@ def test_nothing_is_said_of_the_labs_of_this_repository(file: Path) -> None:
             "10:16: error: data.steps[0].request: must be a map with method, path and ",
         ),
         (
-            "- title: a\n  request: {url: /}",
-            "10:17: error: data.steps[0].request.url: unknown; known are method",
+            "- title: a\n  request: {uri: /}",
+            "10:17: error: data.steps[0].request.uri: unknown; known are method",
         ),
         (
             "- title: a\n  request: {headers: {Host: a}}",
@@ -130,3 +131,11 @@ def test_kubectl_is_told_the_field() -> None:
     }
     [found] = read_json(document, "")[1]
     assert found.field == "data.steps[0].check.status"
+
+
+def test_the_lab_in_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "dashboard.md").read_text()
+    written = text[text.index("    apiVersion: v1\n") : text.index("    minimesh validate mylab")]
+    decoded = decode(textwrap.dedent(written), "lab.yaml")
+    assert decoded.diagnostics == ()
+    assert [each.name for each in decoded.resources] == ["timeouts"]

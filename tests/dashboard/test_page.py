@@ -457,6 +457,35 @@ def test_a_lab_s_commands_are_for_this_mesh(mesh: Mesh, page: Any) -> None:
     playwright.expect(page.locator("#lab-list")).not_to_contain_text("localhost:8080/")
 
 
+TEACHERS_LAB = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: mine
+  labels: {minimesh.dev/lab: "true"}
+data:
+  title: A teacher's own
+  steps: |
+    - title: Call httpbin from inside
+      request: {from: sleep, url: "http://httpbin:8000/ip"}
+      check: {side: outbound, proxy: sleep, status: 200}
+"""
+
+
+def test_a_lab_that_a_teacher_saves_is_there_and_its_request_is_sent_from_inside(
+    mesh: Mesh, page: Any
+) -> None:
+    lab = mesh.configs / "httpbin" / "mine.yaml"
+    lab.write_text(TEACHERS_LAB)
+    try:
+        step = page.locator("#lab-list li", has_text="Call httpbin from inside")
+        step.get_by_role("button", name="Send it").click()
+        playwright.expect(step).to_have_class("done", timeout=LIMIT_MS)
+        seen(page, "#curl", re.compile(r"minimesh exec sleep-\S+ -- curl -i http://httpbin:8000/ip"))
+    finally:
+        lab.unlink()
+
+
 def test_a_link_leads_to_one_lab(mesh: Mesh, page: Any) -> None:
     page.goto(url_of(mesh) + "?lab=default/gs-lab")
     seen(page, "#lab-list", "One host, two versions")

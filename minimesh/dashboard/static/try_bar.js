@@ -6,6 +6,7 @@ import { $, h, offer, round, short } from "./dom.js";
 const form = $("try-form");
 let changed = () => {};
 let ingress = { host: "localhost", port: 8080 };
+let senders = [];
 
 export function currentRequest() {
   const headers = form.elements.headers.value
@@ -15,11 +16,18 @@ export function currentRequest() {
   return { method: form.elements.method.value, url: form.elements.url.value.trim(), headers, from: form.elements.from.value };
 }
 
+// A lab names a workload, since nobody knows its pods' names beforehand: NAME, or NAMESPACE/NAME.
+function senderOf(from) {
+  const [name, namespace = "default"] = from.split("/").reverse();
+  const pod = senders.find((each) => each.namespace === namespace && (each.name === name || each.workload === name));
+  return pod ? `${pod.namespace}/${pod.name}` : "";
+}
+
 export function fill(request) {
   form.elements.method.value = request.method || "GET";
   form.elements.url.value = request.url || `http://${ingress.host}:${ingress.port}${request.path || "/"}`;
   form.elements.headers.value = (request.headers || []).map(([name, value]) => `${name}: ${value}`).join("\n");
-  form.elements.from.value = request.from || "";
+  form.elements.from.value = request.from ? senderOf(request.from) : "";
   showCurl();
 }
 
@@ -68,7 +76,8 @@ export function setSource(source) {
 export async function refresh() {
   const mesh = await get("mesh");
   ingress = mesh.ingress;
-  offer(form.elements.from, [["", "outside, by the gateway"], ...mesh.pods.filter((pod) => pod.proxy && !pod.gateway).map((pod) => [`${pod.namespace}/${pod.name}`, pod.name])]);
+  senders = mesh.pods.filter((pod) => pod.proxy && !pod.gateway);
+  offer(form.elements.from, [["", "outside, by the gateway"], ...senders.map((pod) => [`${pod.namespace}/${pod.name}`, pod.name])]);
   if (!form.elements.url.value) fill(mesh.lab_requests[0] || {});
   $("lab-requests").replaceChildren(...mesh.lab_requests.map((request) => h("button", { type: "button", onclick: () => { fill(request); form.requestSubmit(); } }, request.title)));
   showCurl();
