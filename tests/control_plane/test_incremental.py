@@ -17,6 +17,7 @@ from minimesh.control_plane.push_context.incremental import ContextBuilder
 from minimesh.control_plane.push_context.sharing import Sharing
 from minimesh.control_plane.status_writing import StatusWriter
 from minimesh.control_plane.translation import build_resources
+from minimesh.control_plane.translation.proxy import Proxy
 
 from .meshes import INGRESS_GATEWAY, decode_all, gateway_proxy, running_pod, sidecar_proxy
 
@@ -25,14 +26,14 @@ SERVICES = "\n---\n".join(
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}, namespace: {namespace}}}
-spec: {{selector: {{app: {name}}}, ports: [{{name: {port}, port: 80, targetPort: web}}]{more}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: {port}, port: 80, targetPort: {target}}}]{more}}}
 """
-    for name, namespace, port, more in (
-        ("a", "default", "http", ""),
-        ("b", "default", "http", ""),
-        ("c", "other", "http", ""),
-        ("raw", "default", "tcp", ""),
-        ("headless", "default", "tcp", ", clusterIP: None"),
+    for name, namespace, port, target, more in (
+        ("a", "default", "http", "web", ""),
+        ("b", "default", "http", "web", ""),
+        ("c", "other", "http", "web", ""),
+        ("raw", "default", "tcp", "web", ""),
+        ("headless", "default", "tcp", "80", ", clusterIP: None"),  # has listeners at its pods' addresses
     )
 )
 RULES = """\
@@ -79,7 +80,8 @@ STEPS = 60
 def a_pod(name: str, number: int, address: int) -> str:
     namespace = "other" if name == "c" else "default"
     labels = {"app": name, "version": f"v{number % 2 + 1}"}
-    return running_pod(f"{name}-{number}", f"127.10.9.{address}", labels, {"web": 8080}, namespace)
+    ports = {"web": 8080 + address % 2}
+    return running_pod(f"{name}-{number}", f"127.10.9.{address}", labels, ports, namespace)
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,27 @@ def test_a_part_is_shared_by_what_it_asked_for() -> None:
     assert sharing.of("part", one, make) is sharing.of("part", same, make)
     assert sharing.of("part", another, make) is not sharing.of("part", one, make)
     assert len(made) == 2
+
+
+def test_when_endpoints_change_what_looked_for_a_proxys_own_workload_is_made_again() -> None:
+    proxy = sidecar_proxy({"app": "a"})
+    sharing = Sharing()
+    made: list[str] = []
+
+    def make(part: str, of: Sharing) -> None:
+        def look(seen: Proxy) -> str:
+            made.append(part)
+            return seen.name if part == "own pod" else seen.namespace
+
+        of.of(part, proxy, look)
+
+    for part in ("own pod", "namespace", "own pod"):
+        make(part, sharing)
+    assert made == ["own pod", "namespace"]
+    carried = sharing.with_other_endpoints(["a.default.svc.cluster.local"])
+    for part in ("own pod", "namespace"):
+        make(part, carried)
+    assert made == ["own pod", "namespace", "own pod"]
 
 
 def test_a_look_at_all_labels_depends_on_all_of_them() -> None:

@@ -142,6 +142,17 @@ def test_a_redirect_names_a_port_only_where_the_scheme_does_not_imply_it(redirec
     assert route.redirect.port_redirect == port
 
 
+def test_a_mirror_of_nothing_is_none() -> None:
+    def mirrored(share: str) -> list[tuple[str, int]]:
+        [route] = routes_of(f"[{{{TO_WEB}, mirrors: [{{destination: {{host: copy}}{share}}}]}}]")
+        policies = route.route.request_mirror_policies
+        return [(p.cluster.split("|")[3], p.runtime_fraction.default_value.numerator) for p in policies]
+
+    assert mirrored("") == [("copy.default.svc.cluster.local", 100)]
+    assert mirrored(", percentage: {value: 0.5}") == [("copy.default.svc.cluster.local", 5_000)]
+    assert mirrored(", percentage: {value: 0}") == []
+
+
 def test_the_hosts_rewrite_comes_from_rewrite_or_headers() -> None:
     headers = 'headers: {request: {set: {":authority": from-headers}}}'
     [route] = routes_of(f"[{{{headers}, {TO_WEB}}}]")
@@ -207,7 +218,7 @@ def test_a_pod_of_another_namespace_needs_the_namespace_in_the_name() -> None:
 ENTRY_OF_A_SHORT_NAME = """
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {name: short}
+metadata: {name: z-younger}
 spec: {hosts: [web.default], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
 """
 
