@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from minimesh.data_plane.admin import status_dumps
 from minimesh.data_plane.admin.config_dump import DumpNotFoundError, config_dump
 from minimesh.data_plane.admin.server_state import ServerState
 from minimesh.data_plane.admin.view import AdminView
+from minimesh.data_plane.routing.regex import Regex, RegexError
 from minimesh.data_plane.telemetry import stats_text
 from minimesh.data_plane.telemetry.stats import Counter, Gauge, Histogram, Metric
 
@@ -106,16 +106,22 @@ def _is_set(query: Mapping[str, str], name: str) -> bool:
     return query.get(name, "false").lower() not in ("false", "0")
 
 
-def _name_filter(query: Mapping[str, str], parameter: str) -> Callable[[str], bool]:
-    search = _compiled(query.get(parameter, "")).search
-    return lambda name: search(name) is not None
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _name_filter(query: Mapping[str, str], parameter: str) -> Callable[[str], bool] | None:
+    """What a parameter's pattern says of names; None without one. RE2's, as no other stays fast for any."""
+    pattern = query.get(parameter, "")
+    if not pattern:
+        return None
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise RefusedRequestError(f"Invalid regex: {error}: {pattern}") from None
+        regex = Regex(pattern)
+    except RegexError as error:
+        raise RefusedRequestError(f"Invalid regex: {error}") from None
+    if not regex.may_search:
+        raise RefusedRequestError(f"Invalid regex: {pattern}: begin it with ^, or install google-re2")
+    return regex.finds
+
+
+def _every_name(_: str) -> bool:
+    return True
 
 
 _RUNTIME_USAGE = (
@@ -240,7 +246,7 @@ class _Commands:
         return _json({"certificates": []})
 
     def clusters(self, query: Mapping[str, str]) -> Answer:
-        wanted = _name_filter(query, "filter")
+        wanted = _name_filter(query, "filter") or _every_name
         if query.get("format") == "json":
             return _json(status_dumps.clusters_json(self.configuration, wanted, self.view.host_state))
         return Answer(status_dumps.clusters_text(self.configuration, wanted, self.view.host_state))
@@ -253,7 +259,7 @@ class _Commands:
                 include_eds=_is_set(query, "include_eds"),
                 resource=query.get("resource", ""),
                 mask=query.get("mask", ""),
-                wanted=_name_filter(query, "name_regex"),
+                wanted=_name_filter(query, "name_regex") or _every_name,
                 pages=self.view.pages,
             )
         )
@@ -296,8 +302,7 @@ class _Commands:
 
     def _wanted_stats(self, query: Mapping[str, str]) -> stats_text.Wanted:
         self._refresh()
-        _compiled(query.get("filter", ""))
-        by_name = stats_text.chosen(query.get("filter", ""), used_only=_is_set(query, "usedonly"))
+        by_name = stats_text.chosen(_name_filter(query, "filter"), used_only=_is_set(query, "usedonly"))
         kind = query.get("type", "All").lower()
         if kind == "all":
             return by_name

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from minimesh.data_plane.admin.app import Answer, Command, Process, answer, commands_of
 from minimesh.data_plane.http.connection_manager import ConnectionManager
 from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
 from minimesh.data_plane.http.interfaces import FilterStatus
 from minimesh.data_plane.network.address_map import BindAddress
-from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings
 from minimesh.data_plane.routing.actions import NonForwardingAction
 from minimesh.data_plane.routing.matchers import PathKind, PathMatch, RouteMatch
 from minimesh.data_plane.routing.route_table import Route, RouteConfigHolder, RouteTable, VirtualHost
@@ -88,7 +89,9 @@ class AdminFilter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_request(self, stream: Stream) -> FilterStatus:
-        if self._view.concurrency == 1:
+        if _is_of_another_page(stream):
+            self._reply(stream, Answer("requests from other web pages are refused\n", 403))
+        elif self._view.concurrency == 1:
             self._reply(stream, answer(self._commands, *_request_of(stream)))
         else:
             task = asyncio.get_running_loop().create_task(self._answer_for_all(stream))
@@ -112,6 +115,13 @@ class AdminFilter:
     def _reply(self, stream: Stream, given: Answer) -> None:
         headers = (("content-type", given.content_type), *_HEADERS)
         stream.send_local_reply(given.status, given.body.encode(), "", headers)
+
+
+def _is_of_another_page(stream: Stream) -> bool:
+    """Whether a browser says that a page from elsewhere sends this: one may post forms to any address."""
+    head = stream.head
+    assert head is not None
+    return any(urlsplit(origin).netloc != head.authority for origin in head.header_values("origin"))
 
 
 def _request_of(stream: Stream) -> tuple[str, str, dict[str, str]]:

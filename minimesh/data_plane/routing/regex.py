@@ -48,6 +48,13 @@ class Regex:
         subject = text.encode("latin-1") if self._on_bytes else text
         return self._compiled.fullmatch(subject) is not None
 
+    def finds(self, text: str) -> bool:
+        """Whether some part of the text matches; for patterns that `may_search`."""
+        if self._limit is not None and len(text) > self._limit:
+            return False
+        subject = text.encode("latin-1", "replace") if self._on_bytes else text
+        return self._compiled.search(subject) is not None
+
     def replace_all(self, text: str, substitution: Substitution) -> str:
         """Every match replaced, as RE2's GlobalReplace does: no empty match right after another match."""
         if self._limit is not None and len(text) > self._limit:

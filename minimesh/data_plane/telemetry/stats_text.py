@@ -22,12 +22,11 @@ from minimesh.data_plane.telemetry.stats import (
 Wanted = Callable[[Metric], bool]
 
 
-def chosen(pattern: str = "", *, used_only: bool = False) -> Wanted:
-    """Which metrics to show: those whose name has a match of `pattern`. Raises re.error."""
-    search = re.compile(pattern).search if pattern else None
+def chosen(named: Callable[[str], bool] | None = None, *, used_only: bool = False) -> Wanted:
+    """Which metrics to show: those with a name that is wanted, all unless given."""
 
     def wanted(metric: Metric) -> bool:
-        return (not used_only or metric.used) and (search is None or search(metric.name) is not None)
+        return (not used_only or metric.used) and (named is None or named(metric.name))
 
     return wanted
 

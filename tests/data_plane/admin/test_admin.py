@@ -174,3 +174,24 @@ async def test_quitquitquit_ends_the_process() -> None:
     async with upstream(b"x") as up, proxy(up, admin=(port := free_port())) as server:
         assert await Admin(port, server).text("/quitquitquit", "POST") == "OK\n"
         assert server.state.value is not ServerState.PRE_INITIALIZING
+
+
+async def test_a_page_from_elsewhere_may_not_even_post_a_form() -> None:
+    async with upstream(b"x") as up, proxy(up, admin=(port := free_port())):
+
+        async def post(origin: str) -> int:
+            head = f"POST /logging?level=info HTTP/1.1\r\nHost: localhost:{port}\r\nOrigin: {origin}\r\n"
+            request = head + "Content-Length: 0\r\nConnection: close\r\n\r\n"
+            return status_of(await exchange(port, request.encode()))
+
+        assert await post("http://evil.example") == 403
+        assert await post("null") == 403
+        assert await post(f"http://localhost:{port}") == 200
+
+
+async def test_no_pattern_keeps_the_proxy_from_its_work() -> None:
+    """It would take Python's own engine longer than anybody waits."""
+    async with upstream(b"x") as up, proxy(up, admin=(port := free_port())) as server:
+        admin = Admin(port, server)
+        server.stats.counter("a" * 60)
+        assert await admin.text("/stats?filter=^(a%2B)%2Bb$") == ""

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from minimesh.data_plane.routing.regex import Regex
 from minimesh.data_plane.telemetry.stats import Histogram, StatsStore
 from minimesh.data_plane.telemetry.stats_text import (
     chosen,
@@ -65,9 +66,9 @@ def test_text_and_json() -> None:
     store.counter("unused")
     store.histogram("h").record(3)
     store.histogram("empty")
-    assert render_text(store, chosen("^[abu]")) == "a: 7\nb: 2\nunused: 0\n"
-    assert render_text(store, chosen("^empty")) == "empty: No recorded values\n"
-    assert render_text(store, chosen("^h$")).startswith("h: P0(3,3) P25(")
+    assert render_text(store, chosen(Regex("^[abu]").finds)) == "a: 7\nb: 2\nunused: 0\n"
+    assert render_text(store, chosen(Regex("^empty").finds)) == "empty: No recorded values\n"
+    assert render_text(store, chosen(Regex("^h$").finds)).startswith("h: P0(3,3) P25(")
     found = render_json(store, chosen(used_only=True))["stats"]
     assert found[:2] == [{"name": "a", "value": 7}, {"name": "b", "value": 2}]
     assert found[2]["histograms"]["computed_quantiles"][0]["name"] == "h"
@@ -151,7 +152,10 @@ def test_responses_of_a_cluster_are_counted_by_code_alone_and_shown_by_all() -> 
     stats.count_response(503)
     stats.count_response(503, internal=True)
     stats.count_retried_response(500)
-    shown = dict(line.split(": ") for line in render_text(store, chosen("rq_", used_only=True)).splitlines())
+    shown = dict(
+        line.split(": ")
+        for line in render_text(store, chosen(Regex("rq_").finds, used_only=True)).splitlines()
+    )
     assert {name.removeprefix("cluster.a."): int(value) for name, value in shown.items()} == {
         "upstream_rq_200": 1,
         "upstream_rq_2xx": 1,
