@@ -24,7 +24,7 @@ from minimesh.data_plane.admin.server_state import ServerState, StateHolder
 from minimesh.data_plane.admin.view import AdminView
 from minimesh.data_plane.allocator import keep_freed_memory
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.network.listener import OWN_SOCKETS
+from minimesh.data_plane.network.server_sockets import OWN_SOCKETS
 from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.ads_target import AdsTarget, ads_target

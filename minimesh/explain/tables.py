@@ -19,7 +19,7 @@ from minimesh.explain.observation import Routing, observe
 
 if TYPE_CHECKING:
     from minimesh.control_plane.translation import Resources
-    from minimesh.data_plane.network.listener import FilterChain, ListenerSettings
+    from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
     from minimesh.data_plane.upstream.cluster import Cluster
     from minimesh.explain.world import Pod

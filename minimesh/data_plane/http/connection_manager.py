@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.interfaces import Filter
     from minimesh.data_plane.http.messages import PreparedHeaders
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
     from minimesh.data_plane.telemetry.stats import Counter, StatsStore
 
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Coroutine
 
-    from minimesh.data_plane.network.listener import FilterChain, Listener
+    from minimesh.data_plane.network.listener import Listener
+    from minimesh.data_plane.network.listener_settings import FilterChain
 
 
 class Admission:

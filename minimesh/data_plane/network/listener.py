@@ -13,7 +13,7 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from minimesh.data_plane.network.admission import Admission
 from minimesh.data_plane.network.connection import ConnectionInfo, address_text, reset
@@ -22,13 +22,13 @@ from minimesh.data_plane.network.filter_chains import ConnectionFacts, FilterCha
 from minimesh.data_plane.network.inspection import Acceptor
 from minimesh.data_plane.network.listener_settings import (
     FilterChain,
-    ListenerScope,
     ListenerSettings,
-    ProtocolFactory,
     ServerConnection,
 )
+from minimesh.data_plane.network.listener_stats import ListenerStats
 from minimesh.data_plane.network.original_destination import original_destination
 from minimesh.data_plane.network.redirection import ListenerDirectory, hand_over
+from minimesh.data_plane.network.server_sockets import OWN_SOCKETS, SocketSource
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
@@ -36,68 +36,6 @@ if TYPE_CHECKING:
     from minimesh.data_plane.network.address_map import BindAddress
     from minimesh.data_plane.network.timers import Deadline, TimerWheel
 
-__all__ = [
-    "FilterChain",
-    "Listener",
-    "ListenerScope",
-    "ListenerSettings",
-    "ListenerStats",
-    "ProtocolFactory",
-    "ServerConnection",
-]
-
-
-class ListenerStats:
-    """Counters under `listener.<address>.`."""
-
-    __slots__ = (
-        "cx_active", "cx_destroy", "cx_total", "cx_transport_socket_connect_timeout", "no_filter_chain_match",
-        "pre_cx_timeout", "prefix", "store",
-    )  # fmt: skip
-
-    def __init__(self, store: StatsStore, settings: ListenerSettings) -> None:
-        host, port = settings.configured_address
-        self.store = store
-        self.prefix = prefix = f"listener.{settings.stat_prefix or f'{host}_{port}'}."
-        self.cx_total = store.counter(prefix + "downstream_cx_total")
-        self.cx_active = store.gauge(prefix + "downstream_cx_active")
-        self.cx_destroy = store.counter(prefix + "downstream_cx_destroy")
-        self.pre_cx_timeout = store.counter(prefix + "downstream_pre_cx_timeout")
-        self.cx_transport_socket_connect_timeout = store.counter(
-            prefix + "downstream_cx_transport_socket_connect_timeout"
-        )
-        self.no_filter_chain_match = store.counter(prefix + "no_filter_chain_match")
-
-
-class SocketSource(Protocol):
-    """Where listeners get their server sockets from."""
-
-    accepts: bool
-    """Whether connections are taken from them in this process."""
-
-    def open(self, name: str, address: BindAddress, backlog: int, *, reuse_port: bool) -> socket.socket:
-        """A bound, listening, non-blocking socket for the listener of this name.
-
-        Raises OSError that names the address.
-        """
-
-    def close(self, name: str, address: BindAddress) -> None:
-        """Called after the listener of this name has closed its socket for this address."""
-
-
-class OwnSockets:
-    """Sockets of this process alone."""
-
-    accepts = True
-
-    def open(self, name: str, address: BindAddress, backlog: int, *, reuse_port: bool) -> socket.socket:
-        return open_server_socket(address, backlog, reuse_port=reuse_port)
-
-    def close(self, name: str, address: BindAddress) -> None:
-        """Nobody else has it."""
-
-
-OWN_SOCKETS = OwnSockets()
 _LOG = logging.getLogger("minimesh.listener")
 #: How long a listener waits when the process has no file descriptors left.
 _REST_S = 0.2
@@ -427,22 +365,3 @@ class _Accepted(asyncio.Protocol):
             transport.abort()  # gone before it was accepted
             return
         self._listener.accept(transport, self._destination_port)
-
-
-def open_server_socket(address: BindAddress, backlog: int, *, reuse_port: bool = False) -> socket.socket:
-    """A bound, listening, non-blocking socket. Raises OSError that names the address."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((address.host, address.port))
-        sock.listen(backlog)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise OSError(
-            error.errno, f"cannot bind '{address.host}:{address.port}': {error.strerror or error}"
-        ) from error
-    return sock

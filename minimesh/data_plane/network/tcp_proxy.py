@@ -26,7 +26,7 @@ from minimesh.data_plane.upstream.hashing import hash_text
 from minimesh.data_plane.upstream.host_selection import HostSelection
 
 if TYPE_CHECKING:
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
     from minimesh.data_plane.network.timers import Deadline
     from minimesh.data_plane.upstream.cluster import Cluster
     from minimesh.data_plane.upstream.host import Host

@@ -21,7 +21,7 @@ import sys
 from typing import Any
 
 from minimesh.data_plane.network.address_map import BindAddress
-from minimesh.data_plane.network.listener import open_server_socket
+from minimesh.data_plane.network.server_sockets import open_server_socket
 
 _ANSWER_LIMIT_S = 5.0
 _LINE_BYTES = 64 * 1024

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from minimesh.data_plane.network.address_map import AddressMap
-from minimesh.data_plane.network.listener import OWN_SOCKETS, Listener, SocketSource
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.server_sockets import OWN_SOCKETS, SocketSource
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder, RouteTable

@@ -9,7 +9,7 @@ from minimesh.data_plane.xds_client.config_update import LiveConfiguration
 
 if TYPE_CHECKING:
     from minimesh.data_plane.network.address_map import AddressMap
-    from minimesh.data_plane.network.listener import SocketSource
+    from minimesh.data_plane.network.server_sockets import SocketSource
     from minimesh.data_plane.telemetry.access_log_file import AccessLogFiles
     from minimesh.data_plane.telemetry.stats import StatsStore
 

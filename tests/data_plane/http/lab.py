@@ -20,7 +20,8 @@ from minimesh.data_plane.http.hcm_config import HttpConnectionManagerConfig
 from minimesh.data_plane.http.http1.upstream import connect_http1
 from minimesh.data_plane.http.interfaces import Filter
 from minimesh.data_plane.network.address_map import AddressMap, BindAddress
-from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle
 from minimesh.data_plane.routing.route_table import RouteConfigHolder

@@ -11,7 +11,8 @@ import uvloop
 
 from minimesh.data_plane.network import descriptors
 from minimesh.data_plane.network.address_map import BindAddress
-from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.telemetry.stats import StatsStore
 from minimesh.data_plane.xds_client.compile.network_filters import SayAndClose

@@ -13,8 +13,8 @@ from minimesh.data_plane.network.address_map import BindAddress
 from minimesh.data_plane.network.connection import ConnectionInfo
 from minimesh.data_plane.network.filter_chains import FilterChainMatch
 from minimesh.data_plane.network.inspection import Inspection
-from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
-from minimesh.data_plane.network.listener_settings import ListenerScope
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerScope, ListenerSettings
 from minimesh.data_plane.network.original_destination import Address, parse_destination
 from minimesh.data_plane.network.redirection import ListenerDirectory
 from minimesh.data_plane.network.timers import TimerWheel

@@ -12,7 +12,8 @@ import pytest
 
 from minimesh.data_plane.network.address_map import BindAddress
 from minimesh.data_plane.network.filter_chains import FilterChainMatch
-from minimesh.data_plane.network.listener import FilterChain, Listener, ListenerSettings
+from minimesh.data_plane.network.listener import Listener
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings
 from minimesh.data_plane.network.tcp_proxy import TcpProxy, TcpProxyConfig, WeightedCluster
 from minimesh.data_plane.network.timers import TimerWheel
 from minimesh.data_plane.routing.actions import ClusterHandle

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from minimesh.data_plane.http.connection_manager import ConnectionManager
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PIPELINED_LIMIT_BYTES = 64 * 1024

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.messages import ResponseHead
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
     from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 #: Envoy counts so much for the colon and the line end of each header that it reads, blanks never.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.http2.frames import Frame
     from minimesh.data_plane.http.http2.heads import RawHeader
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
 
 #: What a client may leave unread of head and control frames; bodies wait where they come from.
 _MAX_UNREAD_BYTES = 8 * 1024 * 1024

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from minimesh.data_plane.http.messages import RequestHead, ResponseFields
     from minimesh.data_plane.http.stream import Stream
     from minimesh.data_plane.network.connection import ConnectionInfo
-    from minimesh.data_plane.network.listener import ListenerScope
+    from minimesh.data_plane.network.listener_settings import ListenerScope
 
 _STATUS_BYTES = len(":status200")
 

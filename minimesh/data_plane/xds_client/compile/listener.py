@@ -14,7 +14,7 @@ from minimesh.data_plane.network.filter_chains import (
     SourceType,
 )
 from minimesh.data_plane.network.inspection import Inspection
-from minimesh.data_plane.network.listener import FilterChain, ListenerSettings, ProtocolFactory
+from minimesh.data_plane.network.listener_settings import FilterChain, ListenerSettings, ProtocolFactory
 from minimesh.data_plane.network.tcp_proxy import TcpProxy
 from minimesh.data_plane.network.tls.server import ServerTls
 from minimesh.data_plane.xds_client.compile.access_log import compile_access_logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from minimesh.data_plane.network.listener import ListenerScope, ProtocolFactory
+from minimesh.data_plane.network.listener_settings import ListenerScope, ProtocolFactory
 from minimesh.data_plane.network.tcp_proxy import TcpProxy, TcpProxyConfig, WeightedCluster
 from minimesh.data_plane.xds_client.compile.access_log import compile_access_logs
 from minimesh.data_plane.xds_client.compile.context import CompileContext
