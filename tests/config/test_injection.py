@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import pytest
+
 from minimesh.config.decoding import decode
-from minimesh.config.injection import ProxyRole, injected, proxy_role
+from minimesh.config.injection import INJECT, ProxyRole, asks_for_proxy, injected, proxy_role
+from minimesh.config.kubernetes.meta import ObjectMeta
+from minimesh.config.kubernetes.pod import PodSpec
 from minimesh.config.resources import Resource
 
 ENABLED = {"istio-injection": "enabled"}
@@ -26,6 +30,32 @@ spec: {{containers: [{{name: app, image: nginx}}{spec}]}}
 
 def names(found: Resource) -> list[str]:
     return [each.name for each in found.spec.containers]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "label", "annotation", "host_network", "asks"),
+    [
+        ({"istio-injection": "enabled"}, None, None, False, True),
+        ({"istio-injection": "enabled"}, None, None, True, False),
+        ({"istio-injection": "enabled"}, "false", None, False, False),
+        ({"istio-injection": "enabled"}, None, "false", False, False),
+        ({"istio-injection": "enabled"}, "true", "false", False, True),
+        ({"istio-injection": "disabled"}, "true", None, False, False),
+        ({"istio.io/rev": "default"}, None, None, False, True),
+        ({"istio.io/rev": "default", "istio-injection": "disabled"}, "true", None, False, False),
+        ({"istio.io/rev": "default", "istio-injection": "other"}, None, None, False, False),
+        ({}, None, None, False, False),
+        ({}, "true", None, False, True),
+        ({}, "false", "true", False, False),
+    ],
+)
+def test_who_asks_for_a_proxy(
+    namespace: Mapping[str, str], label: str | None, annotation: str | None, host_network: bool, asks: bool
+) -> None:
+    metadata = ObjectMeta(
+        labels={INJECT: label} if label else {}, annotations={INJECT: annotation} if annotation else {}
+    )
+    assert asks_for_proxy(namespace, metadata, PodSpec(host_network=host_network)) is asks
 
 
 def test_the_sidecar_comes_after_the_application() -> None:

@@ -132,6 +132,17 @@ def test_two_files_that_disagree_are_an_error_and_the_second_is_not_applied(stor
     assert [one.name for one in store.snapshot().resources] == ["a"]
 
 
+def test_a_file_goes_down_with_the_one_that_it_relies_on(store: Store) -> None:
+    store.apply_file("a", [config_map("shared"), config_map("own")])
+    store.apply_file("b", [config_map("shared")])
+    store.apply_file("c", [config_map("own")])
+    refused = store.apply_files(
+        {"a": [config_map("shared", "2"), config_map("own", "2")], "b": [config_map("shared", "2")]}
+    )
+    assert refused.keys() == {"a", "b"}  # a for what c says of "own", b for what a goes on to say of "shared"
+    assert {one.spec.data["k"] for one in store.snapshot().resources} == {"1"}
+
+
 def test_one_file_that_disagrees_with_itself_is_an_error(store: Store) -> None:
     conflicts = store.apply_file("a.yaml", [config_map("a"), config_map("a", "2")])
     assert [one.code for one in conflicts] == ["duplicate-resource"]

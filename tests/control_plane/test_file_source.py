@@ -202,6 +202,14 @@ class TestFileSet:
         assert port_of(store, "a") == 81
         assert files.diagnostics() == {"b.yaml": ()}
 
+    def test_of_two_that_wait_for_a_file_to_give_way_the_first_comes_into_force(self) -> None:
+        store = Store()
+        files = FileSet(store)
+        files.update({"a.yaml": service("a", 80), "b.yaml": service("a", 81), "c.yaml": service("a", 82)})
+        files.update({}, gone=["a.yaml"])
+        assert port_of(store, "a") == 81
+        assert [path for path, found in files.diagnostics().items() if found] == ["c.yaml"]
+
     def test_what_two_files_declare_alike_may_be_changed_in_one_after_the_other(self) -> None:
         store = Store()
         files = FileSet(store)

@@ -16,9 +16,14 @@ def test_a_moment_has_the_push_before_it() -> None:
     first, second = snapshot(GS_LAB), snapshot(GS_LAB, GATEWAY)
     history.record(100.0, first, ())
     history.record(200.0, second, ())
-    assert history.at(99.0) is None
-    assert (at := history.at(150.0)) is not None
-    assert at.snapshot is first
+    found = [history.at(moment) for moment in (99.9, 100.0, 199.9, 200.0, 300.0)]
+    assert [each.snapshot if each is not None else None for each in found] == [
+        None,
+        first,
+        first,
+        second,
+        second,
+    ]
     assert history.latest is not None
     assert history.latest.snapshot is second
 

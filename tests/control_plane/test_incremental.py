@@ -286,6 +286,21 @@ def test_what_is_written_back_is_no_reason_to_build_anew() -> None:
     assert store.snapshot() is written
 
 
+def test_an_object_that_was_changed_meanwhile_is_told_nothing_of_the_past() -> None:
+    store = Store()
+    for resource in decode_all(f"{SERVICES}\n---\n{GATEWAY_API}"):
+        store.put(resource)
+    context = PushContext.build(store.snapshot(), (), MeshConfig())
+    route = ResourceKey("HTTPRoute", "default", "a")
+    (changed,) = decode_all(GATEWAY_API.split("---")[2].replace("name: a, port: 80", "name: b, port: 80"))
+    assert changed.key == route
+    store.put(changed)
+    StatusWriter(store).write(context)
+    told = {each.key: each.status for each in store.snapshot().resources}
+    assert told[route] is None
+    assert told[ResourceKey("Ingress", "default", "b")] is not None
+
+
 def test_a_part_is_shared_by_what_it_asked_for() -> None:
     one = sidecar_proxy({"app": "a", "version": "v1"})
     same = sidecar_proxy({"app": "a", "version": "v2"}, ip="127.10.0.9")

@@ -200,6 +200,10 @@ def test_the_exact_host_wins_over_the_wildcard() -> None:
         destination_rule("c", "web", "exact"),
     )
     assert subsets_of(context, "default") == ["exact"]
+    wilder, wild = ("*.svc.cluster.local", "*.default.svc.cluster.local")
+    for rules in ([("a", wilder), ("b", wild)], [("a", wild), ("b", wilder)]):
+        context = push(WEB, *(destination_rule(name, host, host.split(".")[1]) for name, host in rules))
+        assert subsets_of(context, "default") == ["default"]
 
 
 def test_the_clients_namespace_is_asked_first_then_the_services_then_the_root() -> None:
@@ -294,6 +298,28 @@ def test_http_servers_of_one_port_share_a_route_configuration() -> None:
     merged = context.merged_gateway("istio-system", {"istio": "ingressgateway"}, {})
     names = {route: [s.gateway for s in servers] for route, servers in merged.servers_by_route.items()}
     assert names == {"http.80": ["default/a", "default/b"], "http.81": ["default/c"]}
+
+
+def tls_gateway(name: str, hosts: str) -> str:
+    plain = gateway(name, 443, "HTTPS", hosts)
+    return plain.replace("    hosts:", "    tls: {mode: PASSTHROUGH}\n    hosts:")
+
+
+def test_a_port_keeps_the_protocol_of_the_oldest_and_a_name_its_first_server() -> None:
+    context = push(
+        tls_gateway("a", "[a.com]"),
+        tls_gateway("b", "[b.com, a.com]"),
+        tls_gateway("c", "[c.com]"),
+        gateway("d", 443, "HTTP"),
+        gateway("e", 81),
+        tls_gateway("f", "[b.com]").replace("443", "81"),
+    )
+    merged = context.merged_gateway("default", {"istio": "ingressgateway"}, {})
+    served = (*merged.plain_servers.items(), *merged.tls_servers.items())
+    assert {port.port: [server.gateway for server in servers] for port, servers in served} == {
+        443: ["default/a", "default/c"],
+        81: ["default/e"],
+    }
 
 
 def test_http_servers_of_different_addresses_share_nothing_but_the_port() -> None:

@@ -115,6 +115,29 @@ def test_pool_and_outlier_settings() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "made"),
+    [
+        ("splitExternalLocalOriginErrors: true", {"split_external_local_origin_errors": True}),
+        (
+            "splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 4",
+            {
+                "split_external_local_origin_errors": True,
+                "consecutive_local_origin_failure": 4,
+                "enforcing_consecutive_local_origin_failure": 100,
+                "enforcing_local_origin_success_rate": 0,
+            },
+        ),
+        ("consecutive5xxErrors: 0", {"consecutive_5xx": 0, "enforcing_consecutive_5xx": 0}),
+    ],
+)
+def test_what_counts_against_a_host(written: str, made: dict[str, Any]) -> None:
+    rule = LOCALITY_RULE.replace("{consecutive5xxErrors: 1}", f"{{{written}}}")
+    mesh = push(HTTPBIN_SERVICE, rule, located_pod("a", "127.10.1.1", "west.a"))
+    found = as_json(build_clusters(sidecar_proxy({}), mesh)[HTTPBIN])["outlier_detection"]
+    assert found == {"enforcing_success_rate": 0, **made}
+
+
 def test_subset_settings_win_over_the_rules_where_they_say_something() -> None:
     found = clusters(EVERYTHING)
     v1 = as_json(found[f"outbound|9080|v1|{EVERYTHING_HOST}"])

@@ -120,6 +120,42 @@ def test_a_route_has_no_timeout_and_istios_retries() -> None:
     )
 
 
+HASHED = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: httpbin}
+spec:
+  host: httpbin
+  trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "retries", "avoids"),
+    [
+        ([], "", True),
+        ([HASHED], "", False),
+        ([HASHED], "retries: {attempts: 2, retryIgnorePreviousHosts: true}", True),
+        ([], "retries: {attempts: 2, retryIgnorePreviousHosts: false}", False),
+    ],
+)
+def test_a_retry_avoids_the_hosts_tried_before_unless_a_hash_chooses(
+    rules: list[str], retries: str, avoids: bool
+) -> None:
+    lab = HTTPBIN_LAB.replace("    route:\n", f"    {retries}\n    route:\n") if retries else HTTPBIN_LAB
+    config = route_config("http.8080", GATEWAY, lab, *rules)
+    assert bool(config.virtual_hosts[0].routes[0].route.retry_policy.retry_host_predicate) is avoids
+
+
+def test_a_header_that_must_not_be_there_counts_as_empty_but_where_its_presence_is_the_question() -> None:
+    http = f"[{{match: [{{withoutHeaders: {{a: {{exact: x}}, b: {{}}, c: {{regex: '*'}}}}}}], {TO_WEB}}}]"
+    [route] = routes_of(http)
+    assert [
+        (each.name, each.invert_match, each.present_match, each.treat_missing_header_as_empty)
+        for each in route.match.headers
+    ] == [("a", True, False, True), ("b", True, True, False), ("c", True, True, False)]
+
+
 def test_no_attempts_means_no_retries() -> None:
     [route] = routes_of(f"[{{retries: {{attempts: 0}}, {TO_WEB}}}]")
     assert not route.route.HasField("retry_policy")
