@@ -85,6 +85,7 @@ class Mesh:
         self._runtime: PodRuntime | None = None
         self._service_proxy: ServiceProxy | None = None
         self._dashboard: DashboardServer | None = None
+        self._debug_secret = new_secret()
         inside = PodInsides(lambda: self._runtime)
         self._api = ApiServer(
             self._store, ContainerLogs(inside.log_span), inside, addresses=addresses, ports=inside
@@ -184,6 +185,7 @@ class Mesh:
             on_diagnostics=self._diagnostics.show,
             watches_traffic=True,
             debounce=Debounce.of_environment(os.environ),
+            debug_secret=self._debug_secret,
         )
         await control_plane.start()
         self._control_plane = control_plane
@@ -239,6 +241,7 @@ class Mesh:
                 ingress_port=self._options.ingress_port,
                 paths=self._options.paths,
                 dashboard_url=self._dashboard.url if self._dashboard is not None else "",
+                debug_secret=self._debug_secret,
             )
         )
 

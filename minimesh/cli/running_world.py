@@ -56,7 +56,8 @@ def _ask(run: Run, path: str) -> dict[str, Any]:
     url = f"http://127.0.0.1:{run.debug_port}{path}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=ANSWER_LIMIT_S) as answer:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {run.debug_secret}"})
+        with opener.open(request, timeout=ANSWER_LIMIT_S) as answer:
             document: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         raise Refusal(_said(error)) from error

@@ -2,7 +2,8 @@
 
 Owns paths and their answers; knows the rest of the control plane through `DebugView`. It shows the whole
 configuration, so it is bound to loopback, and a request must name a loopback host: otherwise a web page could
-have its own name resolve to 127.0.0.1 and read everything through its visitor's browser.
+have its own name resolve to 127.0.0.1 and read everything through its visitor's browser. What Secrets hold is
+shown to nobody, but in a snapshot to those who know the secret of this run.
 
     /ready                      200 once proxies can be served
     /debug/status               proxies, diagnostics, files; what `minimesh status` prints
@@ -16,6 +17,7 @@ have its own name resolve to 127.0.0.1 and read everything through its visitor's
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from minimesh.control_plane.push_context import PushContext
     from minimesh.control_plane.service_registry.services import Service
 
+_VALUES = ("data", "stringData")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -52,8 +55,10 @@ class DebugView(Protocol):
 class DebugApi:
     """One HTTP server on one loopback address."""
 
-    def __init__(self, view: DebugView) -> None:
+    def __init__(self, view: DebugView, secret: str = "") -> None:
+        """`secret`: what a request must bear to be told of Secrets; nobody is without one."""
         self._view = view
+        self._secret = secret
         self._runner: web.AppRunner | None = None
 
     @property
@@ -121,7 +126,7 @@ class DebugApi:
         return _json(list(self._endpoints()))
 
     async def _configz(self, _: web.Request) -> web.Response:
-        return _json([resource.raw for resource in self._view.config.resources])
+        return _json([_without_values(resource.raw) for resource in self._view.config.resources])
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         try:
@@ -131,7 +136,17 @@ class DebugApi:
         found = self._view.told_at(moment)
         if found is None:
             return _json({"error": "what was in force then is forgotten"}, status=404)
-        return _json(found)
+        if self._secret and hmac.compare_digest(_bearer_of(request).encode(), self._secret.encode()):
+            return _json(found)
+        shown = [
+            {
+                **each,
+                "document": _without_values(each["document"]),
+                "written": _without_values(each["written"]),
+            }
+            for each in found["resources"]
+        ]
+        return _json({**found, "resources": shown})
 
     def _services(self) -> Sequence[Service]:
         context = self._view.push_context
@@ -159,6 +174,19 @@ class DebugApi:
                         for each in found
                     ],
                 }
+
+
+def _bearer_of(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+def _without_values(document: Any) -> Any:
+    """A Secret with its names but not its values, which what was last applied would tell too."""
+    if not isinstance(document, Mapping) or document.get("kind") != "Secret":
+        return document
+    hidden = {name: dict.fromkeys(document[name] or (), "") for name in _VALUES if name in document}
+    metadata = {key: value for key, value in (document.get("metadata") or {}).items() if key != "annotations"}
+    return {**document, **hidden, "metadata": metadata}
 
 
 @web.middleware

@@ -76,10 +76,12 @@ class ControlPlane:
         translate: Callable[[Proxy, PushContext], ResourceSet] = build_resources,
         watches_traffic: bool = False,
         debounce: Debounce | None = None,
+        debug_secret: str = "",
     ) -> None:
         """`extra_status` adds its entries to `status()`. `on_diagnostics` hears of all findings, by file,
         after each change of a file. `registration_grace_s`: how long a self-registered workload outlives its
-        stream. `watches_traffic`: proxies tell of finished requests while somebody looks.
+        stream. `watches_traffic`: proxies tell of finished requests while somebody looks. `debug_secret`: who
+        bears it is told by the debug API what Secrets hold.
         """
         self._store = store
         self._addresses = ((ads_host, ads_port), (debug_host, debug_port))
@@ -107,7 +109,7 @@ class ControlPlane:
         self.traffic_watch = TrafficWatch(lambda share: self._pusher.set_runtime(watch_layer(share)))
         self._pusher.set_runtime(watch_layer(0))
         self._ads = AdsServer(self._pusher, [AccessLogService(self.traffic_watch)])
-        self._debug = DebugApi(self)
+        self._debug = DebugApi(self, debug_secret)
 
     @property
     def ads_port(self) -> int:

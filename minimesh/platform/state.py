@@ -40,6 +40,8 @@ class Run:
     paths: tuple[str, ...]
     dashboard_url: str = ""
     """The page's address; to know it is what gives access."""
+    debug_secret: str = ""
+    """To know it is to be told what Secrets hold."""
 
 
 class StateFolder:

@@ -12,7 +12,8 @@ from minimesh.config.decoding import decode
 from minimesh.config.store import Snapshot
 from minimesh.control_plane.debug_api import DebugApi
 from minimesh.control_plane.discovery.delivery import SyncState
-from minimesh.control_plane.push_context import PushContext
+from minimesh.control_plane.history import Pushed, told
+from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.loopback import is_loopback_name
 
 from .ads_peer import Peer, connected, node, serving
@@ -39,13 +40,16 @@ class View:
         self.config = Snapshot.of(decode(SERVICE, "httpbin.yaml").resources)
         self.push_context: PushContext | None = PushContext.build(self.config)
 
+    def told_at(self, moment: float | None) -> dict[str, Any]:
+        return told(Pushed(0.0, self.config, ()), (), MeshConfig(), ())
+
     def status(self) -> dict[str, Any]:
         return {"proxies": []}
 
 
 @contextlib.asynccontextmanager
-async def asking(view: View) -> AsyncIterator[aiohttp.ClientSession]:
-    api = DebugApi(view)
+async def asking(view: View, secret: str = "") -> AsyncIterator[aiohttp.ClientSession]:
+    api = DebugApi(view, secret)
     await api.start("127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{api.port}") as session:
@@ -96,6 +100,38 @@ async def test_services_endpoints_and_configuration_are_shown() -> None:
         async with session.get("/debug/configz") as answer:
             [document] = await answer.json()
             assert document["metadata"]["name"] == "httpbin"
+
+
+SECRET = """\
+apiVersion: v1
+kind: Secret
+metadata:
+  name: pw
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"data": {"password": "aHVudGVyMg=="}}'}
+data: {password: aHVudGVyMg==}
+"""
+
+
+@pytest.mark.parametrize("bearer", ["", "Bearer wrong", "Bearer "])
+@pytest.mark.parametrize("page", ["/debug/configz", "/debug/snapshot"])
+async def test_what_secrets_hold_is_not_told(page: str, bearer: str) -> None:
+    view = View()
+    view.config = Snapshot.of(decode(SECRET, "pw.yaml").resources)
+    headers = {"Authorization": bearer}
+    for secret in ("", "right"):
+        async with asking(view, secret) as session, session.get(page, headers=headers) as answer:
+            text = await answer.text()
+            assert "password" in text
+            assert "aHVudGVyMg" not in text
+
+
+async def test_who_knows_the_secret_of_the_run_is_told_all() -> None:
+    view = View()
+    view.config = Snapshot.of(decode(SECRET, "pw.yaml").resources)
+    headers = {"Authorization": "Bearer right"}
+    async with asking(view, "right") as session, session.get("/debug/snapshot", headers=headers) as answer:
+        [resource] = (await answer.json())["resources"]
+        assert resource["written"]["data"] == {"password": "aHVudGVyMg=="}
 
 
 async def test_a_proxys_configuration_has_the_shape_of_envoys_own_dump() -> None:
