@@ -5,7 +5,7 @@
 * `access_log_file`     batches of lines into files
 * `access_log_filters`  which streams are worth a line
 * `format_language`     syntax of Envoy's format strings
-* `format_operators`    meaning of the command operators
+* `operators`           meaning of the command operators, a module for each kind of them
 * `format_compiler`     a format -> one generated function
 * `time_format`         time stamps
 * `stats`               counters, gauges, histograms

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minimesh.data_plane.telemetry.format_language import parse_format
-from minimesh.data_plane.telemetry.format_operators import Expression, expression
+from minimesh.data_plane.telemetry.operators import expression
+from minimesh.data_plane.telemetry.operators.expression import Expression
 from minimesh.data_plane.telemetry.stream_info import StreamInfo
 
 #: Renders one stream as text.

@@ -1,6 +1,6 @@
 """The grammar of Envoy's format strings: text with `%OPERATOR(argument):length%` commands in it.
 
-Only syntax is known here; what the operators mean is in `format_operators`.
+Only syntax is known here; what the operators mean is in `operators`.
 """
 
 from __future__ import annotations

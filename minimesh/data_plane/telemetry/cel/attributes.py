@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from minimesh.data_plane.telemetry.format_operators import LONG_FLAGS, grpc_status, port_of
+from minimesh.data_plane.telemetry.operators.connections import port_of
+from minimesh.data_plane.telemetry.operators.outcome import LONG_FLAGS, grpc_status
 from minimesh.data_plane.telemetry.stream_info import HeaderLookup, StreamInfo
 
 Attribute = Callable[[StreamInfo], Any]

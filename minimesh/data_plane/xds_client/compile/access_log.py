@@ -21,7 +21,7 @@ from minimesh.data_plane.telemetry.access_log import (
     compile_text_format,
 )
 from minimesh.data_plane.telemetry.access_log_batch import BatchedAccessLog
-from minimesh.data_plane.telemetry.format_operators import LONG_FLAGS
+from minimesh.data_plane.telemetry.operators.outcome import LONG_FLAGS
 from minimesh.data_plane.xds_client.access_log_entries import LoggedHeaders
 from minimesh.data_plane.xds_client.access_log_service import ServiceSettings
 from minimesh.data_plane.xds_client.compile.context import CompileContext
