@@ -315,11 +315,11 @@ def test_a_port_keeps_the_protocol_of_the_oldest_and_a_name_its_first_server() -
         tls_gateway("f", "[b.com]").replace("443", "81"),
     )
     merged = context.merged_gateway("default", {"istio": "ingressgateway"}, {})
-    served = (*merged.plain_servers.items(), *merged.tls_servers.items())
-    assert {port.port: [server.gateway for server in servers] for port, servers in served} == {
-        443: ["default/a", "default/c"],
-        81: ["default/e"],
-    }
+    plain, tls = (
+        {port.port: [server.gateway for server in servers] for port, servers in found.items()}
+        for found in (merged.plain_servers, merged.tls_servers)
+    )
+    assert (plain, tls) == ({81: ["default/e"]}, {443: ["default/a", "default/c"]})
 
 
 def test_http_servers_of_different_addresses_share_nothing_but_the_port() -> None:
