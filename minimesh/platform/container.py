@@ -131,14 +131,16 @@ class Container:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._process is not None:
-            await self._process.stop(grace_s)
+            code = await self._process.stop(grace_s)
+            if self.phase is Phase.RUNNING:  # else its keeper has noted the end, or it waits for the next try
+                self._ended(code)
 
     async def finish(self, grace_s: float) -> None:
         """End the process for good in a pod that goes on to be shown."""
         self._is_finished = True
         await self.stop(grace_s)
-        code = await self._process.exit if self._process is not None else 0
-        self._ended(code)
+        if self.phase is not Phase.TERMINATED:
+            self._ended(await self._process.exit if self._process is not None else 0)
 
     def log_span(self, *, previous: bool) -> LogSpan | None:
         """The part of the log that this process has written, or the one before it; None when none has."""

@@ -15,7 +15,7 @@ from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot, Store
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
-from minimesh.platform.workloads import Workload, plan, workloads
+from minimesh.platform.workloads import Workload, plan, service_target_ports, workloads
 
 
 def deployment(labels: str = "{app: web}") -> str:
@@ -221,3 +221,24 @@ def test_pods_that_run_on_a_node_stay_when_it_is_cordoned() -> None:
     there = pod().replace("spec: {", "spec: {nodeName: here, ")
     steps = plan(cluster(there, more=[node({"unschedulable": True})]), [], [])
     assert [each.key.name for each in steps.start] == ["client"]
+
+
+def service(name: str, selector: str, ports: str, namespace: str = "default") -> str:
+    head = f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+    return f"{head}spec: {{selector: {selector}, ports: {ports}}}\n"
+
+
+def test_services_lead_to_ports_of_the_pods_that_they_select() -> None:
+    snapshot = cluster(
+        pod(),
+        service(
+            "a",
+            "{app: client}",
+            "[{name: a, port: 80, targetPort: 8080}, {name: b, port: 81}, {name: c, port: 1, targetPort: w}]",
+        ),
+        service("b", "{app: other}", "[{port: 90}]"),
+        service("c", "{app: client, version: v1}", "[{port: 91}]"),
+        service("d", "{app: client}", "[{port: 92}]", namespace="elsewhere"),
+    )
+    (workload,) = workloads(snapshot)
+    assert service_target_ports(workload, snapshot) == {8080, 81}
