@@ -13,6 +13,7 @@ from minimesh.platform.pod_network import (
     PROXY_PORTS,
     AddressNetwork,
     MappedNetwork,
+    PodAddress,
     can_bind,
     choose_network,
 )
@@ -86,8 +87,33 @@ def test_a_port_without_privilege_is_mapped_to_one_that_resembles_it(
 
 
 @on_linux
-def test_a_fixed_port_stays_as_it_was_given(network: AddressNetwork) -> None:
+def test_two_ports_that_resemble_the_same_one_are_mapped_apart(
+    network: AddressNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minimesh.platform.pod_network.can_bind", lambda _address, port: port >= 20000)
+    mapped = network.allocate([80, 10080]).app_port_map
+    assert len(set(mapped.values())) == 2
+    assert 20080 in mapped.values()
+
+
+@on_linux
+@pytest.mark.parametrize("bindable", [True, False])
+def test_a_fixed_port_stays_as_it_was_given(
+    bindable: bool, network: AddressNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "minimesh.platform.pod_network.can_bind", lambda _address, port: bindable or port != 8080
+    )
     assert network.allocate([8080], fixed={8080: 9999}).real_port(8080) == 9999
+
+
+def test_the_pods_own_localhost_is_the_proxys_for_its_ports_and_else_the_applications() -> None:
+    maps = {"port_map": {15000: 25000, 8080: 28080}, "app_port_map": {8080: 18080}}
+    sidecar = PodAddress("127.10.0.2", "127.11.0.2", **maps)
+    assert sidecar.local(15000) == ("127.10.0.2", 25000)
+    assert sidecar.local(8080) == ("127.11.0.2", 18080)
+    gateway = PodAddress("127.10.0.2", "127.11.0.2", **maps, proxy_only=True)
+    assert gateway.local(8080) == ("127.10.0.2", 28080)
 
 
 def test_with_one_address_every_port_of_a_pod_is_mapped_to_one_nobody_else_has() -> None:

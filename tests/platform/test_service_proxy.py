@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from minimesh.config.decoding import decode
 from minimesh.config.resources import ObjectMeta, Resource, ResourceKey
-from minimesh.config.store import Store
+from minimesh.config.store import Snapshot, Store
+from minimesh.platform import service_proxy
 from minimesh.platform.service_network import ServiceNetwork
-from minimesh.platform.service_proxy import ServiceProxy
+from minimesh.platform.service_proxy import Opening, ServiceProxy, openings
 
 LIMIT_S = 20.0
 KEY = ResourceKey("Service", "default", "web")
@@ -162,6 +164,38 @@ async def test_a_port_that_another_process_has_is_told_and_taken_once_it_is_free
     ]
     await answers(node_port, b"one!")
     assert world.proxy.closed_ports() == []
+
+
+async def test_what_stays_closed_is_told_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+
+    def counted(*arguments: Any) -> Iterator[Opening]:
+        looks.append(None)
+        return openings(*arguments)
+
+    monkeypatch.setattr(service_proxy, "openings", counted)
+    monkeypatch.setattr(service_proxy, "CHECK_INTERVAL_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        world.service(int(other.getsockname()[1]))
+        await world.until(lambda: bool(world.events))
+        seen = len(looks)
+        await world.until(lambda: len(looks) > seen + 3)
+    assert len(world.events) == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "{clusterIP: None, selector: {app: web}, ports: [{port: 80}]}",
+        "{type: ExternalName, externalName: example.com, ports: [{port: 80}]}",
+        "{clusterIP: 127.12.0.9, selector: {app: web}, ports: [{port: 80, protocol: UDP}]}",
+    ],
+)
+def test_there_is_nothing_to_open_for(spec: str) -> None:
+    text = f"apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {spec}\n"
+    snapshot = Snapshot.of(decode(text, "").resources)
+    network = ServiceNetwork("127.12.0.0/16", reachable=True)
+    assert list(openings(snapshot, network, lambda _namespace, _pod, port: port)) == []
 
 
 async def test_a_taken_node_port_is_told_before_anything_listens_behind_it(world: World) -> None:
