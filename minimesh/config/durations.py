@@ -7,6 +7,8 @@ from datetime import timedelta
 
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"[+-]?(?:{_PART.pattern})+")
+#: Nobody needs more digits, and reading thousands of them takes long.
+_LONGEST_TEXT = 100
 _NANOSECONDS = {
     "ns": 1,
     "us": 10**3,
@@ -27,7 +29,7 @@ def parse_duration(text: str) -> timedelta | None:
     """
     if text in ("0", "+0", "-0"):
         return timedelta()
-    if not _WHOLE.fullmatch(text):
+    if len(text) > _LONGEST_TEXT or not _WHOLE.fullmatch(text):
         return None
     micros = -(-sum(_nanoseconds(number, unit) for number, unit in _PART.findall(text)) // 1000)
     try:

@@ -11,7 +11,8 @@ from minimesh.config.resources import ObjectMeta, Resource
 from minimesh.config.timestamps import timestamp
 from minimesh.platform.pod_events import NODE_NAME
 
-PODS_LIMIT = 250
+PODS_LIMIT = 110
+"""How many pods run at once; as many as a kubelet takes unless it is told otherwise."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 

@@ -1,4 +1,4 @@
-"""Whether the one node takes a pod: cordoned or tainted, it takes none that is not there yet. Pure."""
+"""Whether the one node takes a pod: full, cordoned or tainted, it takes none that is not there yet. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from minimesh.config.kubernetes.pod_status import PodCondition, PodStatus
 from minimesh.config.kubernetes.scheduling import Toleration
 from minimesh.config.store import Snapshot
 from minimesh.platform.pod_events import PodEvent
+
+NO_ROOM = "0/1 nodes are available: 1 Too many pods."
+"""What the scheduler says of a pod beyond the number that the node takes."""
 
 _KEEPS_OUT = ("NoSchedule", "NoExecute")
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

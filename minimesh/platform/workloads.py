@@ -14,7 +14,8 @@ from minimesh.config.kubernetes.meta import ObjectMeta
 from minimesh.config.kubernetes.pod import Container, PodSpec
 from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot
-from minimesh.platform.scheduling import refusal
+from minimesh.platform.node import PODS_LIMIT
+from minimesh.platform.scheduling import NO_ROOM, refusal
 
 DEFAULT_GRACE_S = 30
 
@@ -109,7 +110,13 @@ def plan(snapshot: Snapshot, running: Sequence[Workload], ending: Collection[Res
     wanted = {workload.key: workload for workload in workloads(snapshot)}
     end = tuple(each.key for each in running if not _serves(each, wanted.get(each.key)))
     there = {*ending, *(each.key for each in running)}
-    missing = [(each, refusal(each.spec, snapshot)) for each in wanted.values() if each.key not in there]
+    missing = []
+    room = PODS_LIMIT - len(there)
+    for each in wanted.values():
+        if each.key not in there:
+            why = refusal(each.spec, snapshot) or (NO_ROOM if room <= 0 else "")
+            room -= not why
+            missing.append((each, why))
     return Plan(
         start=tuple(each for each, why in missing if not why),
         waiting=tuple((each, why) for each, why in missing if why),

@@ -15,6 +15,8 @@ from minimesh.config.resources import Resource, ResourceKey
 from minimesh.config.store import Snapshot, Store
 from minimesh.kubernetes.controllers.manager import Controllers
 from minimesh.platform.defaults import default_resources
+from minimesh.platform.node import PODS_LIMIT
+from minimesh.platform.scheduling import NO_ROOM
 from minimesh.platform.workloads import Workload, plan, service_target_ports, workloads
 
 
@@ -242,3 +244,11 @@ def test_services_lead_to_ports_of_the_pods_that_they_select() -> None:
     )
     (workload,) = workloads(snapshot)
     assert service_target_ports(workload, snapshot) == {8080, 81}
+
+
+def test_a_node_that_is_full_takes_the_rest_when_others_have_ended() -> None:
+    pods = "---\n".join(pod(f"client-{number:03}") for number in range(PODS_LIMIT + 2))
+    first = plan(cluster(pods), [], [])
+    assert (len(first.start), [why for _, why in first.waiting]) == (PODS_LIMIT, [NO_ROOM] * 2)
+    later = plan(cluster(pods), first.start[1:], [])
+    assert (len(later.start), len(later.waiting)) == (1, 2)

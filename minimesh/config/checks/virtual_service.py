@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,7 @@ def _claims(path: str, condition: HTTPMatchRequest, gateways: tuple[str, ...]) -
 
 
 def _hosts(spec: VirtualService) -> Findings:
+    names, wildcards = Counter[str](), list[str]()
     for index, host in enumerate(spec.hosts):
         path = f"spec.hosts[{index}]"
         if host == "*" and (not spec.gateways or "mesh" in spec.gateways):
@@ -102,12 +104,18 @@ def _hosts(spec: VirtualService) -> Findings:
             yield Finding(path, "bad-host", message)
         elif not host.startswith("outbound_"):  # the names that gateways between clusters match
             yield from check_wildcard_host(path, host)
-        for earlier in spec.hosts[:index]:
+        # Of names only the same one can match: there may be thousands.
+        same = names if host.startswith("*") else [host] * names[host]
+        for earlier in (*same, *wildcards):
             if host == earlier:
                 yield Finding(path, "duplicate-name", f'"{host}" is listed twice')
             elif matches(host, earlier):
                 message = f"duplicate hosts in virtual service: {earlier} & {host}"
                 yield Finding(path, "duplicate-name", message)
+        if host.startswith("*"):
+            wildcards.append(host)
+        else:
+            names[host] += 1
 
 
 def _tls_matches(path: str, route: TLSRoute, spec: VirtualService) -> Findings:
