@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,30 +10,10 @@ import pytest
 
 from minimesh.platform import container as container_module
 from minimesh.platform.container import Container, ContainerPlan, Phase, RestartPolicy
-from minimesh.platform.pod_parent import PodParentHandle
-from minimesh.platform.pod_processes import PodProcess, PodProcesses, ProcessRequest
+from minimesh.platform.pod_processes import ProcessRequest
+from tests.platform.immediate_processes import Processes
 
 TIMEOUT_S = 20.0
-
-
-class Processes(PodProcesses):
-    """Processes that are nothing but their start; a signal ends them at once."""
-
-    def __init__(self) -> None:
-        super().__init__(PodParentHandle(0, socket.socket()))
-        self._parent.channel.close()
-        self.all: list[PodProcess] = []
-
-    async def start(self, wanted: ProcessRequest) -> PodProcess:
-        process = PodProcess(self, f"{wanted.name}#{len(self.all)}")
-        process.started.set_result(1000 + len(self.all))
-        self.all.append(process)
-        return process
-
-    def request(self, message: object) -> None:
-        assert isinstance(message, dict)
-        (process,) = (each for each in self.all if each.id == message["id"])
-        process.exit.set_result(-int(message["signal"]))
 
 
 class Life:
