@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+_SHOWN_OF_A_LINE = 200
+"""Of a longer line only so many characters are shown, around the place that is meant."""
+
 
 class Severity(StrEnum):
     """ERROR: the file is not applied. WARNING: applied, and likely not what was meant. INFO: good to know."""
@@ -79,7 +82,8 @@ def render(diagnostics: Iterable[Diagnostic], texts: Mapping[str, str] | None = 
 def _excerpt(lines: list[str], line: int, column: int) -> list[str]:
     if not 1 <= line <= len(lines):
         return []
-    source = lines[line - 1]
+    first = max(0, column - _SHOWN_OF_A_LINE // 2) if len(lines[line - 1]) > _SHOWN_OF_A_LINE else 0
+    source, column = lines[line - 1][first : first + _SHOWN_OF_A_LINE], column - first
     # Tabs stay tabs in the padding, so that the caret stands where the terminal puts the character.
     padding = "".join("\t" if character == "\t" else " " for character in source[: column - 1])
     number = str(line)

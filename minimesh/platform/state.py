@@ -142,8 +142,10 @@ class StateFolder:
         return str(folder)
 
     def _pod_folder(self, namespace: str, pod: str) -> Path:
-        folder = self.path / "logs" / namespace / pod
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = self.path / "logs"
+        for part in ("", namespace, pod):
+            folder /= part
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
     def _clear(self) -> None:

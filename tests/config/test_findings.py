@@ -359,3 +359,15 @@ def test_a_line_that_is_shown_commands_no_terminal() -> None:
     text = "a: \x1b[2J\tb\u202e\n"
     [shown] = render(errors(text), {"f.yaml": text}).splitlines()[1:2]
     assert shown == "  1 | a: \ufffd[2J\tb\ufffd"
+
+
+def test_of_an_endless_line_the_place_that_is_meant_is_shown() -> None:
+    text = (
+        "#" * 9
+        + "\n{apiVersion: v1, kind: ConfigMap, data: {a: "
+        + "x" * 9_000
+        + "}, metadata: {name: a}, nme: b}\n"
+    )
+    line, caret = render(errors(text), {"f.yaml": text}).splitlines()[1:]
+    assert len(line) < 210
+    assert line[caret.index("^") :].startswith("nme: b}")
