@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minimesh.config.diagnostics import Diagnostic, Severity
@@ -40,16 +40,9 @@ def check_references(resources: Sequence[Resource]) -> list[Diagnostic]:
     known = _Known(resources)
     found: list[Diagnostic] = []
     for resource in resources:
-        if resource.kind == "VirtualService":
-            found.extend(_virtual_service(resource, known))
-        elif resource.kind == "DestinationRule":
-            found.extend(_destination_rule(resource, known))
-        elif resource.kind == "Gateway":
-            found.extend(_gateway(resource, known))
-        elif resource.kind == "Service":
-            found.extend(_service(resource, known))
-        elif resource.kind == "Telemetry":
-            found.extend(_telemetry(resource, known))
+        check = _CHECKS.get(resource.kind)
+        if check is not None:
+            found.extend(check(resource, known))
     found.extend(_skipped_servers([one for one in resources if one.kind == "Gateway"]))
     return found
 
@@ -272,3 +265,12 @@ def _warning(
         suggestion=suggestion,
         resource=str(resource.key),
     )
+
+
+_CHECKS: Mapping[str, Callable[[Resource, _Known], Iterator[Diagnostic]]] = {
+    "DestinationRule": _destination_rule,
+    "Gateway": _gateway,
+    "Service": _service,
+    "Telemetry": _telemetry,
+    "VirtualService": _virtual_service,
+}

@@ -45,28 +45,16 @@ if TYPE_CHECKING:
 
 
 def check_virtual_service(spec: VirtualService) -> Findings:
-    if not spec.hosts and (spec.gateways or not spec.http):
-        yield Finding("spec.hosts", "missing-field", "is empty; list the hosts that the routes are for")
-    elif not spec.hosts:
-        severity, why = (
-            Severity.WARNING,
-            "is empty; only a delegate, which another VirtualService names, has no hosts",
-        )
-        yield Finding("spec.hosts", "missing-field", why, severity)
+    if not spec.hosts:
+        yield from _without_hosts(spec)
     if not (spec.http or spec.tls or spec.tcp):
         yield Finding("spec.http", "missing-field", "no routes; give at least one of http, tls, tcp")
-    if not spec.hosts and (spec.tls or spec.tcp):
-        message = "delegate virtual service must have no tls or tcp route specified"
-        yield Finding("spec.hosts", "missing-field", message)
     yield from _hosts(spec)
     yield from check_gateway_names("spec.gateways", spec.gateways)
     for index, route in enumerate(spec.http):
         yield from _http_route(f"spec.http[{index}]", route)
         for number, condition in enumerate(route.match):
             yield from _claims(f"spec.http[{index}].match[{number}]", condition, spec.gateways)
-        if not spec.hosts and route.delegate is not None:
-            message = "delegate HTTP route cannot contain delegate"
-            yield Finding(f"spec.http[{index}].delegate", "several-actions", message)
     for index, tls in enumerate(spec.tls):
         yield from _tls_matches(f"spec.tls[{index}]", tls, spec)
     for index, tcp in enumerate(spec.tcp):
@@ -78,6 +66,22 @@ def check_virtual_service(spec: VirtualService) -> Findings:
         if not connections_go_to:
             yield Finding(f"{path}.route", "missing-field", "is empty; say where the connections go")
         yield from _weighted(path, connections_go_to)
+
+
+def _without_hosts(spec: VirtualService) -> Findings:
+    """Only a delegate has no hosts."""
+    if spec.gateways or not spec.http:
+        yield Finding("spec.hosts", "missing-field", "is empty; list the hosts that the routes are for")
+    else:
+        why = "is empty; only a delegate, which another VirtualService names, has no hosts"
+        yield Finding("spec.hosts", "missing-field", why, Severity.WARNING)
+    if spec.tls or spec.tcp:
+        message = "delegate virtual service must have no tls or tcp route specified"
+        yield Finding("spec.hosts", "missing-field", message)
+    for index, route in enumerate(spec.http):
+        if route.delegate is not None:
+            message = "delegate HTTP route cannot contain delegate"
+            yield Finding(f"spec.http[{index}].delegate", "several-actions", message)
 
 
 _CLAIM = ("@request.auth.claims.", "@request.auth.claims[")

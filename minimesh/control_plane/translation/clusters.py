@@ -120,10 +120,7 @@ def _outbound_cluster(
     if service.resolution in _ASK_DNS:
         labels = subset.labels if subset is not None else {}
         assignment = build_load_assignment(name, proxy, mesh, service, endpoints, policy, labels)
-        cluster.load_assignment.CopyFrom(assignment)
-        cluster.dns_lookup_family = cluster.V4_ONLY
-        cluster.respect_dns_ttl = True
-        cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate_s))
+        _ask_dns(cluster, assignment, mesh)
     locality = effective_setting(mesh.locality_lb_setting, policy.load_balancer)
     apply_policy(
         cluster,
@@ -139,15 +136,29 @@ def _outbound_cluster(
     if cluster.type == cluster.EDS:
         cluster.eds_cluster_config.service_name = name
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())
-    istio: dict[str, Any] = {"services": _service_metadata([service]), "default_original_port": port.port}
-    if rule is not None:
-        istio["config"] = config_path(rule.resource)
-    if subset_name:
-        istio["subset"] = subset_name
-    if service.external:
-        istio["external"] = True
-    cluster.metadata.filter_metadata["istio"].update(istio)
+    cluster.metadata.filter_metadata["istio"].update(_origin(service, port, rule, subset_name))
     return cluster
+
+
+def _origin(
+    service: Service, port: ServicePort, rule: DestinationRuleConfig | None, subset: str
+) -> dict[str, Any]:
+    """What a cluster was made from, in Istio's metadata."""
+    found: dict[str, Any] = {"services": _service_metadata([service]), "default_original_port": port.port}
+    if rule is not None:
+        found["config"] = config_path(rule.resource)
+    if subset:
+        found["subset"] = subset
+    if service.external:
+        found["external"] = True
+    return found
+
+
+def _ask_dns(cluster: Any, assignment: Any, mesh: MeshConfig) -> None:
+    cluster.load_assignment.CopyFrom(assignment)
+    cluster.dns_lookup_family = cluster.V4_ONLY
+    cluster.respect_dns_ttl = True
+    cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate_s))
 
 
 def _set_discovery(cluster: Any, service: Service) -> None:

@@ -208,23 +208,26 @@ def _apply_outlier_detection(cluster: Any, outlier: OutlierDetection | None) -> 
         return
     message = cluster.outlier_detection
     message.enforcing_success_rate.CopyFrom(uint32(0))
-    for written, field, enforcing in (
-        (outlier.consecutive_5xx_errors, "consecutive_5xx", "enforcing_consecutive_5xx"),
-        (
-            outlier.consecutive_gateway_errors,
-            "consecutive_gateway_failure",
-            "enforcing_consecutive_gateway_failure",
-        ),
-    ):
-        if written is not None:
-            getattr(message, field).CopyFrom(uint32(written))
-            getattr(message, enforcing).CopyFrom(uint32(100 if written else 0))
+    _count_errors(message, outlier)
     if outlier.interval is not None:
         message.interval.CopyFrom(duration(outlier.interval))
     if outlier.base_ejection_time is not None:
         message.base_ejection_time.CopyFrom(duration(outlier.base_ejection_time))
     if outlier.max_ejection_percent:
         message.max_ejection_percent.CopyFrom(uint32(outlier.max_ejection_percent))
+    # Istio switches panic mode off unless a share of healthy hosts is asked for.
+    cluster.common_lb_config.healthy_panic_threshold.value = outlier.min_health_percent
+
+
+def _count_errors(message: Any, outlier: OutlierDetection) -> None:
+    """How many errors in a row eject a host; zero of a kind switches that kind off."""
+    if outlier.consecutive_5xx_errors is not None:
+        message.consecutive_5xx.CopyFrom(uint32(outlier.consecutive_5xx_errors))
+        message.enforcing_consecutive_5xx.CopyFrom(uint32(100 if outlier.consecutive_5xx_errors else 0))
+    if outlier.consecutive_gateway_errors is not None:
+        enforcing = uint32(100 if outlier.consecutive_gateway_errors else 0)
+        message.consecutive_gateway_failure.CopyFrom(uint32(outlier.consecutive_gateway_errors))
+        message.enforcing_consecutive_gateway_failure.CopyFrom(enforcing)
     if outlier.split_external_local_origin_errors:
         message.split_external_local_origin_errors = True
         if outlier.consecutive_local_origin_failures:
@@ -232,8 +235,6 @@ def _apply_outlier_detection(cluster: Any, outlier: OutlierDetection | None) -> 
             message.consecutive_local_origin_failure.CopyFrom(uint32(failures))
             message.enforcing_consecutive_local_origin_failure.CopyFrom(uint32(100))
             message.enforcing_local_origin_success_rate.CopyFrom(uint32(0))
-    # Istio switches panic mode off unless a share of healthy hosts is asked for.
-    cluster.common_lb_config.healthy_panic_threshold.value = outlier.min_health_percent
 
 
 def _apply_load_balancer(cluster: Any, balancer: LoadBalancerSettings | None) -> None:
