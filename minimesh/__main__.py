@@ -1,5 +1,6 @@
 """`python -m minimesh`. Kept readable for any Python 3, so that an old one gets a reason, not a traceback."""
 
+import errno
 import os
 import sys
 
@@ -17,12 +18,17 @@ def run() -> None:
         _run()
     except KeyboardInterrupt:
         sys.exit(128 + 2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit("minimesh: cannot write {}: {}.".format(error.filename or "its output", error.strerror))
 
 
 def _open_standard_streams() -> None:
     """Where the caller closed standard input or output (`<&-`, `>&-`), no socket is to get their numbers."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
     os.close(descriptor)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115

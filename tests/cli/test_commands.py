@@ -418,6 +418,18 @@ def test_no_stream_of_the_caller_is_needed() -> None:
     assert (found.returncode, found.stderr.partition(". ")[0]) == (1, "minimesh: no mesh runs")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_output_to_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(GOOD)
+    command = [sys.executable, "-m", "minimesh", "validate", str(tmp_path)]
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert found.returncode == 1
+    assert found.stderr.startswith("minimesh: cannot write its output: No space left on device.\n")
+
+
 def test_ctrl_c_while_modules_are_imported_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -60,5 +60,7 @@ def test_what_may_hold_secrets_is_for_its_user_alone(tmp_path: Path) -> None:
     state.acquire()
     state.write_pods([])
     assert (state.path / "pods.json").stat().st_mode & 0o077 == 0
-    assert state.path.stat().st_mode & 0o077 == 0
+    log = state.log_path("default", "web", "app")
+    for folder in (state.path, *list(log.parents)[:3]):
+        assert folder.stat().st_mode & 0o077 == 0
     state.release()
