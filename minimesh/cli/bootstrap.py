@@ -7,7 +7,6 @@ that needs no control plane.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import click
 from minimesh.cli.config_dump import GATEWAY_NAMESPACE, GATEWAY_TARGET, GATEWAY_WORDS
 from minimesh.cli.control_plane import split_address
 from minimesh.cli.refusal import Refusal
+from minimesh.config.ip_addresses import is_ip_address
 
 if TYPE_CHECKING:
     from minimesh.platform.envoy_bootstrap import EnvoyNode
@@ -70,7 +70,7 @@ def bootstrap(
         return
     if bool(tls_cert) != bool(tls_key) or ((tls_cert or tls_name) and not tls_ca):
         raise Refusal("--tls-cert goes with --tls-key, and both, like --tls-name, with --tls-ca")
-    if ip and not _is_address(ip):
+    if ip and not is_ip_address(ip):
         raise Refusal(f"--ip {ip!r} is no IP address")
     if target in GATEWAY_WORDS:
         target, namespace = GATEWAY_TARGET, GATEWAY_NAMESPACE
@@ -83,14 +83,6 @@ def bootstrap(
     tls = ControlPlaneTls(tls_ca, tls_cert, tls_key, tls_name) if tls_ca else None
     address = split_address(xds, "--xds") if xds else _control_plane_address()
     click.echo(json.dumps(envoy_bootstrap(node, address, delta=delta, tls=tls), indent=2))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_dump(path: Path) -> Any:

@@ -6,11 +6,11 @@ front of the admin API.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER
 
 _ADMIN_CLUSTER = "prometheus_stats"
@@ -110,7 +110,7 @@ def _endpoints(name: str, host: str, port: int) -> dict[str, Any]:
 def _control_plane(host: str, port: int, tls: ControlPlaneTls | None) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "name": CONTROL_PLANE_CLUSTER,
-        "type": "STATIC" if _is_ip(host) else "STRICT_DNS",
+        "type": "STATIC" if is_ip_address(host) else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": _endpoints(CONTROL_PLANE_CLUSTER, host, port),
         "typed_extension_protocol_options": {
@@ -131,7 +131,7 @@ def _control_plane(host: str, port: int, tls: ControlPlaneTls | None) -> dict[st
 
 def _tls_socket(host: str, tls: ControlPlaneTls) -> dict[str, Any]:
     name = tls.server_name or host
-    kind = "IP_ADDRESS" if _is_ip(name) else "DNS"
+    kind = "IP_ADDRESS" if is_ip_address(name) else "DNS"
     context: dict[str, Any] = {
         "validation_context": {
             "trusted_ca": {"filename": tls.ca},
@@ -143,17 +143,9 @@ def _tls_socket(host: str, tls: ControlPlaneTls) -> dict[str, Any]:
         pair = {"certificate_chain": {"filename": tls.cert}, "private_key": {"filename": tls.key}}
         context["tls_certificates"] = [pair]
     config: dict[str, Any] = {"@type": _TLS_CONTEXT, "common_tls_context": context}
-    if not _is_ip(name):
+    if not is_ip_address(name):
         config["sni"] = name
     return {"name": "envoy.transport_sockets.tls", "typed_config": config}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _admin_cluster(host: str, port: int) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from minimesh.config.checks.connection_pool import check_connection_pool
 from minimesh.config.checks.finding import Finding, Findings, check_duration, check_labels, check_port
-from minimesh.config.checks.hosts import check_wildcard_host, fqdn_problem, is_dns_label, is_ip
+from minimesh.config.checks.hosts import check_wildcard_host, fqdn_problem, is_dns_label
 from minimesh.config.checks.load_balancer import check_load_balancer
 from minimesh.config.checks.selectors import check_match_labels
 from minimesh.config.diagnostics import Severity
+from minimesh.config.ip_addresses import is_ip_address
 
 if TYPE_CHECKING:
     from minimesh.config.istio.destination_rule import (
@@ -134,7 +135,7 @@ def _tunnel(path: str, tunnel: TunnelSettings) -> Findings:
     if tunnel.protocol not in ("", "CONNECT", "POST"):
         yield Finding(f"{path}.protocol", "bad-value", 'tunnel protocol must be "CONNECT" or "POST"')
     problem = fqdn_problem(tunnel.target_host)
-    if problem is not None and not is_ip(tunnel.target_host):
+    if problem is not None and not is_ip_address(tunnel.target_host):
         message = f"tunnel target host must be valid FQDN or IP address: {problem}"
         yield Finding(f"{path}.targetHost", "bad-host", message)
     yield from check_port(f"{path}.targetPort", tunnel.target_port)

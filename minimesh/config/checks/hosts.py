@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minimesh.config.checks.finding import Finding, Findings, is_label
 from minimesh.config.diagnostics import Severity
+from minimesh.config.ip_addresses import is_ip_address
 
 
 def is_dns_label(text: str) -> bool:
@@ -14,11 +15,6 @@ def is_dns_label(text: str) -> bool:
 def _is_first_label(text: str) -> bool:
     """Whether the text is a label, `*`, or a label after `*` or `*-`."""
     return text == "*" or is_dns_label(text.removeprefix("*").removeprefix("-" if text[:1] == "*" else ""))
-
-
-def is_ip(text: str) -> bool:
-    """Whether the text is an IPv4 or IPv6 address."""
-    return "/" not in text and is_subnet(text)
 
 
 def is_subnet(text: str) -> bool:
@@ -94,12 +90,12 @@ def check_scoped_host(path: str, text: str, *, gateway: bool) -> Findings:
         host = text
     elif not _is_namespace(namespace, gateway=gateway):
         yield Finding(path, "bad-host", f'namespace "{namespace}" invalid: write a name, `*` or `.`')
-    if host != "*" and "." not in host and not is_ip(host):
+    if host != "*" and "." not in host and not is_ip_address(host):
         message = f'short names (non FQDN) are not allowed: "{host}" has no dot; write a full name or "*"'
         yield Finding(path, "bad-host", message)
         return
     problem = wildcard_problem(host)
-    if problem is not None and not (gateway and is_ip(host)):
+    if problem is not None and not (gateway and is_ip_address(host)):
         yield Finding(path, "bad-host", problem + _wildcard_remedy(host))
     elif is_partial_wildcard(host):
         message = f'partial wildcard "{host}" not allowed; write *.{host.lstrip("*-.")}, or a full name'
@@ -119,12 +115,12 @@ def _wildcard_remedy(host: str) -> str:
 def check_wildcard_host(path: str, host: str) -> Findings:
     """A DNS name of which the first label may begin with `*`."""
     problem = wildcard_problem(host)
-    if problem is not None and not is_ip(host):
+    if problem is not None and not is_ip_address(host):
         yield Finding(path, "bad-host", f"is no host name: {problem}{_wildcard_remedy(host)}")
 
 
 def check_ip(path: str, text: str) -> Findings:
-    if not is_ip(text):
+    if not is_ip_address(text):
         yield Finding(path, "bad-address", f"{text} is not a valid IP address")
 
 

@@ -19,13 +19,13 @@ from minimesh.config.checks.hosts import (
     check_subnets,
     check_wildcard_host,
     is_dns_label,
-    is_ip,
     is_subset_of,
     matches,
 )
 from minimesh.config.checks.http_fields import check_header_name, check_regex, check_string_match
 from minimesh.config.checks.http_filters import check_destination, check_filters
 from minimesh.config.diagnostics import Severity
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.config.source_map import join
 from minimesh.config.suggestions import nearest
 from minimesh.xds.retry_conditions import RETRY_CONDITIONS
@@ -137,7 +137,7 @@ def _tls_matches(path: str, route: TLSRoute, spec: VirtualService) -> Findings:
 
 
 def _sni_host(path: str, host: str, spec: VirtualService) -> Findings:
-    if is_ip(host):
+    if is_ip_address(host):
         message = f'using an IP address ("{host}") goes against SNI spec and most clients do not support this'
         yield Finding(path, "bad-host", message, Severity.WARNING)
     elif not any(is_subset_of(host, of) for of in spec.hosts):

@@ -6,8 +6,9 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from minimesh.config.checks.finding import Finding, Findings, check_labels, check_port
-from minimesh.config.checks.hosts import check_unix_path, fqdn_problem, is_dns_label, is_ip
+from minimesh.config.checks.hosts import check_unix_path, fqdn_problem, is_dns_label
 from minimesh.config.diagnostics import Severity
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.config.source_map import join
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def check_workload_entry(
             )
         if service_ports is not None and len(service_ports) != 1:
             yield Finding(at, "bad-address", "exactly 1 service port required for unix endpoints")
-    elif not is_ip(address) and not names:
+    elif not is_ip_address(address) and not names:
         message = f'endpoint address "{address}" is not a valid IP address; resolution STATIC needs one'
         yield Finding(at, "bad-address", message)
-    elif not is_ip(address) and fqdn_problem(address) is not None:
+    elif not is_ip_address(address) and fqdn_problem(address) is not None:
         message = f'endpoint address "{address}" is not a valid FQDN or an IP address'
         yield Finding(at, "bad-address", message)
     yield from _ports(path, spec, service_ports)

@@ -7,13 +7,13 @@ proxies' configuration or of protobuf: translation asks it for services and endp
 
 from __future__ import annotations
 
-import ipaddress
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.config.istio.service_entry import UNIX_PREFIX
 from minimesh.control_plane.locality import topology_labels
 from minimesh.control_plane.service_registry.cluster_ips import with_cluster_ips
@@ -214,13 +214,7 @@ def _place(service: Service) -> tuple[str, int]:
 
 def _is_address(text: str) -> bool:
     """Whether a proxy can connect to it as it is: an IP address, or a Unix socket's path."""
-    if text.startswith(UNIX_PREFIX):
-        return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return text.startswith(UNIX_PREFIX) or is_ip_address(text)
 
 
 def _with_aliases(services: Sequence[Service]) -> Iterable[Service]:

@@ -13,12 +13,12 @@ Envoys alone:
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.protobuf_values import any_of, duration
 from minimesh.xds import messages as m
@@ -229,7 +229,7 @@ def _place_of(
         number = decimal(port)
         if number is not None and number in by_port:
             listener = by_port[number]
-            address = host if _is_ip(host) else address
+            address = host if is_ip_address(host.strip("[]")) else address
     if listener is None:
         return None
     return _Place(listener.name, address, listener.address.socket_address.port_value)
@@ -272,14 +272,6 @@ def _put_first(virtual_host: Any, route: Any) -> None:
     routes = list(virtual_host.routes)
     del virtual_host.routes[:]
     virtual_host.routes.extend([route, *routes])
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 # --- Envoy's extensions -----------------------------------------------------------------------------

@@ -6,10 +6,10 @@ lets it leave out. Port 0 means: without ports, because the route configuration 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from minimesh.config.ip_addresses import is_ip_address
 from minimesh.control_plane.service_registry.services import Resolution
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def service_domains(
     for hostname in (service.hostname, *service.aliases):
         short = abbreviated_domains(hostname, port, dns_domain)
         domains.extend(_with_port(hostname, port))
-        if not _is_address(hostname):
+        if not is_ip_address(hostname):
             domains.extend(_with_port(f"{hostname}.", port))
         domains.extend(short)
         abbreviations.extend(short)
@@ -43,7 +43,7 @@ def service_domains(
         # The pods of a headless service have names of their own below it.
         domains.extend([f"*.{domain}" for domain in domains])
     for address in service.addresses:
-        if _is_address(address) and (":" in address) == ipv6:
+        if is_ip_address(address) and (":" in address) == ipv6:
             domains.extend(_with_port(address, port))
     return domains, abbreviations
 
@@ -89,11 +89,3 @@ def _with_port(host: str, port: int) -> Iterable[str]:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
