@@ -19,6 +19,7 @@ import grpclib.server
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.exceptions import StreamTerminatedError
 
+from minimesh.config.injection import ISTIO_VERSION
 from minimesh.control_plane.discovery.debug_types import debug_response, is_debug_request
 from minimesh.control_plane.translation.proxy import InvalidNodeError
 from minimesh.xds import messages as m
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from minimesh.control_plane.discovery.pusher import Connection, Pusher
 
-#: The release of Istio whose behaviour this control plane has.
-ISTIO_VERSION = "1.27.0"
 _SERVICE = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
 METHOD = f"{_SERVICE}/StreamAggregatedResources"
 DELTA_METHOD = f"{_SERVICE}/DeltaAggregatedResources"
