@@ -167,6 +167,28 @@ def test_a_file_saved_again_leaves_what_was_changed_since_but_for_its_place(stor
     assert seen.batches == []
 
 
+def service(*ports: int) -> Resource:
+    listed = ", ".join(f"{{name: p{port}, port: {port}}}" for port in ports)
+    text = f"apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: [{listed}]}}\n"
+    (resource,) = decode(text, "a.yaml").resources
+    return resource
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"), [((80,), []), ((80, 81), ["also-stored"]), ((81,), ["also-stored"])]
+)
+def test_what_was_stored_and_a_file_says_otherwise_is_told(
+    stored: tuple[int, ...], told: list[str], store: Store
+) -> None:
+    store.put(service(*stored), durable=True)
+    store.apply_file("a.yaml", [service(80)])
+    assert [one.code for one in store.hidden_by_files()] == told
+    assert [port.port for port in store.snapshot().resources[0].spec.ports] == [80]
+    store.remove_file("a.yaml")
+    assert store.hidden_by_files() == ()
+    assert [port.port for port in store.snapshot().resources[0].spec.ports] == [*stored]
+
+
 def test_snapshots_share_the_kinds_in_which_nothing_changed(store: Store) -> None:
     (service,) = decode(
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}", "b.yaml"
