@@ -133,7 +133,7 @@ class ContainerPlanner:
             | {name: inherited[name] for name in _INHERITED_BY_PROXIES if name in inherited},
             log_path=self._log_path(pod, PROXY_CONTAINER),
         )
-        check = http_check(address.pod_ip, address.real_port(ADMIN_PORT), "/ready")
+        check = http_check(address.admin_ip, address.real_port(ADMIN_PORT), "/ready")
         return ContainerPlan(PROXY_CONTAINER, container.image, request, check)
 
     def _proxy_environment(self, pod: PlacedPod, container: Container, snapshot: Snapshot) -> dict[str, str]:

@@ -50,7 +50,8 @@ class PodAddress:
 
     `port_map` says for ports that the proxy listens on, and `app_port_map` for ports of the application on
     `app_address`, which real port stands for them; a port that is absent stands for itself. `proxy_only`: no
-    application listens beside the proxy, as in a gateway.
+    application listens beside the proxy, as in a gateway. `has_localhost`: `app_address` is the pod's alone,
+    as in a container, so that what is for its own eyes can be there.
     """
 
     pod_ip: str
@@ -58,6 +59,12 @@ class PodAddress:
     port_map: Mapping[int, int] = field(default_factory=dict)
     app_port_map: Mapping[int, int] = field(default_factory=dict)
     proxy_only: bool = False
+    has_localhost: bool = False
+
+    @property
+    def admin_ip(self) -> str:
+        """Where the proxy's admin API listens."""
+        return self.app_address if self.has_localhost else self.pod_ip
 
     def real_port(self, port: int) -> int:
         return self.port_map.get(port, port)
@@ -67,6 +74,8 @@ class PodAddress:
 
     def local(self, port: int) -> tuple[str, int]:
         """Where the pod's own `localhost:port` is: the proxy's at the pod IP, others at the application."""
+        if port == ADMIN_PORT:
+            return self.admin_ip, self.real_port(port)
         if self.proxy_only or port in PROXY_PORTS:
             return self.pod_ip, self.real_port(port)
         return self.app_address, self.real_app_port(port)
@@ -172,7 +181,7 @@ class ContainerNetwork:
         self._address = address
 
     def allocate(self, ports: Collection[int], *, fixed: Mapping[int, int] | None = None) -> PodAddress:
-        return PodAddress(self._address, LOCALHOST)
+        return PodAddress(self._address, LOCALHOST, has_localhost=True)
 
     def release(self, address: PodAddress) -> None:
         """The container's address goes with the container."""

@@ -71,7 +71,7 @@ def proxy_arguments(
         *("--node-id", node_id(workload.role, facts)),
         *("--node-cluster", node_cluster(workload)),
         *("--node-metadata", json.dumps(metadata)),
-        *("--admin", f"{facts.pod_ip}:{address.real_port(ADMIN_PORT)}"),
+        *("--admin", f"{address.admin_ip}:{address.real_port(ADMIN_PORT)}"),
         *("--pod-ip", facts.pod_ip),
         *("--app-address", facts.app_address),
     ]
@@ -107,7 +107,7 @@ def envoy_arguments(
     host, _, port = xds_address.rpartition(":")
     return [
         *("--envoy", envoy),
-        *("--admin", f"{address.pod_ip}:{address.real_port(ADMIN_PORT)}"),
+        *("--admin", f"{address.admin_ip}:{address.real_port(ADMIN_PORT)}"),
         *("--bootstrap", json.dumps(envoy_bootstrap(node, (host, int(port))))),
         *_workers(workload),
     ]
@@ -143,7 +143,7 @@ def envoy_node(
         id=identity,
         cluster=cluster,
         metadata={**metadata, "MINIMESH_ADDRESSES": told},
-        admin=(address.pod_ip, address.real_port(ADMIN_PORT)),
+        admin=(address.admin_ip, address.real_port(ADMIN_PORT)),
         health=(address.pod_ip, address.real_port(HEALTH_PORT)),
         metrics=(address.pod_ip, address.real_port(METRICS_PORT)),
     )

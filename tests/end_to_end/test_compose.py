@@ -151,6 +151,13 @@ def test_no_container_runs_as_root(mesh: ComposeMesh) -> None:
     assert users == {"1337"}
 
 
+def test_a_proxys_admin_api_is_for_its_own_container(mesh: ComposeMesh) -> None:
+    asked = ("curl", "-sS", "--noproxy", "*", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}")
+    own = mesh.compose("exec", "-T", "istio-ingressgateway", *asked, "localhost:15000/server_info")
+    other = mesh.compose("exec", "-T", "sleep", *asked, "istio-ingressgateway:15000/server_info", check=False)
+    assert (own, other) == ("200", "000")
+
+
 def test_scaling_a_service_adds_an_endpoint_and_takes_it_away_again(mesh: ComposeMesh) -> None:
     assert len(mesh.hosts_serving_one()) == 1
     mesh.compose("up", "--detach", "--no-recreate", "--scale", "httpbin=2")

@@ -12,6 +12,7 @@ from minimesh.config.proxy_ports import HTTP_PROXY_PORT
 from minimesh.platform.pod_network import (
     PROXY_PORTS,
     AddressNetwork,
+    ContainerNetwork,
     MappedNetwork,
     PodAddress,
     can_bind,
@@ -136,3 +137,10 @@ def test_what_the_machine_has_decides(platform: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr("minimesh.platform.pod_network.can_bind", lambda *_: True)
     assert isinstance(choose_network(), MappedNetwork if platform == "darwin" else AddressNetwork)
+
+
+def test_the_admin_api_is_at_a_containers_own_localhost() -> None:
+    address = ContainerNetwork("172.18.0.2").allocate([80])
+    assert address.admin_ip == "127.0.0.1"
+    assert address.local(15000) == ("127.0.0.1", 15000)
+    assert address.local(15021) == ("172.18.0.2", 15021)
