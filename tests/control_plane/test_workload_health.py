@@ -12,7 +12,8 @@ from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
 from grpclib.server import Server
 
-from minimesh.control_plane.discovery.workload_health import Verdict, WorkloadHealth
+from minimesh.config.istio.workload_group import HTTPHeader, HTTPHealthCheckConfig, ReadinessProbe
+from minimesh.control_plane.discovery.workload_health import Verdict, WorkloadHealth, succeeds
 from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
 from tests.control_plane.meshes import push, snapshot
 from tests.data_plane.sockets import free_port
@@ -179,6 +180,19 @@ async def test_a_machine_may_be_left_alone_at_first() -> None:
         assert patient.endpoints() == []
         await watch.until(["127.0.0.1"])
         assert (len(at_once.asked), never.asked) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "get",
+    [
+        HTTPHealthCheckConfig(port=8080, http_headers=(HTTPHeader(name="x", value="a\r\nb"),)),
+        HTTPHealthCheckConfig(port=8080, scheme="nonsense"),
+    ],
+)
+async def test_a_probe_that_cannot_be_asked_has_failed(get: HTTPHealthCheckConfig) -> None:
+    async with application() as (served, port):
+        assert not await succeeds(machine(port), ReadinessProbe(http_get=get))
+        assert served.asked == []
 
 
 @proves("WorkloadGroup", "spec.probe.timeoutSeconds")

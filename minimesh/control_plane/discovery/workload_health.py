@@ -99,7 +99,7 @@ class WorkloadHealth:
     async def _ask(self, workload: RegisteredWorkload, probe: ReadinessProbe, verdict: Verdict) -> None:
         await asyncio.sleep(probe.initial_delay_seconds)
         while True:
-            if verdict.turned_by(await _succeeds(workload, probe)):
+            if verdict.turned_by(await succeeds(workload, probe)):
                 self._on_change()
             await asyncio.sleep(probe.period_seconds or _PERIOD_S)
 
@@ -120,7 +120,8 @@ def _probe_of(group: WorkloadGroup | None) -> ReadinessProbe | None:
     return probe
 
 
-async def _succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
+async def succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
+    """Try a probe once. Whatever keeps it from an answer is a failure, never an error."""
     try:
         async with asyncio.timeout(probe.timeout_seconds or _TIMEOUT_S):
             if probe.http_get is not None:
@@ -129,6 +130,8 @@ async def _succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool
                 return await _accepts(workload, probe)
             return await _serves(workload, probe)
     except (OSError, TimeoutError, aiohttp.ClientError, GRPCError, ProtocolError):
+        return False
+    except ValueError:  # no such request can be made: a line end in a header, a host that is none
         return False
 
 
