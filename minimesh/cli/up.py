@@ -76,8 +76,7 @@ def up(
         raise os_refusal(f"cannot use the state folder {state.path}", error) from error
     if not can_bind(LOCALHOST, ingress_port):
         state.release()
-        option = "make up PORT=8081" if "MAKELEVEL" in os.environ else "--ingress-port 8081"
-        other = f"Stop what uses it, or choose another one: {option}"
+        other = "Stop what uses it, or choose another one: --ingress-port 8081 (make up PORT=8081)"
         raise Refusal(f"port {ingress_port} of localhost is in use, or may not be opened", other)
     run = _Run(paths, ingress_port, network, table, state, proxies, mesh_config)
     if detach:
