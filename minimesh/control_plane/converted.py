@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minimesh.config.resources import Resource, ResourceKey
     from minimesh.config.store import Snapshot
     from minimesh.control_plane.gateway_api.conversion import Conversion
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
     from minimesh.control_plane.service_registry import ServiceRegistry
 
 _GATEWAY_API = frozenset({KUBERNETES_GATEWAY, "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from minimesh.control_plane.ingress.conversion import convert_ingresses
-from minimesh.control_plane.push_context.mesh_config import MeshConfig
+from minimesh.control_plane.mesh_config import MeshConfig
 from tests.control_plane.meshes import decode_documents
 from tests.control_plane.oracles import load, needs_oracles
 

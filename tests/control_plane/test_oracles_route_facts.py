@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from minimesh.config.resources import Resource
+from minimesh.control_plane.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.destination_rules import DestinationRules
-from minimesh.control_plane.push_context.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.virtual_services import resolve_virtual_service
 from minimesh.control_plane.translation.http_routes import RouteContext, build_http_routes
 from tests.control_plane import facts

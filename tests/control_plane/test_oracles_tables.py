@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from minimesh.control_plane.mesh_config import DefaultRetryPolicy, OutboundTrafficPolicy
 from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.push_context.mesh_config import DefaultRetryPolicy, OutboundTrafficPolicy
 from minimesh.control_plane.service_registry import ServiceRegistry
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.service_registry.services import Resolution, Service, ServicePort

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from minimesh.control_plane.push_context import MeshConfig, PushContext
-from minimesh.control_plane.push_context.hostnames import (
+from minimesh.control_plane.hostnames import (
     intersection,
     is_subset,
     resolve_gateway_name,
     resolve_short_name,
 )
-from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, AccessLogProvider
+from minimesh.control_plane.mesh_config import AccessLogEncoding, AccessLogProvider
+from minimesh.control_plane.push_context import MeshConfig, PushContext
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from tests.control_plane.meshes import push
 

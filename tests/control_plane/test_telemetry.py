@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from minimesh.config.validate import check
+from minimesh.control_plane.mesh_config import AccessLogProvider
 from minimesh.control_plane.push_context import MeshConfig
-from minimesh.control_plane.push_context.mesh_config import AccessLogProvider
 from minimesh.control_plane.translation import build_resources
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.proxy import Proxy

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from minimesh.control_plane.mesh_config import AccessLogEncoding
 from minimesh.control_plane.push_context import MeshConfig
-from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding
 from minimesh.control_plane.translation import Resources, build_resources
 from minimesh.control_plane.translation.network_filters import HTTP_CONNECTION_MANAGER
 from minimesh.control_plane.translation.protobuf_values import any_of

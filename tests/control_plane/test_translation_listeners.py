@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from minimesh.control_plane.mesh_config import AccessLogEncoding, OutboundTrafficPolicy
 from minimesh.control_plane.push_context import MeshConfig
-from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, OutboundTrafficPolicy
 from minimesh.control_plane.push_context.telemetry import DEFAULT_TEXT_FORMAT
 from minimesh.control_plane.translation import build_resources
 from minimesh.control_plane.translation.listeners import build_listeners

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.control_plane.mesh_config import OutboundTrafficPolicy
 from minimesh.control_plane.push_context import MeshConfig
-from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
 from minimesh.control_plane.translation.proxy import Proxy
 from tests.control_plane.meshes import sidecar_proxy
 from tests.proofs import proves

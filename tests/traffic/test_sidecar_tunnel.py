@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from minimesh.control_plane.mesh_config import OutboundTrafficPolicy
 from minimesh.control_plane.push_context import MeshConfig
-from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
 from tests.control_plane.meshes import sidecar_proxy
 from tests.control_plane.tcp_lab import TCP_ECHO, TCP_ECHO_SUBSETS
 from tests.data_plane.certificates import Authority

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minimesh.config.kinds import GATEWAY_API
 from minimesh.control_plane.gateway_api.conditions import Fault
 from minimesh.control_plane.gateway_api.world import MESH_GATEWAY, group_of, is_gateway
-from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps
+from minimesh.control_plane.hostnames import is_subset, is_wildcard, overlaps
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource

@@ -11,7 +11,7 @@ from minimesh.config.resources import ResourceKey
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 CONTROLLER = "istio.io/ingress-controller"

@@ -15,7 +15,7 @@ from minimesh.control_plane.ingress.conversion import convert_ingresses
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
     from minimesh.config.store import Snapshot
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
     from minimesh.control_plane.service_registry import ServiceRegistry
 
 

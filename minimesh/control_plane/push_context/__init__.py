@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.creation_order import creation_order
 from minimesh.control_plane.converted import Converted, converted
+from minimesh.control_plane.hostnames import MESH_GATEWAY
+from minimesh.control_plane.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.destination_rules import DestinationRuleConfig, DestinationRules
 from minimesh.control_plane.push_context.envoy_filters import EnvoyFilters
 from minimesh.control_plane.push_context.gateways import MergedGateway, merge_gateways, selects
-from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY
-from minimesh.control_plane.push_context.mesh_config import MeshConfig
 from minimesh.control_plane.push_context.mesh_settings import MeshSettings
 from minimesh.control_plane.push_context.sharing import Sharing
 from minimesh.control_plane.push_context.sidecar_scope import (

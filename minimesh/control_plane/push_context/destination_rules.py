@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.creation_order import creation_order
-from minimesh.control_plane.push_context.hostnames import (
+from minimesh.control_plane.hostnames import (
     is_subset,
     is_wildcard,
     resolve_short_name,
@@ -27,7 +27,7 @@ from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
 
 
 _PRIVATE = (".",)

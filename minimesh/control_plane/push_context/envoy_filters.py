@@ -16,7 +16,7 @@ from minimesh.control_plane.push_context.policy_targets import targets_proxy
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.diagnostics import Diagnostic, has_errors
 from minimesh.config.mesh_config import decode_mesh_config, mesh_config_text
-from minimesh.control_plane.push_context.mesh_config import (
+from minimesh.control_plane.mesh_config import (
     AccessLogEncoding,
     AccessLogProvider,
     DefaultRetryPolicy,

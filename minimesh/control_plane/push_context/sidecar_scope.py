@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minimesh.config.istio.sidecar import CaptureMode
-from minimesh.control_plane.push_context.hostnames import is_subset, is_wildcard, overlaps, specificity
-from minimesh.control_plane.push_context.mesh_config import OutboundTrafficPolicy
+from minimesh.control_plane.hostnames import is_subset, is_wildcard, overlaps, specificity
+from minimesh.control_plane.mesh_config import OutboundTrafficPolicy
 from minimesh.control_plane.push_context.virtual_services import in_order_of_audience
 from minimesh.control_plane.service_registry.protocols import Protocol, parse_protocol
 
 if TYPE_CHECKING:
     from minimesh.config.istio.sidecar import IstioEgressListener, Sidecar
     from minimesh.config.resources import Resource
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
     from minimesh.control_plane.push_context.virtual_services import VirtualServiceConfig
     from minimesh.control_plane.service_registry.services import Service
 

@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.creation_order import creation_order
-from minimesh.control_plane.push_context.mesh_config import AccessLogEncoding, AccessLogProvider
+from minimesh.control_plane.mesh_config import AccessLogEncoding, AccessLogProvider
 from minimesh.control_plane.push_context.policy_targets import targets_proxy
 
 if TYPE_CHECKING:
     from minimesh.config.resources import Resource
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
 
 BUILTIN_PROVIDER = "envoy"
 

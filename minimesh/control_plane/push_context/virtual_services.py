@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from minimesh.config.creation_order import creation_order
-from minimesh.control_plane.internal_annotations import ROUTE_SEMANTICS
-from minimesh.control_plane.push_context.delegates import delegated_rules, is_delegate
-from minimesh.control_plane.push_context.hostnames import (
+from minimesh.control_plane.hostnames import (
     MESH_GATEWAY,
     resolve_gateway_name,
     resolve_short_name,
 )
+from minimesh.control_plane.internal_annotations import ROUTE_SEMANTICS
+from minimesh.control_plane.push_context.delegates import delegated_rules, is_delegate
 from minimesh.control_plane.service_registry.services import is_exported
 
 if TYPE_CHECKING:
     from minimesh.config.istio.traffic import Destination
     from minimesh.config.istio.virtual_service import Delegate, HTTPRoute, TCPRoute, TLSRoute, VirtualService
     from minimesh.config.resources import Resource
-    from minimesh.control_plane.push_context.mesh_config import MeshConfig
+    from minimesh.control_plane.mesh_config import MeshConfig
 
 
 RouteT = TypeVar("RouteT", "HTTPRoute", "TCPRoute", "TLSRoute")

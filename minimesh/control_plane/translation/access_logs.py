@@ -11,8 +11,8 @@ from minimesh.xds import messages as m
 from minimesh.xds.resource_names import CONTROL_PLANE_CLUSTER, WATCH_LAYER, WATCH_SHARE_KEY
 
 if TYPE_CHECKING:
+    from minimesh.control_plane.mesh_config import AccessLogProvider
     from minimesh.control_plane.push_context import PushContext
-    from minimesh.control_plane.push_context.mesh_config import AccessLogProvider
     from minimesh.control_plane.translation.proxy import Proxy
 
 CEL_FILTER = "envoy.access_loggers.extension_filters.cel"

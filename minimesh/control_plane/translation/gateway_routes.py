@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.hostnames import intersection
+from minimesh.control_plane.hostnames import intersection
 from minimesh.control_plane.translation.http_routes import RouteContext, build_http_routes
 from minimesh.control_plane.translation.protobuf_values import boolean, uint32
 from minimesh.control_plane.translation.route_match import sort_catch_all_last

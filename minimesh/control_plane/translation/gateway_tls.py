@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.hostnames import is_subset
+from minimesh.control_plane.hostnames import is_subset
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.l4_routes import gateway_tls_routes
 from minimesh.control_plane.translation.protobuf_values import any_of, boolean

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from minimesh.config.istio.traffic import Destination
-from minimesh.control_plane.push_context.mesh_config import MeshConfig
+from minimesh.control_plane.mesh_config import MeshConfig
 from minimesh.control_plane.translation.hash_policies import hash_of_destination, hash_policy
 from minimesh.control_plane.translation.header_operations import HeaderOperations, header_operations
 from minimesh.control_plane.translation.http_filters import (

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, intersection
+from minimesh.control_plane.hostnames import MESH_GATEWAY, intersection
 
 if TYPE_CHECKING:
     from minimesh.config.istio.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes

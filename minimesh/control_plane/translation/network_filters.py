@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.mesh_config import PathNormalization
+from minimesh.control_plane.mesh_config import PathNormalization
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.translation.access_logs import build_access_logs
 from minimesh.control_plane.translation.http_filters import CORS_FILTER, FAULT_FILTER

@@ -11,7 +11,7 @@ from minimesh.xds import messages as m
 
 if TYPE_CHECKING:
     from minimesh.config.istio.virtual_service import HTTPRetry
-    from minimesh.control_plane.push_context.mesh_config import DefaultRetryPolicy
+    from minimesh.control_plane.mesh_config import DefaultRetryPolicy
 
 HOST_SELECTION_RETRY_MAX_ATTEMPTS = 5
 PRIORITY_UPDATE_FREQUENCY = 2

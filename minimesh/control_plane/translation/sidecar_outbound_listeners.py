@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from minimesh.control_plane.hostnames import overlaps
 from minimesh.control_plane.push_context.gateways import WILDCARD_ADDRESS
-from minimesh.control_plane.push_context.hostnames import overlaps
 from minimesh.control_plane.push_context.telemetry import TrafficMode
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.service_registry.services import Resolution

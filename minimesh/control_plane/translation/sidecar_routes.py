@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minimesh.config.decimals import decimal
 from minimesh.config.istio.service_entry import UNIX_PREFIX
-from minimesh.control_plane.push_context.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
+from minimesh.control_plane.hostnames import MESH_GATEWAY, is_subset, is_wildcard, overlaps
 from minimesh.control_plane.service_registry.protocols import Protocol
 from minimesh.control_plane.service_registry.services import Resolution
 from minimesh.control_plane.translation import named_destinations

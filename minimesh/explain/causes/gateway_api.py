@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from minimesh.control_plane.push_context.hostnames import is_subset
+from minimesh.control_plane.hostnames import is_subset
 from minimesh.explain.ladder import Finding, Origin, Severity
 from minimesh.explain.origins import route_field, route_resource
 

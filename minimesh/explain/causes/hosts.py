@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from minimesh.control_plane.push_context.hostnames import (
+from minimesh.control_plane.hostnames import (
     MESH_GATEWAY,
     intersection,
     is_subset,
