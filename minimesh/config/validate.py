@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from minimesh.config.decoding import decode
@@ -17,7 +18,8 @@ def check(texts: Mapping[str, str]) -> list[Diagnostic]:
     """All findings about the files, whose names map to their contents; by file and place.
 
     Beside what `decode` finds in each: objects that two files declare differently, and names that lead
-    nowhere among these files.
+    nowhere among these files. The former are warnings: a folder of samples holds alternatives, which istiod
+    takes one after the other, while a mesh over all of the files at once refuses them.
     """
     found: list[Diagnostic] = []
     resources: list[Resource] = []
@@ -25,11 +27,17 @@ def check(texts: Mapping[str, str]) -> list[Diagnostic]:
     for file, text in texts.items():
         decoded = decode(text, file)
         found.extend(decoded.diagnostics)
-        found.extend(store.apply_file(file, decoded.resources))
+        found.extend(map(_alternative, store.apply_file(file, decoded.resources)))
         resources.extend(decoded.resources)
     found.extend(check_references(resources))
     order = {file: number for number, file in enumerate(texts)}
     return sorted(found, key=lambda one: (order.get(one.file, 0), one.line, one.column))
+
+
+def _alternative(finding: Diagnostic) -> Diagnostic:
+    if finding.code != "duplicate-resource":
+        return finding
+    return replace(finding, severity=Severity.WARNING, message=f"{finding.message}, before `up` reads both")
 
 
 def validate_object(document: Mapping[str, Any], file: str = "") -> list[Diagnostic]:
