@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +13,7 @@ from minimesh.control_plane.service_registry import ServiceRegistry
 from minimesh.control_plane.service_registry.cluster_ips import CLUSTER_IP_RANGE
 from minimesh.control_plane.service_registry.protocols import Protocol, infer_protocol
 from minimesh.control_plane.service_registry.services import Resolution, Service, is_exported
-from minimesh.control_plane.service_registry.workloads import RegisteredWorkload
+from minimesh.control_plane.service_registry.workloads import RegisteredWorkload, Workload
 from tests.control_plane.meshes import running_pod, snapshot
 
 WEB = """
@@ -95,6 +97,24 @@ def test_a_pod_that_goes_leaves_the_workload_entry_of_its_name(pod_ip: str) -> N
     assert addresses(left, WEB_HOST, 82) == ["127.10.0.1:82"]
     assert left.workload("default", "web-1") == registry_of(WEB, ENTRY_OF_A_PODS_NAME).workloads[0]
     assert addresses(left.with_workloads([], [gone]), WEB_HOST, 82) == addresses(both, WEB_HOST, 82)
+
+
+def test_a_change_of_one_workload_makes_few_objects_however_many_there_are() -> None:
+    labels = {"app": "web"}
+    many = [Workload(f"web-{number}", "default", f"127.10.{number}.1", labels) for number in range(200)]
+    registry = ServiceRegistry(registry_of(WEB).services, many)
+    moved = replace(many[7], address="127.11.0.1")
+    gc.collect()
+    gc.disable()
+    try:
+        kept = registry.with_workloads([many[7]], [moved])  # what is thrown away at once leaves its memory
+        before = gc.get_count()[0]
+        changed = registry.with_workloads([many[7]], [moved])
+        made = gc.get_count()[0] - before
+    finally:
+        gc.enable()
+    assert changed.workload("default", "web-7") == kept.workload("default", "web-7") == moved
+    assert made < 20, "so many at each change of an endpoint have the garbage collector look at all there is"
 
 
 def test_a_cluster_ip_is_given_once_and_stays_the_same() -> None:

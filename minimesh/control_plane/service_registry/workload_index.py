@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 
 from minimesh.control_plane.service_registry.services import Service
@@ -13,18 +14,29 @@ class WorkloadIndex:
     """Workloads by name, and by namespace and label: what a selector can select is found without a search."""
 
     def __init__(self, workloads: Sequence[Workload]) -> None:
-        self._named = _by_name(workloads)
+        # Of those with one name (a Pod and a WorkloadEntry may share it) the first.
+        self._named = {_name(each): each for each in reversed(workloads)}
         self._labelled: dict[tuple[str, str, str], list[Workload]] = {}
         for workload in workloads:
             for label in _labels(workload):
                 self._labelled.setdefault(label, []).append(workload)
 
     def with_changes(
-        self, gone: Collection[Workload], come: Iterable[Workload], workloads: Sequence[Workload]
+        self, gone: Collection[Workload], come: Collection[Workload], workloads: Sequence[Workload]
     ) -> WorkloadIndex:
-        """The index without some of its workloads, and with others: of all these `workloads`."""
+        """The index without some of its workloads, and with others: of all these `workloads`, in their order.
+
+        Touches what changed and copies the rest: thousands of new keys for each endpoint would set the
+        garbage collector going.
+        """
         index = copy(self)
-        index._named = _by_name(workloads)
+        index._named = dict(self._named)
+        for name in {_name(each) for each in (*gone, *come)}:
+            found = bisect_left(workloads, name, key=_name)
+            if found < len(workloads) and _name(workloads[found]) == name:
+                index._named[name] = workloads[found]
+            else:
+                index._named.pop(name, None)
         index._labelled = dict(self._labelled)
         out = set(map(id, gone))
         for label in {label for each in gone for label in _labels(each)}:
@@ -45,9 +57,8 @@ class WorkloadIndex:
         return min((self._labelled.get(each, ()) for each in labelled), key=len)
 
 
-def _by_name(workloads: Sequence[Workload]) -> dict[tuple[str, str], Workload]:
-    """Of those with one name (a Pod and a WorkloadEntry may share it) the first."""
-    return {(each.namespace, each.name): each for each in reversed(workloads)}
+def _name(workload: Workload) -> tuple[str, str]:
+    return (workload.namespace, workload.name)
 
 
 def _labels(workload: Workload) -> list[tuple[str, str, str]]:
