@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 from hpack import Encoder, NeverIndexedHeaderTuple
 
+from minimesh.data_plane.http.http2.codec import PROTOCOL_WINDOW_BYTES, LeanH2
 from minimesh.data_plane.http.http2.hpack_memo import MemoDecoder, MemoEncoder
 from minimesh.data_plane.network.http2_options import Http2Options
 
-_PROTOCOL_WINDOW_BYTES = 65_535
 #: Secrets, lest somebody guess them by what compresses well (RFC 7541, 7.1); and what never comes again.
 _NEVER_INDEXED = frozenset({b"authorization", b"proxy-authorization", b"x-request-id"})
 _SHORT_COOKIE_BYTES = 20
@@ -46,26 +45,13 @@ class RequestEncoder(MemoEncoder):
         return block + Encoder.encode(self, unique, huffman=False) if unique else block
 
 
-class ClientH2(H2Connection):
+class ClientH2(LeanH2):
     """`h2` without its look at every stream for each new one."""
-
-    MAX_CLOSED_STREAMS = 2048
 
     @property
     def open_outbound_streams(self) -> int:
         """Counted, and kept within the limit, by the connection's pool."""
         return 0
-
-    @property
-    def unsent_bytes(self) -> int:
-        """How much waits for `data_to_send`."""
-        return len(self._data_to_send)
-
-    def forget(self, stream_id: int) -> None:
-        """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
-        stream = self.streams.get(stream_id)
-        if stream is not None and stream.closed:
-            self._closed_streams[stream_id] = self.streams.pop(stream_id).closed_by
 
 
 def new_client_h2(options: Http2Options, max_header_bytes: int) -> ClientH2:
@@ -88,7 +74,7 @@ def new_client_h2(options: Http2Options, max_header_bytes: int) -> ClientH2:
     h2.decoder = MemoDecoder(max_header_list_size=max_decoded_bytes)
     h2.decoder.max_allowed_table_size = options.hpack_table_bytes
     h2.initiate_connection()
-    more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
+    more = options.initial_connection_window_bytes - PROTOCOL_WINDOW_BYTES
     if more > 0:
         h2.increment_flow_control_window(more)
     return h2

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
+from minimesh.data_plane.http.http2.codec import PROTOCOL_WINDOW_BYTES, LeanH2
 from minimesh.data_plane.http.http2.hpack_memo import MemoDecoder, MemoEncoder
 from minimesh.data_plane.network.http2_options import Http2Options
 
-_PROTOCOL_WINDOW_BYTES = 65_535
 _CONFIG = H2Configuration(
     client_side=False,
     header_encoding=None,
@@ -21,26 +20,13 @@ _CONFIG = H2Configuration(
 )
 
 
-class ServerH2(H2Connection):
-    """`h2` without its look at every stream for each new one, and with less memory of those that are over."""
-
-    MAX_CLOSED_STREAMS = 2048
+class ServerH2(LeanH2):
+    """`h2` without its look at every stream for each new one."""
 
     @property
     def open_inbound_streams(self) -> int:
         """Counted, and kept within the limit, by `Http2ServerConnection`."""
         return 0
-
-    @property
-    def unsent_bytes(self) -> int:
-        """How much waits for `data_to_send`."""
-        return len(self._data_to_send)
-
-    def forget(self, stream_id: int) -> None:
-        """A stream is over. (`h2` finds that out by the look that it does not take here.)"""
-        stream = self.streams.get(stream_id)
-        if stream is not None and stream.closed:
-            self._closed_streams[stream_id] = self.streams.pop(stream_id).closed_by
 
 
 def new_server_h2(options: Http2Options, max_header_bytes: int) -> ServerH2:
@@ -71,6 +57,6 @@ def begin(h2: ServerH2, options: Http2Options) -> None:
     h2.initiate_connection()
     # Told the client, the number of streams is minded here: `h2` would end the connection over one too many.
     h2.local_settings = _settings(options, 2**31 - 1)
-    more = options.initial_connection_window_bytes - _PROTOCOL_WINDOW_BYTES
+    more = options.initial_connection_window_bytes - PROTOCOL_WINDOW_BYTES
     if more > 0:
         h2.increment_flow_control_window(more)
