@@ -51,7 +51,7 @@ def initial_objects(now: str) -> Iterator[Resource]:
     for name in _COMPONENTS:
         condition = {"type": "Healthy", "status": "True", "message": "ok"}
         yield _plain("v1", "ComponentStatus", ObjectMeta(name=name), {"conditions": [condition]})
-    injector = {"webhooks": [_webhook(name, *selectors) for name, selectors in _SELECTORS.items()]}
+    injector = {"webhooks": [_injection(name, *selectors) for name, selectors in _SELECTORS.items()]}
     metadata = ObjectMeta(name=_INJECTOR, labels=_LABELS)
     yield _plain("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", metadata, injector)
     for name, webhook in _VALIDATORS.items():
@@ -94,41 +94,36 @@ _SELECTORS: Mapping[str, tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any],
 
 
 def _validation(name: str) -> dict[str, Any]:
-    return {
-        "admissionReviewVersions": ["v1"],
-        "clientConfig": {"service": {**_ISTIOD, "path": "/validate"}},
-        "failurePolicy": "Fail",
-        "matchPolicy": "Equivalent",
-        "name": name,
-        "rules": [
-            {
-                "apiGroups": [
-                    f"{area}.istio.io" for area in ("security", "networking", "telemetry", "extensions")
-                ],
-                "apiVersions": ["*"],
-                "operations": ["CREATE", "UPDATE"],
-                "resources": ["*"],
-                "scope": "*",
-            }
-        ],
-        "sideEffects": "None",
-        "timeoutSeconds": 10,
+    areas = ("security", "networking", "telemetry", "extensions")
+    rule = {
+        "apiGroups": [f"{area}.istio.io" for area in areas],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["*"],
+        "scope": "*",
     }
+    return _webhook(name, "/validate", rule)
 
 
-def _webhook(
+def _injection(
     name: str, of_namespace: tuple[dict[str, Any], ...], of_pod: tuple[dict[str, Any], ...]
 ) -> dict[str, Any]:
     return {
-        "admissionReviewVersions": ["v1"],
-        "clientConfig": {"service": {**_ISTIOD, "path": "/inject"}},
-        "failurePolicy": "Fail",
-        "matchPolicy": "Equivalent",
-        "name": name,
+        **_webhook(name, "/inject", _CREATED_PODS),
         "namespaceSelector": {"matchExpressions": list(of_namespace)},
         "objectSelector": {"matchExpressions": list(of_pod)},
         "reinvocationPolicy": "Never",
-        "rules": [_CREATED_PODS],
+    }
+
+
+def _webhook(name: str, path: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": {**_ISTIOD, "path": path}},
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "name": name,
+        "rules": [rule],
         "sideEffects": "None",
         "timeoutSeconds": 10,
     }

@@ -129,9 +129,8 @@ async def succeeds(workload: RegisteredWorkload, probe: ReadinessProbe) -> bool:
             if probe.tcp_socket is not None:
                 return await _accepts(workload, probe)
             return await _serves(workload, probe)
-    except (OSError, TimeoutError, aiohttp.ClientError, GRPCError, ProtocolError):
-        return False
-    except ValueError:  # no such request can be made: a line end in a header, a host that is none
+    # ValueError: no such request can be made, with a line end in a header or a host that is none.
+    except (OSError, TimeoutError, aiohttp.ClientError, GRPCError, ProtocolError, ValueError):
         return False
 
 

@@ -141,24 +141,22 @@ def _wrong_number(value: float, schema: Schema, path: str) -> Iterator[Cause]:
         yield _invalid(value, f"{path} in body should be a multiple of {step}", path)
 
 
+def _wrong_count(count: int, least: int | None, most: int | None, noun: str, path: str) -> Iterator[Cause]:
+    if most is not None and count > most:
+        yield Cause("FieldValueTooMany", f"Too many: {count}: must have at most {most} items", path)
+    if least is not None and count < least:
+        yield _invalid(count, f"{path} in body should have at least {least} {noun}", path)
+
+
 def _wrong_list(value: list[Any], schema: Schema, path: str) -> Iterator[Cause]:
-    least, most = schema.get("minItems"), schema.get("maxItems")
-    if most is not None and len(value) > most:
-        message = f"Too many: {len(value)}: must have at most {most} items"
-        yield Cause("FieldValueTooMany", message, path)
-    if least is not None and len(value) < least:
-        yield _invalid(len(value), f"{path} in body should have at least {least} items", path)
+    yield from _wrong_count(len(value), schema.get("minItems"), schema.get("maxItems"), "items", path)
     for number, each in enumerate(value):
         yield from violations(each, schema.get("items", {}), f"{path}[{number}]")
 
 
 def _wrong_map(value: Mapping[str, Any], schema: Schema, path: str) -> Iterator[Cause]:
     least, most = schema.get("minProperties"), schema.get("maxProperties")
-    if most is not None and len(value) > most:
-        message = f"Too many: {len(value)}: must have at most {most} items"
-        yield Cause("FieldValueTooMany", message, path)
-    if least is not None and len(value) < least:
-        yield _invalid(len(value), f"{path} in body should have at least {least} properties", path)
+    yield from _wrong_count(len(value), least, most, "properties", path)
     for name in schema.get("required", ()):
         if name not in value:
             yield Cause("FieldValueRequired", "Required value", f"{path}.{name}" if path else name)

@@ -8,8 +8,11 @@ from minimesh.data_plane.telemetry.format_language import Command, FormatError
 from minimesh.data_plane.telemetry.operators.expression import Builder, Expression, bind, nothing
 from minimesh.data_plane.telemetry.time_format import DEFAULT_FORMAT, DEFAULT_LOCAL_FORMAT, TimeFormat
 
+#: Differences of floats fall short of a whole millisecond by less than this (in milliseconds).
+_ROUNDING = 1e-6
 _DURATION = Expression(
-    "(int((t - i.started_at) * 1000 + 1e-6) if (t := i.completed_at) is not None else None)", kind="number"
+    f"(int((t - i.started_at) * 1000 + {_ROUNDING}) if (t := i.completed_at) is not None else None)",
+    kind="number",
 )
 #: Points of %COMMON_DURATION(START:END:PRECISION)%.
 _TIME_POINTS = {
@@ -26,8 +29,6 @@ _TIME_POINTS = {
     "DS_TX_END": "downstream_tx_done_at",
 }
 _UNITS_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-#: Differences of floats fall short of a whole millisecond by less than this (in milliseconds).
-_ROUNDING = 1e-6
 
 
 def ms_between(start: float | None, end: float | None) -> int | None:
